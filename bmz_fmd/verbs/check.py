@@ -1,0 +1,6 @@
+"""``bmz-fmd check``."""
+
+
+def command() -> None:
+    """Not built yet."""
+    raise NotImplementedError

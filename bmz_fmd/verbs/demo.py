@@ -1,0 +1,6 @@
+"""``bmz-fmd demo``."""
+
+
+def command() -> None:
+    """Not built yet."""
+    raise NotImplementedError

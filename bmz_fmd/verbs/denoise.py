@@ -1,0 +1,6 @@
+"""``bmz-fmd denoise``."""
+
+
+def command() -> None:
+    """Not built yet."""
+    raise NotImplementedError

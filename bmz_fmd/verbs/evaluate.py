@@ -1,0 +1,6 @@
+"""``bmz-fmd evaluate``."""
+
+
+def command() -> None:
+    """Not built yet."""
+    raise NotImplementedError

@@ -1,0 +1,6 @@
+"""``bmz-fmd export``."""
+
+
+def command() -> None:
+    """Not built yet."""
+    raise NotImplementedError

@@ -1,0 +1,6 @@
+"""``bmz-fmd train``."""
+
+
+def command() -> None:
+    """Not built yet."""
+    raise NotImplementedError
