@@ -1,0 +1,126 @@
+"""What a user reads while a verb works: lines, warnings, tables, and a progress bar where there is a terminal.
+
+Results go to stdout, everything about the work (progress, warnings) to stderr, so a pipe holds results only.
+In a log, where there is no terminal, progress is a plain line now and then.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+_PLAIN_PAUSE = 30.0  # seconds between progress lines in a log
+_PLAIN_WIDTH = 200  # columns of a table in a log: wide enough to break no cell
+
+
+def say(text: str) -> None:
+    """Print a result on stdout as it stands."""
+    print(text, flush=True)  # noqa: T201
+
+
+def note(text: str) -> None:
+    """Print a word about the work on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr, in one line."""
+    note(f"warning: {one_line(text)}")
+
+
+def one_line(text: object) -> str:
+    """Return the text with every run of white space, line breaks among them, as one blank."""
+    return " ".join(str(text).split())
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout: the first column is words, the others are figures.
+
+    Parameters
+    ----------
+    title : str
+        What the table shows; "" for none.
+    columns : sequence of str
+        Heads.
+    rows : sequence of sequences of str
+        Cells; an empty sequence draws a line.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    drawn = Table(title=title or None, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        if row:
+            drawn.add_row(*row)
+        else:
+            drawn.add_section()
+    console.print(drawn)
+
+
+@contextmanager
+def progress(title: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
+    """Show how far the work is, on stderr: a bar on a terminal, a plain line every half minute in a log.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : float or None
+        Steps in all; None where that is not known.
+
+    Yields
+    ------
+    callable
+        ``advance(steps, what)``: so many more steps are done; ``what`` is shown beside the title ("" leaves it).
+    """
+    bar = _bar if sys.stderr.isatty() else _lines
+    with bar(title, total) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(title: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(escape(title), total=total)
+
+        def advance(steps: float = 1, what: str = "") -> None:
+            shown.update(task, advance=steps, description=escape(f"{title} {what}") if what else None)
+
+        yield advance
+
+
+@contextmanager
+def _lines(title: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
+    began = told = time.monotonic()
+    done = 0.0
+
+    def advance(steps: float = 1, what: str = "") -> None:
+        nonlocal done, told
+        done += steps
+        now = time.monotonic()
+        finished = total is not None and done >= total
+        if finished or now - told >= _PLAIN_PAUSE:
+            told = now
+            of = "" if total is None else f" of {total:g}"
+            note(f"{title}: {done:g}{of}{f', {what}' if what else ''}, {now - began:.0f} s")
+
+    yield advance
