@@ -1,0 +1,88 @@
+"""The process that a job runs in: ``python -m bmz_export.engines._worker FOLDER``."""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bmz_export.engines.lines import one_line
+from bmz_export.engines.runtimes import NotRunError, Predict
+
+
+def main(folder: Path) -> None:
+    """Run the job in ``folder`` and leave its results there."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, the system ends this process first
+    task = json.loads((folder / "job.json").read_text())
+    report: dict[str, Any] = {"seconds": [], "notes": []}
+    try:
+        _work(folder, task, report)
+        report["done"] = True
+    except NotRunError as reason:
+        report.update(skipped=str(reason), done=True)
+    except BaseException as error:  # noqa: BLE001 -- whatever a package does becomes a line in the report
+        report.update(error=_describe(error), done=True)
+    report["peak_memory"] = _peak_memory()
+    _write(folder, report)
+    sys.stderr.flush()
+    os._exit(0)  # some runtimes crash while they are taken down; all that counts is written
+
+
+def _work(folder: Path, task: dict[str, Any], report: dict[str, Any]) -> None:
+    started = time.perf_counter()
+    predict: Predict = importlib.import_module(task["runtime"]).load(task)
+    report.update(load_seconds=time.perf_counter() - started, loaded=True)
+    _write(folder, report)
+    for index in range(task["inputs"]):
+        image = np.load(folder / f"input-{index}.npy")
+        seconds = []
+        for _ in range(task["repeats"]):
+            started = time.perf_counter()
+            outputs = predict(image.copy())
+            seconds.append(time.perf_counter() - started)
+        note = f"the network returns {len(outputs)} tensors; the first is taken"
+        if len(outputs) != 1 and note not in report["notes"]:
+            report["notes"].append(note)
+        np.save(folder / f"output-{index}.npy", np.asarray(outputs[0]))
+        report["seconds"].append(seconds)
+        _write(folder, report)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    return one_line(str(error)) if str(error).strip() else type(error).__name__
+
+
+def _write(folder: Path, report: dict[str, Any]) -> None:
+    part = folder / "report.json.part"
+    part.write_text(json.dumps(report))
+    part.replace(folder / "report.json")
+
+
+def _peak_memory() -> int:
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

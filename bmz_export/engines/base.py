@@ -1,0 +1,129 @@
+"""What an engine is asked and what it answers: values alone, readable without any runtime."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+GIB = 1024**3
+
+Progress = Callable[[str, int, int], None]
+"""Told of an installation's course: what is being fetched, steps done, steps in all."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One package's weights in one format, to be run on some images by one engine.
+
+    Attributes
+    ----------
+    package
+        The unpacked package: a folder with ``rdf.yaml`` at its root.
+    weights_format
+        The key of ``weights`` in the description: ``torchscript``, ``onnx`` or ``pytorch_state_dict``.
+    weights
+        The file that holds them.
+    inputs
+        Images, each for a call of its own, in the package's axis order (batch and channel included). The engines take
+        them as float32.
+    repeats
+        Calls with each image. The first ones may compile; compare ``Outcome.seconds``.
+    timeout
+        Seconds for everything: start of the process, loading, all calls.
+    memory_limit
+        Bytes that the process and its children may hold together.
+    trust
+        Whether the package's own Python may run (an architecture file).
+    threads
+        Processor threads of the runtime. One keeps times comparable on a busy machine.
+    """
+
+    package: Path
+    weights_format: str
+    weights: Path
+    inputs: tuple[NDArray[Any], ...]
+    repeats: int = 1
+    timeout: float = 120.0
+    memory_limit: int = 16 * GIB
+    trust: bool = False
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job.
+
+    Attributes
+    ----------
+    outputs
+        One array an input, as the last of its calls returned it. Where the job failed: those of the inputs before that.
+    seconds
+        For each of ``outputs``: seconds of each of its calls.
+    load_seconds
+        Start of the runtime and loading of the weights, without the start of the process.
+    peak_memory
+        The most bytes that the process and its children held together.
+    error
+        None, or one line: what failed, in the engine's own words.
+    skipped
+        None, or one line: why the engine did not run at all. That is neither passed nor failed.
+    notes
+        What else a reader should know, a line each.
+    """
+
+    outputs: tuple[NDArray[Any], ...] = ()
+    seconds: tuple[tuple[float, ...], ...] = ()
+    load_seconds: float = 0.0
+    peak_memory: int = 0
+    error: str | None = None
+    skipped: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+class Engine(Protocol):
+    """A runtime that some tool ships, in the version that it ships."""
+
+    @property
+    def name(self) -> str:
+        """Unique; what ``bmz-fmd engines install`` takes."""
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+
+    @property
+    def version(self) -> str:
+        """Of the runtime itself."""
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Weights formats that it runs."""
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools that use it, for a reader."""
+
+    @property
+    def processing(self) -> bool:
+        """Whether it applies the pre- and post-processing of the description; else it runs the bare network."""
+
+    @property
+    def install_hint(self) -> str:
+        """The one command that installs it."""
+
+    def installed(self) -> bool:
+        """Whether it can run now, without fetching anything."""
+
+    def size(self) -> int:
+        """Bytes on disk, 0 where it is not installed."""
+
+    def install(self, progress: Progress | None = None) -> None:
+        """Fetch it, pinned by version and hash, into the user's cache; a ``UserError`` says why it could not."""
+
+    def remove(self) -> int:
+        """Delete what ``install`` fetched and return the bytes freed."""
+
+    def run(self, job: Job) -> Outcome:
+        """Run a job in a process of its own. A failure of any kind is told in the outcome, never raised."""

@@ -1,0 +1,203 @@
+"""A job in a process of its own: started, watched and ended here.
+
+The worker (``_worker.py``) reads the job from a temporary folder and leaves each result there as soon as it has it, so
+that a crash costs the call that crashed and nothing before it. The folder is also the worker's home, working directory
+and place for temporary files: what a package writes by a relative path goes with it.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import site
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bmz_export.engines.base import GIB, Job, Outcome
+from bmz_export.engines.lines import last_line
+
+_POLL = 0.05
+_INHERITED = (
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL",
+    "SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS",
+)  # fmt: skip
+
+
+def run_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None) -> Outcome:
+    """Run ``job`` with the module ``runtime`` in a new Python process.
+
+    Parameters
+    ----------
+    runtime
+        A module with ``load(task) -> predict``; see ``bmz_export.engines._worker``.
+    job
+        What to run. Its inputs are handed over as float32.
+    options
+        What the module needs beside the job (JSON).
+    """
+    with tempfile.TemporaryDirectory(prefix="bmz-fmd-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        _write_job(folder, runtime, job, options or {})
+        end = _watch(folder, job)
+        return _read_outcome(folder, end, job)
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a worker's process came to its end."""
+
+    code: int | None  # None: ended by us
+    peak: int
+    reason: str | None
+    stderr: str
+
+
+def _write_job(folder: Path, runtime: str, job: Job, options: Mapping[str, Any]) -> None:
+    for index, image in enumerate(job.inputs):
+        np.save(folder / f"input-{index}.npy", np.ascontiguousarray(image, dtype=np.float32))
+    task = {
+        "runtime": runtime,
+        "package": str(job.package.resolve()),
+        "weights_format": job.weights_format,
+        "weights": str(job.weights.resolve()),
+        "inputs": len(job.inputs),
+        "repeats": job.repeats,
+        "trust": job.trust,
+        "threads": job.threads,
+        "options": dict(options),
+    }
+    (folder / "job.json").write_text(json.dumps(task))
+
+
+def _environment(folder: Path, threads: int) -> dict[str, str]:
+    """Return what a runtime needs and nothing else: no proxies, no keys, no home of the user's."""
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    count = str(threads)
+    environment.update(
+        HOME=str(folder),
+        USERPROFILE=str(folder),
+        TMPDIR=str(folder),
+        TEMP=str(folder),
+        TMP=str(folder),
+        PYTHONUSERBASE=site.getuserbase(),
+        PYTHONUNBUFFERED="1",
+        PYTHONWARNINGS="ignore",
+        OMP_NUM_THREADS=count,
+        MKL_NUM_THREADS=count,
+        OPENBLAS_NUM_THREADS=count,
+    )
+    return environment
+
+
+def _watch(folder: Path, job: Job) -> _End:
+    started = time.monotonic()
+    peak, reason = 0, None
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "bmz_export.engines._worker", str(folder)],
+            stdin=subprocess.PIPE,  # its end tells the worker that nobody waits any more
+            stdout=stdout,
+            stderr=stderr,
+            cwd=folder,
+            env=_environment(folder, job.threads) | _module_path(),
+            start_new_session=True,
+        )
+        try:
+            while worker.poll() is None:
+                memory = _memory(worker.pid)
+                peak = max(peak, memory)
+                if memory > job.memory_limit:
+                    reason = f"stopped: it held more than {job.memory_limit / GIB:.1f} GiB of memory"
+                elif time.monotonic() - started > job.timeout:
+                    reason = f"stopped: no answer within {job.timeout:g} s"
+                if reason:
+                    break
+                time.sleep(_POLL)
+        finally:
+            _end_tree(worker)
+    text = (folder / "stderr").read_text(errors="replace")
+    return _End(None if reason else worker.returncode, peak, reason, text)
+
+
+def _module_path() -> dict[str, str]:
+    """Let the worker import this very package, also where it is run from a checkout."""
+    root = str(Path(__file__).parents[2])
+    known = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([root, known]) if known else root}
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes that a process and its children hold; pages that several of them share count once."""
+    try:
+        process = psutil.Process(pid)
+        children = process.children(recursive=True)
+    except psutil.Error:
+        return 0
+    total = 0
+    for each in (process, *children):
+        with contextlib.suppress(psutil.Error, OSError):
+            total += _shared_fairly(each) if children else each.memory_info().rss
+    return total
+
+
+def _shared_fairly(process: psutil.Process) -> int:
+    info = process.memory_full_info()
+    return int(getattr(info, "pss", 0) or info.rss)
+
+
+def _end_tree(worker: "subprocess.Popen[bytes]") -> None:
+    """End the worker and all that it started, and wait until they are gone."""
+    processes: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(worker.pid)
+        processes = [*root.children(recursive=True), root]
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    if worker.stdin:
+        with contextlib.suppress(OSError):
+            worker.stdin.close()
+    worker.wait()
+    psutil.wait_procs(processes, timeout=5)
+
+
+def _read_outcome(folder: Path, end: _End, job: Job) -> Outcome:
+    report: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        report = json.loads((folder / "report.json").read_text())
+    seconds = tuple(tuple(calls) for calls in report.get("seconds", ()))
+    outputs = tuple(np.load(folder / f"output-{index}.npy", allow_pickle=False) for index in range(len(seconds)))
+    error = end.reason or report.get("error") or _crash(end, report)
+    if error and report.get("loaded") and len(outputs) < len(job.inputs):
+        error = f"on an input of shape {job.inputs[len(outputs)].shape}: {error}"
+    return Outcome(
+        outputs=outputs,
+        seconds=seconds,
+        load_seconds=report.get("load_seconds", 0.0),
+        peak_memory=max(end.peak, report.get("peak_memory", 0)),
+        error=error,
+        skipped=report.get("skipped"),
+        notes=tuple(report.get("notes", ())),
+    )
+
+
+def _crash(end: _End, report: Mapping[str, Any]) -> str | None:
+    """Put a process that ended before it was done into one line."""
+    if report.get("done"):
+        return None
+    code = end.code or 0
+    if code == -getattr(signal, "SIGKILL", 9):
+        return "the process was ended by the system, most likely for want of memory"
+    last = last_line(end.stderr)
+    if code < 0:
+        return f"the process crashed ({signal.Signals(-code).name})" + (f": {last}" if last else "")
+    return f"the process ended early (exit code {code})" + (f": {last}" if last else "")

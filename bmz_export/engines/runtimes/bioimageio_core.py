@@ -1,0 +1,45 @@
+"""The whole prediction of bioimageio.core: pre-processing, network, post-processing.
+
+Each image is run whole and unpadded, as the library's own test and the zoo's continuous integration run it, with
+deterministic algorithms on.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmz_export.engines.runtimes import NotRunError, Predict
+
+
+def load(task: dict[str, Any]) -> Predict:
+    """Load the package's weights in the format asked for."""
+    if task["weights_format"] == "pytorch_state_dict" and not task["trust"]:
+        raise NotRunError(
+            "pytorch_state_dict runs the package's own Python: run it with --trust if you know where it is from"
+        )
+    from bioimageio.core import create_prediction_pipeline, enable_determinism
+    from bioimageio.core.digest_spec import create_sample_for_model, get_axes_infos, get_member_ids
+    from bioimageio.core.tensor import Tensor
+    from bioimageio.spec import load_model_description
+
+    description = load_model_description(Path(task["package"]), perform_io_checks=False)
+    enable_determinism("full", weight_formats=[task["weights_format"]])
+    pipeline = create_prediction_pipeline(description, weights_format=task["weights_format"], devices=_devices(task))
+    pipeline.load()  # type: ignore[no-untyped-call]
+    (name,) = get_member_ids(description.inputs)
+    axes = [info.id for info in get_axes_infos(description.inputs[0])]
+    outputs = get_member_ids(description.outputs)
+
+    def predict(image: NDArray[np.float32]) -> list[NDArray[Any]]:
+        tensor = Tensor.from_numpy(image, dims=axes)
+        sample = create_sample_for_model(description, inputs={name: tensor})
+        result = pipeline.predict_sample_without_blocking(sample, skip_input_padding=True, skip_output_cropping=True)
+        return [np.asarray(result.members[output].data.data) for output in outputs]
+
+    return predict
+
+
+def _devices(task: dict[str, Any]) -> list[str]:
+    return ["CPUExecutionProvider"] if task["weights_format"] == "onnx" else ["cpu"]
