@@ -1,0 +1,107 @@
+"""Scores: PSNR and SSIM by scikit-image, the affine convention, and the noise that an image shows by itself."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+Convention = Literal["raw", "affine"]
+"""``raw`` compares as the files are; ``affine`` first fits ``slope * image + offset`` to the clean image."""
+
+_SSIM_WINDOW = 7
+
+
+def fit_affine(source: ArrayLike, target: ArrayLike) -> tuple[float, float]:
+    """Return slope and offset that bring ``source`` closest to ``target`` in the least squares sense.
+
+    Parameters
+    ----------
+    source, target : array_like
+        Images of one shape, in any units.
+
+    Returns
+    -------
+    slope, offset : float
+        ``slope * source + offset`` approximates ``target``; a constant ``source`` gives slope 0 and the
+        mean of ``target``.
+    """
+    x = np.asarray(source, dtype=np.float64).ravel()
+    y = np.asarray(target, dtype=np.float64).ravel()
+    centred = x - x.mean()
+    variance = float(centred @ centred)
+    slope = float(centred @ (y - y.mean())) / variance if variance > 0 else 0.0
+    return slope, float(y.mean() - slope * x.mean())
+
+
+def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention) -> NDArray[np.float64]:
+    """Return ``image`` as the convention wants it before it is scored against ``clean`` (same shape and units)."""
+    values = np.asarray(image, dtype=np.float64)
+    if convention == "raw":
+        return values
+    slope, offset = fit_affine(values, clean)
+    return slope * values + offset
+
+
+def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
+    """Return the peak signal-to-noise ratio in dB; infinite where the two are equal.
+
+    Parameters
+    ----------
+    clean, image : array_like, shape (H, W)
+        In the same units.
+    data_range : float
+        What counts as the peak, in those units; never guessed from the data.
+    convention : {"raw", "affine"}
+        Whether ``image`` is first fitted to ``clean``.
+    """
+    reference = np.asarray(clean, dtype=np.float64)
+    values = apply_convention(image, reference, convention)
+    with np.errstate(divide="ignore"):
+        ratio = peak_signal_noise_ratio(reference, values, data_range=data_range)  # type: ignore[no-untyped-call]
+    return float(ratio)
+
+
+def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
+    """Return the structural similarity with scikit-image's defaults (a window of 7 x 7, smaller in smaller images).
+
+    Parameters as for :func:`psnr`. Images narrower than 3 pixels have no window and give NaN.
+
+    References
+    ----------
+    Wang et al., Image quality assessment, IEEE TIP 13(4), 2004, https://doi.org/10.1109/TIP.2003.819861
+    """
+    reference = np.asarray(clean, dtype=np.float64)
+    smallest = min(reference.shape)
+    if smallest < 3:
+        return float("nan")
+    window = min(_SSIM_WINDOW, smallest - (smallest + 1) % 2)
+    values = apply_convention(image, reference, convention)
+    similarity = structural_similarity(  # type: ignore[no-untyped-call]
+        reference, values, data_range=data_range, win_size=window
+    )
+    return float(similarity)
+
+
+def noise_level(image: ArrayLike) -> float:
+    """Return the standard deviation of white noise that one image shows, in its own units, without a clean image.
+
+    A second difference in both directions takes away structure; the median of its size is robust against what is left.
+    It is a figure to compare images by: correlated noise and fine structure move it.
+
+    Parameters
+    ----------
+    image : array_like, shape (H, W)
+        At least 3 x 3; smaller images give 0.
+
+    References
+    ----------
+    Immerkær, Fast noise variance estimation, CVIU 64(2), 1996, https://doi.org/10.1006/cviu.1996.0060, with the median
+    of Donoho and Johnstone in place of the mean.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    if min(values.shape) < 3:
+        return 0.0
+    response = np.diff(values, 2, axis=0)
+    response = np.diff(response, 2, axis=1)
+    return float(np.median(np.abs(response)) / (0.6744897501960817 * 6.0))

@@ -1,0 +1,422 @@
+"""The run folder: what training hands over. Written whole or not at all, opened again, and read by a person."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training.errors import UserError
+from training.settings import Recipe, Settings, check_name, load_settings, save_settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from training.calibration import Calibrated
+    from training.datasets import PairedDataset
+    from training.denoise import Denoiser
+
+RUNS = Path("runs")
+"""Where runs are written and looked for, below the working directory."""
+
+SETTINGS, PROVENANCE, LOSSES = "settings.yaml", "provenance.json", "losses.csv"
+CURVES, PANEL = "curves.png", "panel.png"
+_PACKAGES = ("bmz-fmd", "torch", "lightning", "numpy", "scikit-image", "tifffile")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkUsed(_Part):
+    """The network and its constructor settings (all of them, the published ones included)."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+class CheckpointUsed(_Part):
+    """Where the weights started from; its licence goes into every package made of the run."""
+
+    name: str
+    sha256: str
+    licence: str
+    spdx: str | None = None
+    source: str
+    citation: str | None = None
+
+
+class TrainedOnData(_Part):
+    """Intensities and noise of the noisy training images, in image units.
+
+    ``low`` and ``high`` are the 0.1 and 99.9 percentiles over all of them, ``noise`` the median of
+    :func:`training.metrics.noise_level`.
+    """
+
+    dtype: str
+    low: float
+    high: float
+    noise: float
+
+
+class IntensityFitUsed(_Part):
+    """How the clean images were brought onto the noisy ones' scale: ``slope * clean + offset``.
+
+    With ``mode`` "image" every image has its own; slope and offset here are the medians over the training set.
+    """
+
+    mode: Literal["dataset", "image", "none"]
+    slope: float
+    offset: float
+
+
+class DataUsed(_Part):
+    """The data set: its name, the sha256 of its files, the names of the pairs by split, and where it comes from."""
+
+    name: str
+    hashes: dict[str, str]
+    splits: dict[str, list[str]]
+    source: dict[str, Any]
+
+
+class Score(_Part):
+    """Mean and standard deviation over images."""
+
+    psnr: float
+    psnr_std: float
+    ssim: float
+    ssim_std: float
+
+
+class Scores(_Part):
+    """Over the test images: the noisy ones, the calibrated model before training, and the best model."""
+
+    convention: Literal["raw", "affine"]
+    data_range: float
+    images: int
+    noisy: Score
+    start: Score
+    denoised: Score
+
+
+class Provenance(_Part):
+    """What came of a run; the same file travels inside the package.
+
+    ``calibration`` holds all arguments of ``Calibrated``, ``scores`` one entry a convention ("raw", "affine") once the
+    test images were scored. ``created`` is ISO 8601 in UTC.
+    """
+
+    network: NetworkUsed
+    calibration: dict[str, Any]
+    checkpoint: CheckpointUsed | None
+    trained_on: TrainedOnData
+    intensity_fit: IntensityFitUsed
+    data: DataUsed
+    recipe: Recipe
+    scores: dict[str, Scores] = Field(default_factory=dict)
+    best_epoch: int = 0
+    versions: dict[str, str] = Field(default_factory=dict)
+    seed: int
+    created: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and the settings that made it.
+
+    Attributes
+    ----------
+    folder : Path
+        ``runs/NAME``.
+    settings : Settings
+        As read from ``settings.yaml``.
+    """
+
+    folder: Path
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def provenance(self) -> Provenance:
+        """What came of the run so far, read from ``provenance.json``."""
+        path = self.folder / PROVENANCE
+        if not path.is_file():
+            raise UserError(f"{self.folder}: nothing was trained here yet; go on with --resume --name {self.name}")
+        try:
+            return Provenance.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: damaged ({_first_line(error)}); train again under another name") from None
+
+    def checkpoint(self, which: Literal["best", "last"] = "best") -> Path:
+        """Return the path of a checkpoint of this run, there or not."""
+        return self.folder / f"{which}.ckpt"
+
+    def model(self, which: Literal["best", "last"] = "best") -> Calibrated:
+        """Return the trained model: image units in, image units out; eval mode, float32, on the CPU."""
+        provenance = self.provenance
+        state = load_checkpoint(self.checkpoint(which))["state_dict"]
+        model = build(provenance.network, provenance.calibration)
+        try:
+            model.load_state_dict(state)
+        except (RuntimeError, TypeError, AttributeError):
+            raise UserError(
+                f"{self.checkpoint(which)}: its weights are not those of {provenance.network.name} as "
+                f"{PROVENANCE} describes it; train again under another name"
+            ) from None
+        return model.eval()
+
+    def dataset(self) -> PairedDataset:
+        """Return the pairs that the run was trained on, split as then."""
+        from training.datasets import open_dataset
+
+        recipe = self.settings.recipe
+        return open_dataset(self.settings.data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the rows of ``losses.csv``: epoch 0 is the calibrated model before training, NaN is no value."""
+        path = self.folder / LOSSES
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        try:
+            return [{key: float(value) if value else math.nan for key, value in row.items()} for row in rows]
+        except (TypeError, ValueError):
+            raise UserError(f"{path}: not a table of numbers any more; delete it, it is only a record") from None
+
+    def denoiser(self, which: Literal["best", "last"] = "best", device: str = "auto") -> Denoiser:
+        """Return the trained model as a callable over arrays, with what its tiling needs; "auto" takes a GPU."""
+        from training.denoise import Denoiser
+        from training.networks import NETWORKS
+
+        provenance = self.provenance
+        network = NETWORKS[provenance.network.name]
+        radius = network.radius(provenance.network.settings)
+        place = choose_device(device)
+        return Denoiser(
+            predict=predictor(self.model(which).to(place)),
+            halo=halo(radius, network.stride),
+            stride=network.stride,
+            trained_on=provenance.trained_on,
+            local=radius is not None and provenance.calibration["statistics"] == "dataset",
+            device=place,
+        )
+
+    def write_settings(self) -> None:
+        """Write ``settings.yaml``."""
+        write_text(self.folder / SETTINGS, save_settings(self.settings))
+
+    def write_provenance(self, provenance: Provenance) -> None:
+        """Write ``provenance.json``, replacing an older one at once."""
+        write_text(self.folder / PROVENANCE, provenance.model_dump_json(indent=2) + "\n")
+
+
+GLOBAL_HALO = 96
+"""Pixels of halo for a network that sees the whole image: DRUNet's seams with random weights fall to 1.4e-5 there."""
+
+
+def halo(radius: int | None, stride: int) -> int:
+    """Return the halo in pixels that tiling needs: the radius up to the next multiple of the stride, at most 96."""
+    wanted = GLOBAL_HALO if radius is None else min(radius, GLOBAL_HALO)
+    return -(-wanted // stride) * stride
+
+
+def choose_device(device: str = "auto") -> str:
+    """Return a device in torch's words: the one named, if it is here, or for "auto" a GPU before the CPU."""
+    import torch
+
+    present = ["cpu"]
+    if torch.cuda.is_available():
+        present += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    if device == "auto":
+        return next((name for name in ("cuda", "mps") if name in present), "cpu")
+    if device not in present:
+        raise UserError(f"--device {device}: not on this machine; there is auto, {', '.join(present)}")
+    return device
+
+
+def predictor(model: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a function from float32 arrays (B, 1, H, W) to the same, that runs ``model`` where its weights are."""
+    import torch
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(device)
+            denoised: NDArray[np.float32] = model(batch).cpu().numpy()
+            return denoised
+
+    return predict
+
+
+def build(network: NetworkUsed, calibration: dict[str, Any]) -> Calibrated:
+    """Return the calibrated network as a run describes it, with untrained weights."""
+    from training.calibration import Calibrated
+    from training.networks import create
+
+    return Calibrated(create(network.name, **network.settings), **calibration)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a ``best.ckpt`` or ``last.ckpt`` holds, on the CPU, loaded as weights only."""
+    import pickle
+
+    import torch
+
+    if not path.is_file():
+        raise UserError(f"{path}: missing; go on training with --resume --name {path.parent.name}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError):
+        raise UserError(
+            f"{path}: not a checkpoint of this program, or damaged; delete it and go on with --resume"
+        ) from None
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(f"{path}: not a checkpoint of this program; delete it and go on with --resume")
+    return content
+
+
+def create_run(settings: Settings, folder: Path) -> Run:
+    """Make a new run folder that holds the settings; one that exists is left alone and is an error."""
+    folder = Path(folder)
+    if folder.exists():
+        raise UserError(
+            f"{folder}: exists and is not overwritten; choose another --name, "
+            f"or go on with --resume --name {folder.name}"
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); run in a folder that you may write to") from None
+    try:
+        beside.chmod(0o755)
+        run = Run(beside, settings)
+        run.write_settings()
+        beside.rename(folder)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+    return Run(folder, settings)
+
+
+def open_run(folder: Path) -> Run:
+    """Return the run of a folder; a folder without settings is an error."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        known = _names(folder.parent)
+        hint = f"; there are {', '.join(known)}" if known else ""
+        raise UserError(f"{folder}: no such run{hint}; start one with bmz-fmd train")
+    if not (folder / SETTINGS).is_file():
+        raise UserError(f"{folder}: not a run folder, it has no {SETTINGS}; name one that bmz-fmd train wrote")
+    return Run(folder, load_settings(folder / SETTINGS))
+
+
+def newest_run(dataset: str, runs: Path = RUNS) -> Run:
+    """Return the newest run trained on the named data set (by its provenance, not by its folder's name)."""
+    found: list[tuple[str, Run]] = []
+    others: set[str] = set()
+    for name in _names(runs):
+        try:
+            run = open_run(runs / name)
+            provenance = run.provenance
+        except UserError:
+            continue
+        if not run.checkpoint().is_file():
+            continue
+        if provenance.data.name.casefold() == dataset.casefold():
+            found.append((provenance.created, run))
+        else:
+            others.add(provenance.data.name)
+    if not found:
+        hint = f"there are runs on {', '.join(sorted(others))}; " if others else ""
+        raise UserError(f"--dataset {dataset}: no trained run below {runs}; {hint}start one with bmz-fmd train")
+    return max(found, key=lambda entry: entry[0])[1]
+
+
+def free_name(dataset: str, network: str, runs: Path = RUNS) -> str:
+    """Return ``<dataset>-<network>-<date>``, with a number behind where that run exists."""
+    stem = "".join(c if c.isalnum() or c in "._-+" else "-" for c in dataset).strip(".-")[:60] or "data"
+    name = base = check_name(f"{stem}-{network}-{datetime.now(UTC).date().isoformat()}")
+    number = 1
+    while (runs / name).exists():
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; it takes the place of ``path`` at once when the block ends well."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[str]) -> None:
+    """Write a table of numbers as CSV; NaN becomes an empty cell."""
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: "" if math.isnan(row[key]) else f"{row[key]:.8g}" for key in columns})
+
+
+def _names(runs: Path) -> list[str]:
+    if not runs.is_dir():
+        return []
+    return sorted(
+        entry.name for entry in runs.iterdir() if (entry / SETTINGS).is_file() and not entry.name.startswith(".")
+    )
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+    return type(error).__name__
