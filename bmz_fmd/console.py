@@ -89,7 +89,14 @@ def progress(title: str, total: float | None) -> Iterator[Callable[[float, str],
 def _bar(title: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
