@@ -1,0 +1,102 @@
+"""What a denoiser took away: noise only, or structure too; and where it put structure that the data do not hold.
+
+The residual, noisy minus denoised, of a faithful denoiser is noise: smoothed, it averages out everywhere. Where the
+denoiser invents or removes an object, the smoothed residual shows it, without any clean image. So the residual is
+smoothed and divided by the standard deviation that white noise of its local strength would leave: beyond five of those
+no pixel is expected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SURPRISING = 5.0
+"""Standard deviations of smoothed white noise: chance reaches them in about one of two million pixels."""
+
+_SMOOTHING = 2.0  # standard deviation in pixels of the Gaussian that objects are looked for with
+_NEIGHBOURHOOD = 8.0  # standard deviation in pixels of the Gaussian over which the noise's strength is taken
+_REACH = 4.0  # standard deviations at which a Gaussian is cut
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """How far a residual is from noise.
+
+    Attributes
+    ----------
+    share : float
+        Part of the pixels beyond ``SURPRISING``; 0 to 1.
+    largest : float
+        The largest value of the map, without its sign.
+    y, x : int
+        Where that is.
+    """
+
+    share: float
+    largest: float
+    y: int
+    x: int
+
+
+def surprise(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the smoothed residual in units of the standard deviation that its noise alone would give it.
+
+    Parameters
+    ----------
+    noisy, denoised : ndarray, (H, W)
+        In the same units.
+
+    Returns
+    -------
+    ndarray, float64, (H, W)
+        About normally distributed with standard deviation 1, or less, where the residual is white noise. Positive
+        where the denoiser took away brightness that the data hold, negative where it added some that they do not.
+        0 where the residual is constant.
+    """
+    residual = np.asarray(noisy, np.float64) - np.asarray(denoised, np.float64)
+    residual = residual - np.median(residual)  # a shift of all pixels is a matter of the offset, not of structure
+    kernel = _gaussian(_SMOOTHING)
+    ones = np.ones_like(residual)
+    smooth = _filter(residual, kernel)
+    weight, squares = _filter(ones, kernel), _filter(ones, kernel**2)
+    centre = kernel.max() ** 2 / weight
+    fine = residual - smooth / weight  # noise without what is as large as an object
+    left = np.maximum(1 - 2 * centre + squares / weight**2, 1e-9)  # of white noise's variance, in ``fine``
+    near = _gaussian(_NEIGHBOURHOOD)
+    variance = _filter(fine**2 / left, near) / _filter(ones, near)
+    expected = np.sqrt(variance * squares)
+    return np.divide(smooth, expected, out=np.zeros_like(smooth), where=expected > 0)
+
+
+def suspicion(noisy: NDArray[Any], denoised: NDArray[Any]) -> Suspicion:
+    """Return in figures how far the residual is from noise; see ``surprise``."""
+    size = np.abs(surprise(noisy, denoised))
+    y, x = np.unravel_index(int(size.argmax()), size.shape)
+    return Suspicion(float((size > SURPRISING).mean()), float(size[y, x]), int(y), int(x))
+
+
+def correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Return Pearson's correlation of two images of one shape; 0 where one of them is constant."""
+    a = np.asarray(first, np.float64) - np.mean(first, dtype=np.float64)
+    b = np.asarray(second, np.float64) - np.mean(second, dtype=np.float64)
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 0 else 0.0
+
+
+def _gaussian(sigma: float) -> NDArray[np.float64]:
+    at = np.arange(-int(_REACH * sigma), int(_REACH * sigma) + 1)
+    kernel = np.exp(-0.5 * (at / sigma) ** 2)
+    return np.asarray(kernel / kernel.sum(), np.float64)
+
+
+def _filter(image: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlate along both axes with zeros outside: what is missing at the edges is accounted for by the caller."""
+    along_y = ndimage.correlate1d(image, kernel, axis=0, mode="constant")
+    return np.asarray(ndimage.correlate1d(along_y, kernel, axis=1, mode="constant"), np.float64)
