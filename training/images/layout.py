@@ -1,0 +1,44 @@
+"""What a file says about its image beside the pixels, as far as it can be written back."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+
+class PixelSize(NamedTuple):
+    """Height and width of a pixel in ``unit`` (``µm``, ``inch``, ...)."""
+
+    y: float
+    x: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an image lies in its file: what ``write_image`` needs to write one like it.
+
+    Examples
+    --------
+    >>> Layout(kind="imagej", axes="ZYX").axes
+    'ZYX'
+    """
+
+    kind: str
+    """``imagej``, ``ome``, ``shaped`` (axes in tifffile's own description), or ``plain``."""
+
+    axes: str
+    """Letters of the axes in the order of the file; ``S`` in front of ``YX`` are planar samples."""
+
+    series: int = 1
+    """Number of series in the file: more than one stand along the first axis."""
+
+    imagej: dict[str, Any] = field(default_factory=dict)
+    """ImageJ's own entries: unit, spacing, labels, look-up tables, display range, regions of interest."""
+
+    ome: str = ""
+    """The OME-XML of the file."""
+
+    tags: dict[str, Any] = field(default_factory=dict)
+    """Keywords of ``tifffile.TiffWriter.write``: resolution, photometric interpretation, colour map, description."""
+
+    bigtiff: bool = False
+    byteorder: Literal["<", ">"] = "<"
