@@ -32,7 +32,7 @@ def one_line(message: str) -> str:
         causes = [line for line in telling if _PREFIX.match(line)]
         return _cut(_PREFIX.sub("", causes[-1] if causes else telling[-1]))
     cause = _PREFIX.sub("", telling[0])
-    if cause.endswith(":") and len(telling) > 1:
+    if cause.endswith((":", "following indices")) and len(telling) > 1:
         cause = f"{cause} {telling[1]}"
     return _cut(cause)
 

@@ -1,0 +1,68 @@
+"""Where installed engines live, and how one comes to be there whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.errors import UserError
+
+
+def cache_folder() -> Path:
+    """Return the user's cache of this project; the environment variable ``BMZ_FMD_CACHE`` names another."""
+    named = os.environ.get("BMZ_FMD_CACHE")
+    if named:
+        return Path(named).expanduser().absolute()
+    import pooch
+
+    return Path(pooch.os_cache("bmz-fmd"))
+
+
+def engine_folder(name: str) -> Path:
+    """Return the folder of an engine; it exists where the engine is installed, and then it is whole."""
+    return cache_folder() / "engines" / name
+
+
+@contextmanager
+def staging(name: str) -> Iterator[Path]:
+    """Give an empty folder beside the engine's own; it takes that place when the block ends well, else it is deleted.
+
+    Raises
+    ------
+    UserError
+        Where the cache cannot be written.
+    """
+    target = engine_folder(name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+    except OSError as error:
+        raise UserError(
+            f"{target.parent} cannot be written ({error.strerror}): name another folder in BMZ_FMD_CACHE"
+        ) from error
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if not target.exists():
+            folder.rename(target)
+    except OSError as error:
+        raise UserError(f"{name} could not be installed in {target.parent}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files below a folder, 0 where there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def remove_folder(folder: Path) -> int:
+    """Delete a folder and return the bytes freed."""
+    freed = folder_size(folder)
+    if folder.exists():
+        away = folder.with_name(f".{folder.name}-removed")
+        folder.rename(away)  # from here on the engine counts as not installed, however far the deleting gets
+        shutil.rmtree(away, ignore_errors=True)
+    return freed
