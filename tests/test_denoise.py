@@ -30,34 +30,21 @@ def image(shape, dims, dtype="uint16", **attrs):
 
 @pytest.mark.parametrize(
     ("shape", "dims"),
-    [((6, 7), "YX"), ((3, 6, 7), "ZYX"), ((2, 3, 4, 6, 7), "TCZYX"), ((6, 7, 3), "YXS"), ((1, 1), "YX")],
+    [((6, 7), "YX"), ((3, 6, 7), "ZYX"), ((2, 3, 4, 6, 7), "TCZYX"), ((3, 6, 7), "SYX"), ((1, 1), "YX")],
 )
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "uint32", "float16", "float32", "float64"])
-def test_axes_type_and_attributes_stay(shape, dims, dtype):
+def test_axes_and_attributes_stay_and_nothing_is_rounded(shape, dims, dtype):
     given = image(shape, tuple(dims), dtype, resolution=(0.1, 0.1, "micrometer"))
     result = denoise(given, HALVE)
     assert result.dims == given.dims
-    assert result.dtype == given.dtype
     assert result.attrs == given.attrs
-    expected = given.values.astype(np.float32) / 2
-    assert_array_equal(result.values, np.rint(expected) if np.dtype(dtype).kind in "iu" else expected)
+    assert result.dtype == (np.float64 if dtype in ("uint32", "float64") else np.float32)
+    assert_array_equal(result.values, given.values.astype(np.float32) / 2)
 
 
-def test_as_float_nothing_is_rounded():
-    given = image((5, 6), ("Y", "X"))
-    result = denoise(given, HALVE, as_float=True)
-    assert result.dtype == np.float32
-    assert result.attrs["dtype"] == "float32"
-    assert_array_equal(result.values, given.values / np.float32(2))
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int32", "uint32", "int64", "uint64"])
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_integers_are_clipped_and_never_wrap_around(dtype, sign):
-    far = Denoiser(lambda batch: np.full_like(batch, sign * 1e20), halo=0, stride=1)
-    limits = np.iinfo(dtype)
-    result = denoise(image((4, 4), ("Y", "X"), dtype), far).values
-    assert_array_equal(result, np.full((4, 4), limits.max if sign > 0 else limits.min, dtype))
+def test_axes_in_another_order_are_refused():
+    with pytest.raises(ValueError, match="last two axes must be Y and X"):
+        denoise(image((6, 7, 3), ("Y", "X", "S")), HALVE)
 
 
 def test_each_plane_goes_alone_through_the_network_and_only_when_asked_for():
@@ -90,9 +77,9 @@ def test_a_lazy_stack_stays_lazy_whatever_its_chunks():
 
 
 def test_one_channel_can_be_denoised_and_the_others_kept():
-    given = image((2, 3, 5, 6), ("T", "C", "Y", "X"), "float32")
+    given = image((2, 3, 5, 6), ("T", "C", "Y", "X"), "uint32") + np.uint32(2**31 + 1)
     result = denoise(given, HALVE, channel=1).values
-    assert_array_equal(result[:, 1], given.values[:, 1] / 2)
+    assert_array_equal(result[:, 1], given.values[:, 1].astype(np.float32) / 2)
     assert_array_equal(result[:, [0, 2]], given.values[:, [0, 2]])
 
 
@@ -132,20 +119,6 @@ def test_an_image_is_looked_at_plane_by_plane():
     assert seen.low == pytest.approx(500 - 3.09 * 20, abs=2)
     assert seen.high == pytest.approx(500 + 3.09 * 20, abs=2)
     assert look(image((4, 4), ("Y", "X"))).noise is None
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        (np.full((2, 4, 4), np.nan, np.float32), "holds NaN or infinity at Z=0"),
-        (np.array([np.zeros((4, 4)), np.full((4, 4), np.inf)]), "holds NaN or infinity at Z=1"),
-        (np.zeros((2, 0, 4)), "holds no pixel"),
-        (np.zeros((2, 4, 4), complex), "holds complex128 values"),
-    ],
-)
-def test_images_that_cannot_be_denoised_are_named(values, words):
-    with pytest.raises(UserError, match=f"cells.tif {words}"):
-        look(xr.DataArray(values, dims=("Z", "Y", "X"), attrs={"path": "cells.tif"}))
 
 
 @pytest.mark.parametrize(

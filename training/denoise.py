@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from training.errors import UserError
+from training.images import planes
 from training.metrics import noise_level
 from training.tiles import BYTES_PER_PIXEL, Tiled
 
@@ -103,7 +104,6 @@ def denoise(
     *,
     tile: int | None = None,
     progress: Callable[[], object] | None = None,
-    as_float: bool = False,
     channel: int | None = None,
 ) -> xr.DataArray:
     """Denoise every plane of an image, each when it is asked for.
@@ -111,24 +111,23 @@ def denoise(
     Parameters
     ----------
     image : DataArray
-        With dimensions ``Y`` and ``X`` and any others, over which the planes run; NumPy or dask, in the units of the
-        denoiser's training images. It must hold no NaN (see ``look``).
+        The last two dimensions are ``Y`` and ``X``; the planes run over all others. NumPy or dask, of integers or
+        floats, in the units of the denoiser's training images.
     denoiser : Denoiser
         The function and its needs.
     tile : int, optional
         Side of a tile in pixels, halo included; by default planes are whole where memory allows.
     progress : callable, optional
         Called without arguments after each plane.
-    as_float : bool
-        Return float32 instead of the image's own type. Integer types are rounded and clipped to their range.
     channel : int, optional
         Denoise this channel alone, counted from 0, and pass the others through; by default all are denoised.
 
     Returns
     -------
     DataArray
-        A dask array of the same dimensions, coordinates and attributes, one plane a chunk. Computing a plane denoises
-        it; only one is denoised at a time, so a stack that is written plane by plane never lies in memory whole.
+        Of the same dimensions, coordinates and attributes, float32 (float64 for types that float32 does not hold);
+        ``training.images.write_image`` rounds to the file's own type. A dask array, one plane a chunk: computing a
+        plane denoises it, only one at a time, so a stack written plane by plane never lies in memory whole.
 
     Raises
     ------
@@ -138,24 +137,22 @@ def denoise(
     """
     import dask.array as da
 
+    if image.dims[-2:] != ("Y", "X"):
+        raise ValueError(f"the last two axes must be Y and X, not {image.dims}")
     if channel is not None:
         _check_channel(image, channel)
-    dtype = np.dtype(np.float32) if as_float else image.dtype
-    leading = [str(name) for name in image.dims if name not in ("Y", "X")]
-    ordered = image.transpose(*leading, "Y", "X")
-    block = _Block(denoiser.planes(tile), dtype, leading, channel, progress)
-    chunks = dict.fromkeys(range(len(leading)), 1) | {len(leading): -1, len(leading) + 1: -1}
+    dtype = np.result_type(image.dtype, np.float32)
+    kept_axis = None if channel is None else image.dims.index("C")
+    block = _Block(denoiser.planes(tile), dtype, kept_axis, channel, progress)
+    leading = image.ndim - 2
     denoised = da.map_blocks(  # type: ignore[no-untyped-call]
         block,
-        da.asarray(ordered.data).rechunk(chunks),  # type: ignore[no-untyped-call]
+        da.asarray(image.data).rechunk((1,) * leading + (-1, -1)),  # type: ignore[no-untyped-call]
         dtype=dtype,
-        meta=np.empty((0,) * ordered.ndim, dtype),
+        meta=np.empty((0,) * image.ndim, dtype),
         name=f"denoise-{uuid.uuid4().hex}",
     )
-    result = ordered.copy(data=denoised).transpose(*image.dims)
-    if "dtype" in result.attrs:
-        result.attrs["dtype"] = str(dtype)
-    return result
+    return image.copy(data=denoised)
 
 
 @dataclass(frozen=True)
@@ -164,54 +161,29 @@ class _Block:
 
     plane: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     dtype: np.dtype[Any]
-    leading: list[str]
+    channel_axis: int | None
     channel: int | None
     progress: Callable[[], object] | None
     lock: Lock = field(default_factory=Lock)
 
-    def __call__(self, chunk: NDArray[Any], block_info: dict[Any, Any] | None = None) -> NDArray[Any]:
+    def __call__(self, chunk: NDArray[Any], block_id: tuple[int, ...]) -> NDArray[Any]:
         with self.lock:
-            if self.channel is not None and block_info is not None:
-                index = dict(zip(self.leading, block_info[None]["chunk-location"], strict=False))
-                if index["C"] != self.channel:
-                    result = chunk.astype(self.dtype)
-                    self._tell()
-                    return result
-            result = _cast(self.plane(chunk.reshape(chunk.shape[-2:]).astype(np.float32)), self.dtype)
-            self._tell()
-            return result.reshape(chunk.shape)
-
-    def _tell(self) -> None:
-        if self.progress is not None:
-            self.progress()
+            result = chunk
+            if self.channel_axis is None or block_id[self.channel_axis] == self.channel:
+                result = self.plane(chunk.reshape(chunk.shape[-2:]).astype(np.float32)).reshape(chunk.shape)
+            if self.progress is not None:
+                self.progress()
+            return result.astype(self.dtype, copy=False)
 
 
 def _check_channel(image: xr.DataArray, channel: int) -> None:
     path = image.attrs.get("path", "the image")
     if "C" not in image.dims:
-        raise UserError(f"--channel {channel}: {path} has no channel axis (its axes are {_axes(image)}); leave it out")
+        axes = "".join(str(name) for name in image.dims)
+        raise UserError(f"--channel {channel}: {path} has no channel axis (its axes are {axes}); leave it out")
     count = image.sizes["C"]
     if not 0 <= channel < count:
         raise UserError(f"--channel {channel}: {path} has {count} channels, 0 to {count - 1}")
-
-
-def _axes(image: xr.DataArray) -> str:
-    return "".join(str(name) for name in image.dims)
-
-
-def _cast(plane: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the plane in another type: rounded and clipped for integers, so that nothing wraps around."""
-    if dtype.kind == "b":
-        return plane >= 0.5
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        rounded = np.rint(plane.astype(np.float64))
-        # the largest 64-bit integers have no float64 of their own: the next one above would wrap around
-        largest = np.nextafter(float(limits.max), 0) if dtype.itemsize == 8 else limits.max
-        result = np.clip(rounded, limits.min, largest).astype(dtype)
-        result[rounded >= limits.max] = limits.max
-        return result
-    return plane.astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -256,7 +228,7 @@ def look(image: xr.DataArray) -> Look:
     Parameters
     ----------
     image : DataArray
-        As ``denoise`` takes it.
+        As ``denoise`` takes it, with one pixel at least.
 
     Returns
     -------
@@ -265,30 +237,17 @@ def look(image: xr.DataArray) -> Look:
     Raises
     ------
     UserError
-        If it is empty, not of numbers, or holds NaN or infinity.
+        If a plane cannot be read (see ``training.images.open_image``).
     """
-    path = image.attrs.get("path", "the image")
-    if image.size == 0:
-        raise UserError(f"{path} holds no pixel: its axes {_axes(image)} have the lengths {image.shape}")
-    if image.dtype.kind not in "biuf":
-        raise UserError(f"{path} holds {image.dtype} values: denoising takes integer or floating-point images")
-    leading = [name for name in image.dims if name not in ("Y", "X")]
-    stack = image.transpose(*leading, "Y", "X")
-    indices = list(np.ndindex(stack.shape[:-2]))
-    noisy_ones = {indices[i] for i in np.linspace(0, len(indices) - 1, _NOISE_PLANES).astype(int)}
+    count = planes_in(image)
+    looked_at = set(np.linspace(0, count - 1, _NOISE_PLANES).astype(int).tolist())
     step = max(1, int(np.ceil(np.sqrt(image.size / _SAMPLE))))
     sample, noise = [], []
-    for index in indices:
-        plane = np.asarray(stack[index].data).astype(np.float32)
-        if not np.isfinite(plane).all():
-            where = "" if not leading else " at " + ", ".join(f"{n}={i}" for n, i in zip(leading, index, strict=True))
-            raise UserError(
-                f"{path} holds NaN or infinity{where}: replace such pixels, for instance by their neighbours"
-            )
+    for number, (_, plane) in enumerate(planes(image)):
         sample.append(plane[::step, ::step].ravel())
-        if index in noisy_ones and min(plane.shape) >= _SMALLEST_FOR_NOISE:
+        if number in looked_at and min(plane.shape) >= _SMALLEST_FOR_NOISE:
             noise.append(noise_level(plane))
-    low, high = np.percentile(np.concatenate(sample), (0.1, 99.9))
+    low, high = np.percentile(np.concatenate(sample).astype(np.float64), (0.1, 99.9))
     return Look(float(low), float(high), float(np.median(noise)) if noise else None)
 
 

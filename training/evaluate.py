@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -284,7 +284,7 @@ def _draw_row(
     for axis, (title, picture) in zip(axes[:3], greys, strict=True):
         axis.imshow(picture[window], cmap="gray", vmin=low, vmax=high)
         axis.set_title(title, fontsize=9)
-    maps = (
+    maps: tuple[tuple[str, NDArray[Any], float], ...] = (
         ("removed: noisy - denoised", removed, spread),
         ("error: denoised - clean", error, spread),
         (f"against the data, in sd (most {seen.largest:.1f})", map_, 2 * SURPRISING),
