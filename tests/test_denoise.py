@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_array_equal
 
-from training.denoise import Denoiser, Look, denoise, look, planes_in
+from training.denoise import Denoiser, Look, channel_number, denoise, look, planes_in
 from training.errors import UserError
 
 
@@ -83,9 +83,20 @@ def test_one_channel_can_be_denoised_and_the_others_kept():
     assert_array_equal(result[:, [0, 2]], given.values[:, [0, 2]])
 
 
+def test_a_channel_can_be_given_by_its_name():
+    given = image((3, 5, 6), ("C", "Y", "X")).assign_coords(C=["DAPI", "GFP", "2"])
+    assert [channel_number(given, name) for name in ("DAPI", "GFP", "0", 1, "2")] == [0, 1, 0, 1, 2]
+    with pytest.raises(UserError, match=r"--channel RFP: cells.tif has the channels 0 to 2 \(DAPI, GFP, 2\)"):
+        denoise(given, HALVE, channel="RFP")
+
+
 @pytest.mark.parametrize(
     ("dims", "channel", "words"),
-    [("CYX", 3, r"--channel 3: cells.tif has 3 channels, 0 to 2"), ("ZYX", 0, "no channel axis")],
+    [
+        ("CYX", 3, "--channel 3: cells.tif has the channels 0 to 2"),
+        ("CYX", "-1", "--channel -1: cells.tif has the channels 0 to 2"),
+        ("ZYX", 0, "no channel axis"),
+    ],
 )
 def test_a_channel_that_is_not_there_is_refused(dims, channel, words):
     with pytest.raises(UserError, match=words):

@@ -104,7 +104,7 @@ def denoise(
     *,
     tile: int | None = None,
     progress: Callable[[], object] | None = None,
-    channel: int | None = None,
+    channel: str | int | None = None,
 ) -> xr.DataArray:
     """Denoise every plane of an image, each when it is asked for.
 
@@ -119,8 +119,9 @@ def denoise(
         Side of a tile in pixels, halo included; by default planes are whole where memory allows.
     progress : callable, optional
         Called without arguments after each plane.
-    channel : int, optional
-        Denoise this channel alone, counted from 0, and pass the others through; by default all are denoised.
+    channel : str or int, optional
+        Denoise this channel alone, by its name or its number from 0, and pass the others through; by default all
+        are denoised.
 
     Returns
     -------
@@ -139,11 +140,9 @@ def denoise(
 
     if image.dims[-2:] != ("Y", "X"):
         raise ValueError(f"the last two axes must be Y and X, not {image.dims}")
-    if channel is not None:
-        _check_channel(image, channel)
     dtype = np.result_type(image.dtype, np.float32)
-    kept_axis = None if channel is None else image.dims.index("C")
-    block = _Block(denoiser.planes(tile), dtype, kept_axis, channel, progress)
+    chosen = None if channel is None else (channel_number(image, channel), image.dims.index("C"))
+    block = _Block(denoiser.planes(tile), dtype, chosen, progress)
     leading = image.ndim - 2
     denoised = da.map_blocks(  # type: ignore[no-untyped-call]
         block,
@@ -161,29 +160,44 @@ class _Block:
 
     plane: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     dtype: np.dtype[Any]
-    channel_axis: int | None
-    channel: int | None
+    chosen: tuple[int, int] | None  # number and axis of the one channel to denoise
     progress: Callable[[], object] | None
     lock: Lock = field(default_factory=Lock)
 
     def __call__(self, chunk: NDArray[Any], block_id: tuple[int, ...]) -> NDArray[Any]:
         with self.lock:
             result = chunk
-            if self.channel_axis is None or block_id[self.channel_axis] == self.channel:
+            if self.chosen is None or block_id[self.chosen[1]] == self.chosen[0]:
                 result = self.plane(chunk.reshape(chunk.shape[-2:]).astype(np.float32)).reshape(chunk.shape)
             if self.progress is not None:
                 self.progress()
             return result.astype(self.dtype, copy=False)
 
 
-def _check_channel(image: xr.DataArray, channel: int) -> None:
+def channel_number(image: xr.DataArray, channel: str | int) -> int:
+    """Return the number of a channel, given by its name or its number from 0.
+
+    Raises
+    ------
+    UserError
+        If the image has no channels, or none like this.
+    """
     path = image.attrs.get("path", "the image")
     if "C" not in image.dims:
         axes = "".join(str(name) for name in image.dims)
         raise UserError(f"--channel {channel}: {path} has no channel axis (its axes are {axes}); leave it out")
+    names = [str(name) for name in image.coords["C"].values] if "C" in image.coords else []
+    if str(channel) in names:
+        return names.index(str(channel))
     count = image.sizes["C"]
-    if not 0 <= channel < count:
-        raise UserError(f"--channel {channel}: {path} has {count} channels, 0 to {count - 1}")
+    try:
+        number = int(channel)
+    except ValueError:
+        number = -1
+    if not 0 <= number < count:
+        called = f" ({', '.join(names)})" if names else ""
+        raise UserError(f"--channel {channel}: {path} has the channels 0 to {count - 1}{called}")
+    return number
 
 
 @dataclass(frozen=True)

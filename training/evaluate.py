@@ -280,17 +280,17 @@ def _draw_row(
     window = (_around(seen.y, noisy.shape[0]), _around(seen.x, noisy.shape[1]))
     low, high = np.percentile(fitted, (0.1, 99.9))
     spread = max(float(np.percentile(np.abs(removed), 99.5)), 1e-12)
-    greys = (("noisy", noisy), ("denoised", denoised), ("clean", fitted))
+    greys: tuple[tuple[str, NDArray[Any]], ...] = (("noisy", noisy), ("denoised", denoised), ("clean", fitted))
     for axis, (title, picture) in zip(axes[:3], greys, strict=True):
         axis.imshow(picture[window], cmap="gray", vmin=low, vmax=high)
         axis.set_title(title, fontsize=9)
-    maps: tuple[tuple[str, NDArray[Any], float], ...] = (
+    maps = (
         ("removed: noisy - denoised", removed, spread),
         ("error: denoised - clean", error, spread),
         (f"against the data, in sd (most {seen.largest:.1f})", map_, 2 * SURPRISING),
     )
-    for axis, (title, picture, limit) in zip(axes[3:], maps, strict=True):
-        shown = axis.imshow(picture[window], cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for axis, (title, around_zero, limit) in zip(axes[3:], maps, strict=True):
+        shown = axis.imshow(around_zero[window], cmap="RdBu_r", vmin=-limit, vmax=limit)
         axis.set_title(title, fontsize=9)
         axis.get_figure(root=True).colorbar(shown, ax=axis, shrink=0.8)  # type: ignore[union-attr]
     for axis in axes:

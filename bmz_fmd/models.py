@@ -1,0 +1,106 @@
+"""What ``--model`` means: a run folder, a package folder or its zip, opened as a denoiser."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from training.errors import UserError
+
+if TYPE_CHECKING:
+    from training.denoise import Denoiser
+    from training.run import Run
+
+_SHOWN = 3  # models that a message lists
+_DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as the command line named it.
+
+    Attributes
+    ----------
+    path : Path
+        As given.
+    kind : {"run", "package"}
+        What it is.
+    denoiser : Denoiser
+        Ready to use.
+    hashed : str
+        The file that ``sha256`` is of: a run's best checkpoint, a package's zip, or its description, which holds the
+        hashes of all its files.
+    sha256 : str
+        In hexadecimal digits.
+    run : Run, optional
+        The run, if it is one.
+    """
+
+    path: Path
+    kind: Literal["run", "package"]
+    denoiser: Denoiser
+    hashed: str
+    sha256: str
+    run: Run | None = None
+
+
+def open_model(path: Path, device: str = "auto") -> Model:
+    """Open a run folder, a package folder, or a package's zip.
+
+    Parameters
+    ----------
+    path : Path
+        As the user typed it.
+    device : str
+        ``auto``, or a device in torch's words.
+
+    Raises
+    ------
+    UserError
+        If it is neither, or damaged; the line says what there is.
+    """
+    kind = model_kind(path)
+    if kind == "run":
+        from training.run import open_run
+
+        run = open_run(path)
+        denoiser = run.denoiser(device=device)
+        best = run.checkpoint()
+        return Model(path, "run", denoiser, best.name, _sha256(best), run)
+    from bmz_export.package import open_denoiser
+
+    denoiser = open_denoiser(path, device=device)
+    hashed = path if path.is_file() else next(path / name for name in _DESCRIPTIONS if (path / name).is_file())
+    return Model(path, "package", denoiser, hashed.name, _sha256(hashed))
+
+
+def model_kind(path: Path) -> Literal["run", "package"]:
+    """Return what a path is, by a look at the names inside; raise ``UserError`` if it is no model."""
+    if path.is_dir():
+        if (path / "settings.yaml").is_file():
+            return "run"
+        if any((path / name).is_file() for name in _DESCRIPTIONS):
+            return "package"
+        raise UserError(f"--model {path}: neither a run (settings.yaml) nor a package (rdf.yaml); {_known()}")
+    if path.is_file():
+        if path.name in _DESCRIPTIONS or path.suffix.lower() == ".zip":
+            return "package"
+        raise UserError(f"--model {path}: not a model; give a run folder, a package folder or its zip; {_known()}")
+    raise UserError(f"--model {path}: does not exist; {_known()}")
+
+
+def _known() -> str:
+    """Return the newest models below the working directory, in words."""
+    runs = [path.parent for path in Path("runs").glob("*/settings.yaml") if not path.parent.name.startswith(".")]
+    packages = [path.parent for path in Path("packages").glob("*/rdf.yaml") if not path.parent.name.startswith(".")]
+    newest = sorted(runs + packages, key=lambda path: path.stat().st_mtime, reverse=True)[:_SHOWN]
+    if not newest:
+        return "there is none below this folder yet, bmz-fmd train makes one"
+    return f"there is {', '.join(str(path) for path in newest)}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
