@@ -1,0 +1,21 @@
+"""A model package: built from a run (one kind of file a module), and opened again as a denoiser.
+
+Looking into this room loads no torch; its functions load what they need when they are called.
+"""
+
+from importlib import import_module
+
+__all__ = ["About", "Built", "Options", "build", "export", "open_denoiser", "read_about"]
+
+_HOME = {"About": "about", "read_about": "about", "Built": "builder", "build": "builder"} | {
+    "Options": "exporter",
+    "export": "exporter",
+    "open_denoiser": "open",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found

@@ -1,0 +1,171 @@
+"""The description of a package: RDF 0.5.4, written by us and validated, never rewritten, by bioimageio.spec.
+
+0.5.4 is the newest format whose descriptions deepImageJ and QuPath parse; saving through the library would turn it into
+the newest. There is no ``config`` (deepImageJ then wants an ``id``, which the site assigns), no pre- or postprocessing
+(tools disagree on every one of them: the network calibrates inside itself) and no unit of the pixels (QuPath would
+resample to it).
+"""
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import lcm
+from pathlib import Path
+
+from bmz_export.package.templates import fill
+from bmz_export.package.weights import ARCHITECTURE, CALLABLE, ONNX, OPSET, STATE_DICT, TORCHSCRIPT
+from training.errors import UserError
+from training.run import halo as halo_for
+
+RDF, README, COVER, PROVENANCE = "rdf.yaml", "README.md", "cover.png", "provenance.json"
+TEST_INPUT, TEST_OUTPUT = "test_input.npy", "test_output.npy"
+PYTORCH_VERSION = "2.5.1"
+"""Stated for both torch formats: proven in QuPath 0.6, in conda-forge, and one that lets deepImageJ choose TorchScript
+over ONNX (whose wrapper there ends the program). The version that exported stands in the README."""
+MARK = "# Written by bmz-fmd"
+"""How ``rdf.yaml`` begins: only a folder with such a description is ever replaced by an export."""
+LARGEST_TILE = 512
+"""QuPath's and ilastik's tiles."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The sizes and the halo that a description declares.
+
+    Attributes
+    ----------
+    minimum : int
+        Least height and width in pixels: a power of two, so that QuPath's tile (its largest multiple up to 512) is 512,
+        and more than twice the halo, so that something of a tile is left (deepImageJ, ilastik).
+    step : int
+        Sizes are ``minimum + n * step``. It is 1: the network pads inside itself to what its strides need, so
+        deepImageJ takes an image of any size in one tile, where a larger step would make it take two with a shifted
+        grid, and bioimageio.core takes any size at all.
+    halo : int
+        Pixels around a tile that decide its result and are cut off: a multiple of the strides, so that cutting an image
+        into tiles does not shift their grid, and of 8.
+    """
+
+    minimum: int
+    step: int
+    halo: int
+
+
+def choose_tiling(radius: int | None, stride: int, halo: int | None = None) -> Tiling:
+    """Return what to declare for a network.
+
+    Parameters
+    ----------
+    radius : int or None
+        Receptive radius in pixels; None where a global operation sees the whole image.
+    stride : int
+        Total stride in pixels.
+    halo : int, optional
+        A measured halo, to take instead of the one that follows from the radius.
+
+    Raises
+    ------
+    UserError
+        When nothing would be left of a 512 tile.
+
+    Examples
+    --------
+    >>> choose_tiling(radius=17, stride=1)
+    Tiling(minimum=64, step=1, halo=24)
+    """
+    unit = lcm(stride, 8)
+    halo = -(-halo // unit) * unit if halo is not None else halo_for(radius, unit)
+    minimum = 64
+    while minimum <= 2 * halo:
+        minimum *= 2
+    if minimum > LARGEST_TILE:
+        raise UserError(
+            f"halo {halo}: nothing is left of a {LARGEST_TILE} pixel tile; QuPath and ilastik need a halo below "
+            f"{LARGEST_TILE // 2}"
+        )
+    return Tiling(minimum, 1, halo)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_rdf(folder: Path, tiling: Tiling, attachments: Sequence[str], **values: object) -> None:
+    """Write ``rdf.yaml`` for the files that lie in ``folder``.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the weights, test tensors, README, cover and attachments.
+    tiling : Tiling
+        Sizes and halo.
+    attachments : sequence of str
+        Names of further files in ``folder`` that belong to the package.
+    **values
+        ``name``, ``description``, ``authors``, ``cite``, ``license``, ``tags``, ``version``, ``timestamp``,
+        ``training_data`` and ``kwargs``, as the template names them.
+    """
+    hashed = (
+        STATE_DICT,
+        ARCHITECTURE,
+        TORCHSCRIPT,
+        ONNX,
+        TEST_INPUT,
+        TEST_OUTPUT,
+        *attachments,
+    )
+    text = fill(
+        "rdf.yaml.j2",
+        mark=f"{MARK} {version('bmz-fmd')}",
+        tiling=tiling,
+        pytorch_version=PYTORCH_VERSION,
+        opset_version=OPSET,
+        callable=CALLABLE,
+        files={"state_dict": STATE_DICT, "architecture": ARCHITECTURE}
+        | {"torchscript": TORCHSCRIPT, "onnx": ONNX}
+        | {"test_input": TEST_INPUT, "test_output": TEST_OUTPUT, "readme": README, "cover": COVER},
+        sha256={name: sha256(folder / name) for name in hashed},
+        attachments=attachments,
+        **values,
+    )
+    (folder / RDF).write_text(text, encoding="utf-8")
+
+
+def validate(folder: Path, addresses: Sequence[str] = ()) -> None:
+    """Let bioimageio.spec validate the description and the files that it names, without touching them.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    addresses : sequence of str
+        Addresses in the description; they are taken to exist, since an export must not depend on the network.
+
+    Raises
+    ------
+    UserError
+        With the first thing that is wrong.
+    """
+    from bioimageio.spec import InvalidDescr, load_description
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the library leaves the files that it read to the collector
+        found = load_description(folder / RDF, perform_io_checks=True, known_files=dict.fromkeys(addresses))
+    if isinstance(found, InvalidDescr):
+        errors = [error for detail in found.validation_summary.details for error in detail.errors]
+        where = ".".join(str(part) for part in errors[0].loc) if errors else RDF
+        what = errors[0].msg if errors else "not readable"
+        raise UserError(f"the description of the package is not valid: {where}: {what}; see --about and its options")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder holds a package that this program wrote."""
+    try:
+        with (folder / RDF).open(encoding="utf-8") as stream:
+            return stream.readline().startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        return False

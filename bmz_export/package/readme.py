@@ -1,0 +1,33 @@
+"""The README of a package: what it is for, what was measured, where it ends, and how to run it in each tool."""
+
+from importlib.metadata import version
+
+from bmz_export.package import scripts, weights
+from bmz_export.package.rdf import COVER, LARGEST_TILE, PROVENANCE
+from bmz_export.package.templates import fill
+from bmz_export.package.tensors import SAMPLE
+from training.run import Provenance
+
+
+def compose(provenance: Provenance | None, **values: object) -> str:
+    """Return the README as Markdown.
+
+    Parameters
+    ----------
+    provenance : Provenance or None
+        How the model was made.
+    **values
+        What ``builder.build`` knows: the description's fields, ``network``, ``calibration``, ``local``, ``tiling``,
+        ``licence``, ``example_name``, ``differences`` and further ``sections``.
+    """
+    return fill(
+        "README.md.j2",
+        provenance=provenance,
+        **values,
+        files={"cover": COVER, "provenance": PROVENANCE, "sample": SAMPLE, "fiji": scripts.FIJI}
+        | {"qupath": scripts.QUPATH, "torchscript": weights.TORCHSCRIPT, "onnx": weights.ONNX}
+        | {"state_dict": weights.STATE_DICT, "architecture": weights.ARCHITECTURE},
+        largest_tile=LARGEST_TILE,
+        versions={name: version(name) for name in ("bmz-fmd", "torch", "onnx")},
+        counts={} if provenance is None else {name: len(pairs) for name, pairs in provenance.data.splits.items()},
+    )

@@ -1,0 +1,119 @@
+"""The public example of a package: test tensors for machines and a sample image for people, from one real image."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmz_export.package.rdf import TEST_INPUT, TEST_OUTPUT
+from training.errors import UserError
+
+if TYPE_CHECKING:
+    from training.calibration import Calibrated
+
+SAMPLE = "sample_input.tif"
+SIDE = 256
+"""Pixels a side, where the declared minimum allows: every engine runs the example several times."""
+_BLOCK = 16  # pixels: structure is looked for in means of such blocks, where noise averages out
+
+
+def choose_region(image: NDArray[Any], minimum: int) -> NDArray[Any]:
+    """Return the part of an image that shows most, in the image's own type.
+
+    Parameters
+    ----------
+    image : array (H, W)
+        Any real type and any size; finite.
+    minimum : int
+        Least height and width that the model declares; a smaller image is mirrored up to it.
+
+    Returns
+    -------
+    array
+        At most ``max(minimum, SIDE)`` pixels a side, at least ``minimum``.
+
+    Raises
+    ------
+    UserError
+        When the image is not one plane of numbers, or holds NaN or infinity.
+    """
+    if image.ndim != 2 or image.size == 0 or image.dtype.kind not in "biuf":
+        raise UserError(f"the example is not one plane of real numbers but {image.shape} of {image.dtype}")
+    if not np.isfinite(image).all():
+        raise UserError("the example holds NaN or infinity; choose another with --example FILE")
+    lacking = [max(0, minimum - size) for size in image.shape]
+    if any(lacking):
+        image = np.pad(image, [(0, n) for n in lacking], mode="symmetric")
+    height, width = (min(size, max(minimum, SIDE)) for size in image.shape)
+    places = [(top, left) for top in _starts(image.shape[0], height) for left in _starts(image.shape[1], width)]
+    regions = [image[top : top + height, left : left + width] for top, left in places]
+    return np.ascontiguousarray(max(regions, key=_structure))
+
+
+def write_tensors(folder: Path, model: "Calibrated", sample: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Write the test input and what the model makes of it, float32 in C order, and return both.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    model : Calibrated
+        In eval mode, on the CPU.
+    sample : array (H, W)
+        In the model's units.
+
+    Returns
+    -------
+    noisy, denoised : float32 arrays (1, 1, H, W)
+
+    Raises
+    ------
+    UserError
+        When the model gives NaN or infinity, or the same everywhere.
+    """
+    import torch
+
+    noisy = np.ascontiguousarray(sample, dtype=np.float32)[None, None]
+    with torch.no_grad():
+        denoised = np.ascontiguousarray(model(torch.from_numpy(noisy)).numpy())
+    if not np.isfinite(denoised).all():
+        raise UserError("the model gives NaN or infinity for the example; its weights are broken: train it again")
+    if np.ptp(denoised) == 0:
+        raise UserError("the model gives the same value everywhere for the example, which shows nothing; see --example")
+    np.save(folder / TEST_INPUT, noisy)
+    np.save(folder / TEST_OUTPUT, denoised)
+    return noisy, denoised
+
+
+def write_sample(path: Path, sample: NDArray[Any]) -> None:
+    """Write the sample as a TIFF that ImageJ opens.
+
+    ImageJ has uint8, uint16 and float32: the sample keeps its type where that is one of them, and else takes one that
+    holds its values.
+    """
+    import tifffile
+
+    tifffile.imwrite(path, sample.astype(_imagej_type(sample)), imagej=True, metadata={"axes": "YX"})
+
+
+def _imagej_type(sample: NDArray[Any]) -> type[np.generic]:
+    if sample.dtype.kind in "biu":
+        low, high = int(sample.min()), int(sample.max())
+        if low >= 0 and high < 2**8 and sample.dtype.itemsize == 1:
+            return np.uint8
+        if low >= 0 and high < 2**16:
+            return np.uint16
+    return np.float32
+
+
+def _starts(size: int, part: int) -> list[int]:
+    """Where parts begin that overlap by half, the last one flush with the end."""
+    return sorted({*range(0, size - part + 1, max(part // 2, 1)), size - part})
+
+
+def _structure(part: NDArray[Any]) -> float:
+    """Standard deviation of block means: high where there is something to see, whatever the noise."""
+    rows, columns = (size // _BLOCK * _BLOCK for size in part.shape)
+    blocks = part[:rows, :columns].astype(np.float64).reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
+    return float(blocks.mean(axis=(1, 3)).std())
