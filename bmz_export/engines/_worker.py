@@ -59,7 +59,8 @@ def _work(folder: Path, task: dict[str, Any], report: dict[str, Any]) -> None:
 def _describe(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "out of memory"
-    return one_line(str(error)) if str(error).strip() else type(error).__name__
+    line = one_line(str(error)) if str(error).strip() else ""
+    return line if " " in line else f"{type(error).__name__}: {line}".removesuffix(": ")
 
 
 def _write(folder: Path, report: dict[str, Any]) -> None:

@@ -101,6 +101,7 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
 def _watch(folder: Path, job: Job) -> _End:
     started = time.monotonic()
     peak, reason = 0, None
+    seen: set[psutil.Process] = set()
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         worker = subprocess.Popen(
             [sys.executable, "-m", "bmz_export.engines._worker", str(folder)],
@@ -113,7 +114,9 @@ def _watch(folder: Path, job: Job) -> _End:
         )
         try:
             while worker.poll() is None:
-                memory = _memory(worker.pid)
+                family = _family(worker.pid)
+                seen.update(family)
+                memory = _memory(family)
                 peak = max(peak, memory)
                 if memory > job.memory_limit:
                     reason = f"stopped: it held more than {job.memory_limit / GIB:.1f} GiB of memory"
@@ -123,7 +126,7 @@ def _watch(folder: Path, job: Job) -> _End:
                     break
                 time.sleep(_POLL)
         finally:
-            _end_tree(worker)
+            _end_all(worker, seen)
     text = (folder / "stderr").read_text(errors="replace")
     return _End(None if reason else worker.returncode, peak, reason, text)
 
@@ -135,17 +138,21 @@ def _module_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([root, known]) if known else root}
 
 
-def _memory(pid: int) -> int:
-    """Return the bytes that a process and its children hold; pages that several of them share count once."""
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that it started, as far as they live."""
     try:
         process = psutil.Process(pid)
-        children = process.children(recursive=True)
+        return [process, *process.children(recursive=True)]
     except psutil.Error:
-        return 0
+        return []
+
+
+def _memory(processes: list[psutil.Process]) -> int:
+    """Return the bytes that processes hold together; pages that several of them share count once."""
     total = 0
-    for each in (process, *children):
+    for process in processes:
         with contextlib.suppress(psutil.Error, OSError):
-            total += _shared_fairly(each) if children else each.memory_info().rss
+            total += _shared_fairly(process) if len(processes) > 1 else process.memory_info().rss
     return total
 
 
@@ -154,20 +161,17 @@ def _shared_fairly(process: psutil.Process) -> int:
     return int(getattr(info, "pss", 0) or info.rss)
 
 
-def _end_tree(worker: "subprocess.Popen[bytes]") -> None:
-    """End the worker and all that it started, and wait until they are gone."""
-    processes: list[psutil.Process] = []
-    with contextlib.suppress(psutil.Error):
-        root = psutil.Process(worker.pid)
-        processes = [*root.children(recursive=True), root]
-    for process in processes:
+def _end_all(worker: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> None:
+    """End the worker and all that it ever started, and wait until they are gone."""
+    family = seen.union(_family(worker.pid))
+    for process in family:
         with contextlib.suppress(psutil.Error):
             process.kill()
     if worker.stdin:
         with contextlib.suppress(OSError):
             worker.stdin.close()
     worker.wait()
-    psutil.wait_procs(processes, timeout=5)
+    psutil.wait_procs(family, timeout=5)
 
 
 def _read_outcome(folder: Path, end: _End, job: Job) -> Outcome:
