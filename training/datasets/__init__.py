@@ -7,6 +7,9 @@ import difflib
 from collections.abc import Callable
 
 from training.datasets.base import DataSource, Pair, PairedDataset
+from training.datasets.hagen import NAMES as HAGEN
+from training.datasets.hagen import HagenStacks
+from training.datasets.pairs import OwnPairs
 from training.datasets.settings import DataSettings
 from training.datasets.simulated import Simulated
 from training.errors import UserError
@@ -15,6 +18,7 @@ __all__ = ["DATASETS", "DataSettings", "DataSource", "Pair", "PairedDataset", "o
 
 DATASETS: dict[str, Callable[..., PairedDataset]] = {
     "simulated": Simulated,
+    **dict.fromkeys(HAGEN, HagenStacks),
 }
 """What ``--dataset`` may say; each is called as ``(settings, test_fraction=..., seed=...)``."""
 
@@ -37,6 +41,8 @@ def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> 
         Where the settings contradict each other, or the files do not make pairs.
     """
     if settings.dataset is None:
+        if settings.noisy is not None or settings.clean is not None:
+            return OwnPairs(settings, test_fraction=test_fraction, seed=seed)
         raise UserError("nothing to train on: give --dataset NAME, or --noisy DIR and --clean DIR")
     if settings.dataset not in DATASETS:
         near = difflib.get_close_matches(settings.dataset, DATASETS, n=1)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from training.errors import UserError
+
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
@@ -45,3 +47,16 @@ class DataSettings(BaseModel):
 
     options: dict[str, int | float | str] = {}
     """Further settings that a data set documents (``simulated``: the fields of ``Simulation``)."""
+
+
+def refuse_others(settings: DataSettings, reader: str, read: set[str]) -> None:
+    """Refuse an option that ``reader`` would leave unread, instead of ignoring it.
+
+    Raises
+    ------
+    UserError
+        Naming the option.
+    """
+    for name, field in DataSettings.model_fields.items():
+        if name not in read and getattr(settings, name) != field.get_default(call_default_factory=True):
+            raise UserError(f"--{name} has no meaning for {reader}: leave it out")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.datasets.base import DataSource, Pair
-from training.datasets.settings import DataSettings
+from training.datasets.settings import DataSettings, refuse_others
 from training.datasets.splits import split
 from training.errors import UserError
 
@@ -74,6 +74,7 @@ class Simulated:
     name = NAME
 
     def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
+        refuse_others(settings, "the simulated data", {"dataset", "options"})
         try:
             self.simulation = Simulation.model_validate(settings.options)
         except ValidationError as error:

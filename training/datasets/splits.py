@@ -50,12 +50,12 @@ def field_of(stem: str) -> str:
     return re.sub(r"[ _.-]{2,}", "_", _MARKER.sub("", stem)).strip(" _.-")
 
 
-def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int, first_test: int | None = None) -> Split:
+def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int) -> Split:
     """Split pairs by field of view.
 
-    The last fields, in natural order of their names, test; a tenth of the others, drawn with ``seed``, validates. Each
-    part gets at least one image. Where the names tell fewer than three fields, the planes are split instead, in
-    blocks, since neighbours in time or depth are alike.
+    Of n fields, in natural order of their names, those from ``int((1 - test_fraction) * n)`` on test; a tenth of the
+    others, drawn with ``seed``, validates. Each part gets at least one image. Where there are fewer than three fields,
+    the planes are split instead, in blocks, since neighbours in time or depth are alike.
 
     Parameters
     ----------
@@ -65,8 +65,6 @@ def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int, first_test:
         Share of the fields that tests, above 0 and below 1.
     seed
         Of the draw of the validation fields.
-    first_test
-        Number of the first field that tests, where a publication says so; in place of ``test_fraction``.
 
     Raises
     ------
@@ -82,7 +80,7 @@ def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int, first_test:
     by_field = len(fields) >= 3
     units = [tuple(fields[name]) for name in sorted(fields, key=natural)] if by_field else [(pair,) for pair in pairs]
     count = len(units)
-    start = first_test if first_test is not None else count - round(count * test_fraction)
+    start = int((1 - test_fraction) * count + 1e-9)  # 0.7 * 10 is 6.999...
     start = min(max(start, min(2, count - 1)), count - 1)
     rest, test = units[:start], units[start:]
     if len(rest) == 1:

@@ -40,5 +40,8 @@ class Layout:
     tags: dict[str, Any] = field(default_factory=dict)
     """Keywords of ``tifffile.TiffWriter.write``: resolution, photometric interpretation, colour map, description."""
 
+    colour: bool = False
+    """Whether the pixels are stored in colour; they count as gray where the colours are equal."""
+
     bigtiff: bool = False
     byteorder: Literal["<", ">"] = "<"

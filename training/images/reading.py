@@ -275,6 +275,7 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
         imagej=dict(tif.imagej_metadata or {}) if kind == "imagej" else {},
         ome=(tif.ome_metadata or "") if kind == "ome" else "",
         tags=tags,
+        colour=page.axes[-1] == "S",
         bigtiff=tif.is_bigtiff,
         byteorder=tif.byteorder,
     )
@@ -376,7 +377,7 @@ def _open_png(path: Path) -> xarray.DataArray:
         file.seek(-min(path.stat().st_size, 1024), 2)
         if b"IEND" not in file.read():
             raise UserError(f"{path} is cut off: it ends before its image does, copy it anew")
-    width, height, depth = struct.unpack(">IIB", header[16:25])
+    width, height, depth, colour = struct.unpack(">IIBB", header[16:26])
     with Image.open(path) as picture:
         dots = picture.info.get("dpi")
     tags, resolution = {}, None
@@ -385,7 +386,7 @@ def _open_png(path: Path) -> xarray.DataArray:
         tags, resolution = {"resolution": (x, y), "resolutionunit": 2}, PixelSize(1 / y, 1 / x, "inch")
     stored = np.dtype(np.uint16 if depth == 16 else np.uint8)
     one = _Planes(path, ("Y", "X"), (height, width), stored, (_Address(path),))
-    return _as_array(one, Layout("plain", "YX", tags=tags), resolution, None)
+    return _as_array(one, Layout("plain", "YX", tags=tags, colour=colour != 0), resolution, None)
 
 
 def _decode_png(path: Path) -> NDArray[Any]:

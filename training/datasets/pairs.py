@@ -1,0 +1,110 @@
+"""A user's own pairs: two folders of images, or two files."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import xarray
+
+from training.datasets.base import Pair
+from training.datasets.files import FilePairs, check_alike, check_values, plane, source_of
+from training.datasets.matching import Match, match, stem
+from training.datasets.settings import DataSettings, refuse_others
+from training.datasets.splits import field_of
+from training.errors import UserError
+from training.images import open_image
+
+_OF_ONE_FIELD = "TZCHALEV"  # time, depth, channel, lifetime, angle, exposure, wavelength, event; others are positions
+
+
+class OwnPairs(FilePairs):
+    """Noisy and clean images under a user's own names, plane by plane.
+
+    Parameters
+    ----------
+    settings
+        ``noisy`` and ``clean``, with ``pattern`` and ``channel`` where they are needed.
+    test_fraction, seed
+        As in ``splits.split``. Time points, depths and repeats of one field of view, by name or axis, stay together.
+    """
+
+    def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
+        refuse_others(settings, "your own pairs", {"noisy", "clean", "pattern", "channel"})
+        if settings.noisy is None or settings.clean is None:
+            there, missing = ("--noisy", "--clean") if settings.clean is None else ("--clean", "--noisy")
+            raise UserError(f"{there} is given without {missing}: pairs need both")
+        matches, left = match(settings.noisy, settings.clean, settings.pattern)
+        pairs: list[Pair] = []
+        files: dict[str, Path] = {}
+        for found in matches:
+            noisy, clean = _opened(found, settings.channel)
+            pairs.extend(_pairs(found.shared, noisy, clean))
+            files |= {f"noisy/{found.noisy.name}": found.noisy, f"clean/{found.clean.name}": found.clean}
+            if found is matches[0]:
+                source = source_of(noisy)
+        notes = []
+        if left:
+            names = ", ".join(path.name for path in left[:3])
+            notes.append(
+                f"{len(left)} files have no partner and are left out: {names}{', ...' if len(left) > 3 else ''}"
+            )
+        name = settings.noisy.name if settings.noisy.is_dir() else stem(settings.noisy)
+        super().__init__(_friendly(name), source, pairs, files, notes=notes, test_fraction=test_fraction, seed=seed)
+
+
+def choose_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:
+    """Return one channel of an image, by its name or its number from 0; an image without channels as it is.
+
+    Raises
+    ------
+    UserError
+        Where there are several and none is chosen, or the chosen one is not there.
+    """
+    if "C" not in image.dims:
+        return image
+    count = image.sizes["C"]
+    names = [str(name) for name in image.coords["C"].values] if "C" in image.coords else []
+    held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {count - 1}"
+    if channel is None:
+        if count > 1:
+            raise UserError(f"{image.attrs['path']} holds {count} channels ({held}): choose one with --channel")
+        return image.isel(C=0, drop=True)
+    if channel in names:
+        return image.isel(C=names.index(channel), drop=True)
+    if channel.isdecimal() and int(channel) < count:
+        return image.isel(C=int(channel), drop=True)
+    raise UserError(f"--channel {channel} is not in {image.attrs['path']}: its channels are {held}")
+
+
+def _opened(found: Match, channel: str | None) -> tuple[xarray.DataArray, xarray.DataArray]:
+    noisy, clean = open_image(found.noisy), open_image(found.clean)
+    if channel not in (None, "0") and "C" not in (*noisy.dims, *clean.dims):
+        raise UserError(f"--channel {channel} is not in {found.noisy}: it has one channel, leave the option out")
+    noisy, clean = choose_channel(noisy, channel), choose_channel(clean, channel)
+    check_alike(noisy, clean)
+    check_values(noisy)
+    check_values(clean)
+    return noisy, clean
+
+
+def _pairs(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Iterator[Pair]:
+    name, field = _friendly(shared), field_of(shared)
+    noisy, clean = (
+        image.squeeze([dim for dim in image.dims[:-2] if image.sizes[dim] == 1]) for image in (noisy, clean)
+    )
+    told = [(str(dim), len(str(noisy.sizes[dim] - 1))) for dim in noisy.dims[:-2]]
+    for index in np.ndindex(noisy.shape[:-2]):
+        parts = [f"{dim.lower()}{number:0{width}}" for (dim, width), number in zip(told, index, strict=True)]
+        apart = [part for (dim, _), part in zip(told, parts, strict=True) if dim not in _OF_ONE_FIELD]
+        yield Pair(
+            "_".join([name, *parts]),
+            "_".join([field, *apart]),
+            noisy=partial(plane, noisy, index),
+            clean=partial(plane, clean, index),
+        )
+
+
+def _friendly(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
