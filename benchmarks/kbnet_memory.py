@@ -13,14 +13,14 @@ import sys
 import time
 
 
-def plainly(content, attention, basis, bias):
+def plainly(content, attention, basis, bias, groups):
     """The kernel attention with every pixel's kernel written out: 36 C numbers a pixel."""
     from torch.nn import functional
 
     batch, channels, height, width = content.shape
     attention = attention.flatten(2).transpose(1, 2)
-    kernels = (attention @ basis).view(batch, height * width, channels // 4, 4, 36)
-    patches = functional.unfold(content, 3, padding=1).view(batch, channels // 4, 36, height * width)
+    kernels = (attention @ basis).view(batch, height * width, groups, 4, 36)
+    patches = functional.unfold(content, 3, padding=1).view(batch, groups, 36, height * width)
     mixed = kernels @ patches.permute(0, 3, 1, 2).unsqueeze(4)
     mixed = mixed.reshape(batch, height * width, channels) + attention @ bias
     return mixed.transpose(1, 2).reshape(batch, channels, height, width)

@@ -39,6 +39,7 @@ class DnCNN(nn.Module):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
             layers += [convolution, nn.ReLU()]
+        nn.init.zeros_(convolution.weight)  # a new network returns the image: training can only gain from there
         self.model = nn.Sequential(*layers[:-1])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,8 @@ class _KernelBasisBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        kernel = _GROUP * 9
+        self.groups = width // _GROUP
+        kernel = _GROUP * 9  # numbers that a kernel of the basis joins into one
         self.w = nn.Parameter(torch.empty(1, _BASES, width * kernel).uniform_(-(kernel**-0.5), kernel**-0.5))
         self.b = nn.Parameter(torch.zeros(1, _BASES, width))
         # The zeros make a new block hand on its input unchanged: deep chains of blocks then train from the start.
@@ -94,7 +95,7 @@ class _KernelBasisBlock(nn.Module):
         self.norm2 = _ChannelNorm(width)
         self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, width, 1))
         self.conv11 = nn.Sequential(
-            nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 5, padding=2, groups=width // _GROUP)
+            nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 5, padding=2, groups=self.groups)
         )
         self.conv1 = nn.Conv2d(width, width, 1)
         self.conv21 = nn.Conv2d(width, width, 3, padding=1, groups=width)
@@ -112,7 +113,7 @@ class _KernelBasisBlock(nn.Module):
         normal = self.norm1(features)
         attention = self.conv2(normal) * self.attgamma + self.conv211(normal)
         content = self.conv21(self.conv1(normal))
-        mixed = _kernel_attention(content, attention, self.w, self.b) * self.ga1 + content
+        mixed = _kernel_attention(content, attention, self.w, self.b, self.groups) * self.ga1 + content
         mixed = mixed * self.conv11(normal) * self.sca(normal)
         features = features + self.conv3(mixed) * self.beta
         forwarded = self.conv5(self.gate(self.conv4(self.norm2(features))))
@@ -121,7 +122,7 @@ class _KernelBasisBlock(nn.Module):
 
 
 def _kernel_attention(
-    content: torch.Tensor, attention: torch.Tensor, basis: torch.Tensor, bias: torch.Tensor
+    content: torch.Tensor, attention: torch.Tensor, basis: torch.Tensor, bias: torch.Tensor, groups: int
 ) -> torch.Tensor:
     """Convolve each pixel with its own kernel, the sum of the basis kernels weighted by its attention.
 
@@ -130,11 +131,13 @@ def _kernel_attention(
     content : torch.Tensor
         (B, C, H, W).
     attention : torch.Tensor
-        (B, N, H, W), a weight for each of the N kernels of the basis.
+        (B, N, H, W), a weight for each of the N = 32 kernels of the basis.
     basis : torch.Tensor
         (1, N, C / 4 * 4 * 4 * 3 * 3): for each group of 4 channels, output channel, input channel, row, column.
     bias : torch.Tensor
         (1, N, C).
+    groups : int
+        C / 4.
 
     Returns
     -------
@@ -147,8 +150,7 @@ def _kernel_attention(
     taken after the convolution with each of them: 32 C numbers, and only one slice of channel groups at a time.
     """
     batch, _, height, width = content.shape
-    number, groups = bias.shape[1], bias.shape[2] // _GROUP
-    kernels = basis.view(number, groups, _GROUP, _GROUP, 3, 3).transpose(0, 1)
+    kernels = basis.view(_BASES, groups, _GROUP, _GROUP, 3, 3).transpose(0, 1)
     weights = attention.unsqueeze(2).unsqueeze(1)
     step = -(-groups // _SLICES)
     mixed = []
@@ -160,7 +162,7 @@ def _kernel_attention(
             padding=1,
             groups=last - first,
         )
-        answers = answers.reshape(batch, last - first, number, _GROUP, height, width)
+        answers = answers.reshape(batch, last - first, _BASES, _GROUP, height, width)
         mixed.append((answers * weights).sum(2).reshape(batch, -1, height, width))
     return torch.cat(mixed, 1) + F.conv2d(attention, bias.permute(2, 1, 0).unsqueeze(3))
 

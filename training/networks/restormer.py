@@ -22,7 +22,7 @@ class Restormer(nn.Module):
     Parameters
     ----------
     width : int
-        Channels at the finest level; they double at each level.
+        Channels at the finest level, an even number; they double at each level.
     blocks : sequence of int
         Transformer blocks at each of the four levels, the finest first; the same going down and going up.
     refinement_blocks : int
@@ -46,9 +46,10 @@ class Restormer(nn.Module):
         expansion: float = 2.66,
     ) -> None:
         super().__init__()
-        if len(blocks) != 4 or len(heads) != 4 or width < 2 or any(width * 2**i % n for i, n in enumerate(heads)):
+        divided = not any(width * 2**depth % number for depth, number in enumerate(heads))
+        if width < 2 or width % 2 or len(blocks) != 4 or len(heads) != 4 or not divided:
             raise ValueError(
-                "Restormer needs four blocks and four heads, and at each level a number of channels that its heads "
+                "Restormer needs an even width, four blocks and four heads, and at each level channels that its heads "
                 f"divide, not width {width}, blocks {list(blocks)} and heads {list(heads)}"
             )
 
