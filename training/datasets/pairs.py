@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import xarray
 
-from training.datasets.base import Pair
+from training.datasets.base import DataSource, Pair
 from training.datasets.files import FilePairs, check_alike, check_values, plane, source_of
 from training.datasets.matching import Match, match, stem
 from training.datasets.settings import DataSettings, refuse_others
@@ -17,6 +18,19 @@ from training.errors import UserError
 from training.images import open_image
 
 _OF_ONE_FIELD = "TZCHALEV"  # time, depth, channel, lifetime, angle, exposure, wavelength, event; others are positions
+
+
+@dataclass(frozen=True)
+class ReadPairs:
+    """All pairs of two folders or files, not split."""
+
+    pairs: tuple[Pair, ...]
+    source: DataSource
+    files: dict[str, Path]
+    """Every file that is read, as ``noisy/NAME`` or ``clean/NAME``."""
+
+    notes: tuple[str, ...]
+    """What a user should know of the matching, a line each."""
 
 
 class OwnPairs(FilePairs):
@@ -31,27 +45,48 @@ class OwnPairs(FilePairs):
     """
 
     def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
-        refuse_others(settings, "your own pairs", {"noisy", "clean", "pattern", "channel"})
-        if settings.noisy is None or settings.clean is None:
-            there, missing = ("--noisy", "--clean") if settings.clean is None else ("--clean", "--noisy")
-            raise UserError(f"{there} is given without {missing}: pairs need both")
-        matches, left = match(settings.noisy, settings.clean, settings.pattern)
-        pairs: list[Pair] = []
-        files: dict[str, Path] = {}
-        for found in matches:
-            noisy, clean = _opened(found, settings.channel)
-            pairs.extend(_pairs(found.shared, noisy, clean))
-            files |= {f"noisy/{found.noisy.name}": found.noisy, f"clean/{found.clean.name}": found.clean}
-            if found is matches[0]:
-                source = source_of(noisy)
-        notes = []
-        if left:
-            names = ", ".join(path.name for path in left[:3])
-            notes.append(
-                f"{len(left)} files have no partner and are left out: {names}{', ...' if len(left) > 3 else ''}"
-            )
-        name = settings.noisy.name if settings.noisy.is_dir() else stem(settings.noisy)
-        super().__init__(_friendly(name), source, pairs, files, notes=notes, test_fraction=test_fraction, seed=seed)
+        found = read_pairs(settings)
+        folder = settings.noisy or Path()
+        super().__init__(
+            _friendly(folder.name if folder.is_dir() else stem(folder)),
+            found.source,
+            found.pairs,
+            found.files,
+            notes=found.notes,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
+
+
+def read_pairs(settings: DataSettings) -> ReadPairs:
+    """Match, open and check a user's own files; ``noisy`` and ``clean`` with ``pattern`` and ``channel`` say which.
+
+    Raises
+    ------
+    UserError
+        Where they do not make pairs.
+    """
+    refuse_others(settings, "your own pairs", {"noisy", "clean", "pattern", "channel"})
+    if settings.noisy is None or settings.clean is None:
+        there, missing = ("--noisy", "--clean") if settings.clean is None else ("--clean", "--noisy")
+        raise UserError(f"{there} is given without {missing}: pairs need both")
+    matches, left = match(settings.noisy, settings.clean, settings.pattern)
+    pairs: list[Pair] = []
+    files: dict[str, Path] = {}
+    sources: list[DataSource] = []
+    for found in matches:
+        noisy, clean = _opened(found, settings.channel)
+        pairs.extend(_pairs(found.shared, noisy, clean))
+        files |= {f"noisy/{found.noisy.name}": found.noisy, f"clean/{found.clean.name}": found.clean}
+        sources.append(source_of(noisy))
+    notes = []
+    if left:
+        names = ", ".join(path.name for path in left[:3])
+        notes.append(f"{len(left)} files have no partner and are left out: {names}{', ...' if len(left) > 3 else ''}")
+    kinds = sorted({source.dtype for source in sources})
+    if len(kinds) > 1:
+        notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
+    return ReadPairs(tuple(pairs), sources[0], files, tuple(notes))
 
 
 def choose_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:

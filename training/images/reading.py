@@ -29,6 +29,8 @@ _MAKERS = (
 _PHOTOGRAPHS = ".jpg .jpeg .gif .bmp .webp .heic .jp2 .avif"
 _ORDER = "TCZYX"
 _SPARE = "QIRPVMLAHEBDFGJKNOUW"
+_NEEDED_TAGS = (270, 273, 279, 324, 325, 50838, 50839)  # description, places of the pixels, ImageJ's metadata
+_TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # others: a byte
 _IMAGEJ_UNITS = {"": None, "pixel": None, "um": "µm", "micron": "µm", "microns": "µm", "\\u00B5m": "µm"}
 _UNREADABLE = (
     OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, AssertionError, EOFError,
@@ -239,13 +241,23 @@ def _check_whole(path: Path, tif: tifffile.TiffFile, every: Sequence[tifffile.Ti
                 ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
                 if max(ends, default=0) > size:
                     raise cut
-    handle, form = tif.filehandle, tif.tiff
-    handle.seek(tif.pages[len(tif.pages) - 1].offset)
-    tags = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
-    handle.seek(tags * form.tagsize, 1)
-    following = handle.read(form.offsetsize)
-    if len(following) < form.offsetsize or struct.unpack(form.offsetformat, following)[0] >= size:
+    if any(_end_of_header(tif, tif.pages[number].offset) > size for number in {0, len(tif.pages) - 1}):
         raise cut
+
+
+def _end_of_header(tif: tifffile.TiffFile, offset: int) -> int:
+    """Return the last byte that the page header at an offset needs, the next header's first included."""
+    handle, form = tif.filehandle, tif.tiff
+    handle.seek(offset)
+    count = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
+    entries = handle.read(count * form.tagsize)
+    end = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0] + 1
+    layout = f"{tif.byteorder}HH" + form.offsetformat[-1] * 2
+    for code, kind, length, place in struct.iter_unpack(layout, entries):
+        nbytes = length * _TAG_BYTES.get(kind, 1)
+        if code in _NEEDED_TAGS and nbytes > form.offsetsize:
+            end = max(end, place + nbytes)
+    return int(end)
 
 
 def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:

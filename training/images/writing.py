@@ -73,12 +73,13 @@ def write_image(
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(beside, image, layout, target, path)
-        beside.replace(path)
+        try:
+            _write(beside, image, layout, target, path)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _write(beside: Path, image: xarray.DataArray, layout: Layout, dtype: np.dtype[Any], path: Path) -> None:
