@@ -1,0 +1,173 @@
+"""The BioImage.IO site: its upload, its continuous integration (torch 2.5.1, onnxruntime 1.20.1) and BioEngine."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bmz_export.consumers import rules
+from bmz_export.consumers.rules import Rule
+from bmz_export.evidence import Evidence
+from bmz_export.package.description import Operation, Tensor
+from bmz_export.tiling import Tiling
+
+COVER_BYTES = 500_000
+README_SECTIONS = ("Description", "Intended Use", "Validation", "Citation")
+_SOURCE = "BioImage.IO's upload and continuous integration"
+
+
+def _licence(evidence: Evidence) -> Iterator[str]:
+    licence = evidence.description.license
+    raw = evidence.description.raw.get("license")
+    if licence is not None and licence not in _spdx():
+        yield f"license {licence!r} is no SPDX identifier"
+    elif raw is not None and licence is None and not isinstance(raw, dict):
+        yield f"license {raw!r} is no SPDX identifier"
+
+
+@cache
+def _spdx() -> frozenset[str]:
+    spec = importlib.util.find_spec("bioimageio.spec")  # not imported: that takes seconds
+    folders = spec.submodule_search_locations if spec else None
+    listed = json.loads((Path(next(iter(folders or []))) / "static" / "spdx_licenses.json").read_text("utf-8"))
+    return frozenset(entry["licenseId"] for entry in listed["licenses"])
+
+
+def _unlicensed(evidence: Evidence) -> Iterator[str]:
+    if evidence.description.raw.get("license") is None:
+        yield "there is no license"
+
+
+def _people(evidence: Evidence) -> Iterator[str]:
+    raw = evidence.description.raw
+    if not isinstance(raw.get("authors"), list) or not raw["authors"]:
+        yield "there are no authors"
+    cite = raw.get("cite")
+    citations = [entry for entry in cite if isinstance(entry, dict)] if isinstance(cite, list) else []
+    if not any(entry.get("doi") or entry.get("url") for entry in citations):
+        yield "there is no citation with doi or url"
+    if not raw.get("tags"):
+        yield "there are no tags"
+
+
+def _readme(evidence: Evidence) -> Iterator[str]:
+    file = evidence.description.documentation
+    path = evidence.package.file(file.source) if file else None
+    if path is None:
+        yield "there is no README"
+        return
+    text = path.read_bytes()[: 2**20].decode("utf-8", "replace").lower()
+    headings = re.findall(r"^#+\s*(.+?)\s*$", text, re.MULTILINE)
+    for section in README_SECTIONS:
+        if not any(section.lower() in heading for heading in headings):
+            yield f"{path.name} has no section {section}"
+
+
+def _cover(evidence: Evidence) -> Iterator[str]:
+    if not evidence.description.covers:
+        yield "there is no cover"
+    for cover in evidence.description.covers:
+        path = evidence.package.file(cover.source)
+        if path is None:
+            continue
+        if path.stat().st_size >= COVER_BYTES:
+            yield f"{cover.source} has {path.stat().st_size:,} bytes, the limit is {COVER_BYTES:,}"
+        ratio = _ratio(path.read_bytes()[:24])
+        if ratio is not None and min(abs(ratio - 1), abs(ratio - 2)) > 0.01:
+            yield f"{cover.source} is {ratio:.2f} times as wide as high, not once or twice"
+
+
+def _ratio(head: bytes) -> float | None:
+    """Return width by height of a PNG, None for any other file."""
+    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 24:
+        return None
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    return width / height if height else None
+
+
+def _given_by_the_site(evidence: Evidence) -> Iterator[str]:
+    for name in ("id", "status"):
+        if evidence.description.raw.get(name) is not None:
+            yield f"{name} is set; the site gives it"
+    if "bioimageio" in (evidence.description.config or {}):
+        yield "config.bioimageio is deleted by the uploader"
+
+
+def _runtime(evidence: Evidence) -> Iterator[str]:
+    for name, entry in evidence.description.weights.items():
+        if name in rules.TORCH_FORMATS and not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry.version or ""):
+            yield f"weights.{name}: pytorch_version {entry.version!r} is no released version"
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _plain_kwargs(evidence: Evidence) -> Iterator[str]:
+    for name, entry in evidence.description.weights.items():
+        for key, value in entry.kwargs.items():
+            if not _plain(value):
+                yield f"weights.{name}: the argument {key} is {type(value).__name__}"
+
+
+def _per_data_set(operation: Operation, tensor: Tensor) -> str | None:
+    del tensor
+    if operation.id in ("zero_mean_unit_variance", "scale_range") and not operation.kwargs.get("axes"):
+        return "without axes measures all images seen so far, not this one"
+    return None
+
+
+@dataclass(frozen=True)
+class BioimageioSite:
+    """The site as a consumer."""
+
+    name: str = "bioimage.io"
+    title: str = "BioImage.IO"
+    engines: tuple[str, ...] = ("bioimageio.core",)
+    install: str = "upload the zip"
+    rules: tuple[Rule, ...] = (
+        *rules.PACKAGE_RULES,
+        *rules.SPEC_RULES,
+        *rules.STATE_DICT_RULES,
+        rules.TORCHSCRIPT_READABLE,
+        rules.DETERMINISTIC_TORCHSCRIPT,
+        *rules.ONNX_RULES,
+        Rule("licence", "the upload is refused", f"{_SOURCE}: SPDX identifiers", "an identifier of spdx.org/licenses, or none",
+             _licence),
+        Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing", _unlicensed, "warning"),
+        Rule("people", "the upload is refused, or the model cannot be found", _SOURCE,
+             "at least one author, one citation with doi or url, and tags", _people, "warning"),
+        Rule("readme", "the documentation is marked as incomplete", _SOURCE,
+             f"sections {', '.join(README_SECTIONS)}", _readme, "warning"),
+        Rule("cover", "the upload is refused or the card looks broken", _SOURCE, "a .png below 500 kB, 2:1 or 1:1", _cover,
+             "warning"),
+        Rule("given-by-the-site", "overwritten or deleted at upload", _SOURCE, "leave it out of the upload",
+             _given_by_the_site, "warning"),
+        Rule("pytorch-version", "its environment cannot be made", f"{_SOURCE}: conda-forge",
+             "a released version, such as 2.5.1, in quotes", _runtime, "warning"),
+        Rule("plain-kwargs", "the description cannot be stored", _SOURCE, "numbers, text, lists and mappings alone",
+             _plain_kwargs),
+        Rule("per-data-set", "the result depends on what was run before", f"{_SOURCE}, bioimageio.core",
+             "write the axes, or normalise inside the network", rules.operations(_per_data_set), "warning"),
+    )  # fmt: skip
+
+    def weights_choice(self, evidence: Evidence) -> str | None:
+        """Return the first entry: it runs each of them."""
+        return next(iter(evidence.description.weights), None)
+
+    def tiling(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling | None:
+        """Return None: it runs the test tensors whole."""
+        del evidence, shape
+        return None
+
+
+BIOIMAGEIO_SITE = BioimageioSite()

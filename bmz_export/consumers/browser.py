@@ -1,0 +1,63 @@
+"""ONNX Runtime Web, in ImJoy, on the BioImage.IO site and in the page that a package carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bmz_export.consumers import rules
+from bmz_export.consumers.rules import Rule
+from bmz_export.evidence import Evidence
+from bmz_export.tiling import Tiling
+
+MAX_BYTES = 2 * 2**30
+"""A WebAssembly memory has 4 GiB, and loading holds the file twice."""
+_SOURCE = "onnxruntime-web 1.30, WebAssembly"
+
+
+def _no_onnx(evidence: Evidence) -> Iterator[str]:
+    if "onnx" not in evidence.description.weights:
+        yield f"no ONNX among {', '.join(evidence.description.weights) or 'no weights'}"
+
+
+def _types(evidence: Evidence) -> Iterator[str]:
+    shown = evidence.onnx
+    for value in (*shown.inputs, *shown.outputs) if shown else ():
+        if value.dtype != "float32":
+            yield f"the ONNX tensor {value.name} is {value.dtype}"
+
+
+def _size(evidence: Evidence) -> Iterator[str]:
+    path = evidence.weights("onnx")
+    if path and path.stat().st_size > MAX_BYTES:
+        yield f"the ONNX has {path.stat().st_size / 2**30:.1f} GiB"
+
+
+@dataclass(frozen=True)
+class Browser:
+    """The browser as a consumer."""
+
+    name: str = "browser"
+    title: str = "browser"
+    engines: tuple[str, ...] = ("onnxruntime-web",)
+    install: str = "serve the folder and open the page that lies in it"
+    rules: tuple[Rule, ...] = (
+        rules.AT_THE_ROOT,
+        rules.WEIGHTS_PRESENT,
+        *rules.ONNX_RULES,
+        Rule("onnx", "cannot run there", _SOURCE, "add ONNX", _no_onnx, "warning"),
+        Rule("float32", "the page feeds float32 and is refused", _SOURCE, "export with float32 in and out", _types),
+        Rule("memory", "the tab runs out of memory on loading", _SOURCE, "a smaller network", _size),
+    )  # fmt: skip
+
+    def weights_choice(self, evidence: Evidence) -> str | None:
+        """Return ONNX, the only format that it runs."""
+        return "onnx" if "onnx" in evidence.description.weights else None
+
+    def tiling(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling | None:
+        """Return None: it runs the image whole."""
+        del evidence, shape
+        return None
+
+
+BROWSER = Browser()

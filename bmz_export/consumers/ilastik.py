@@ -1,0 +1,109 @@
+"""ilastik 1.4.1 and 1.4.2 with tiktorch, read from their sources; [run]: with their code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bmz_export.consumers import rules
+from bmz_export.consumers.rules import Rule
+from bmz_export.evidence import Evidence
+from bmz_export.package.description import Axis
+from bmz_export.tiling import Span, Tiling, grid
+
+TILE = 512
+_IDS = ("batch", "channel", "time", "z", "y", "x")
+_SOURCE = "ilastik 1.4.2, tiktorch"
+
+
+def tile_size(axis: Axis) -> int:
+    """Return the tile along an axis: the first size of ``min + n * step`` that is no less than 512."""
+    if not axis.step:
+        return axis.at(0)
+    return axis.at(max(-((axis.at(0) - TILE) // axis.step), 0))
+
+
+def _ids(evidence: Evidence) -> Iterator[str]:
+    for tensor in evidence.description.inputs:
+        found = [axis.id for axis in tensor.axes]
+        missing = [name for name in ("batch", "channel", "y", "x") if name not in found]
+        other = [name or "without id" for name in found if name not in _IDS]
+        if missing or other:
+            yield f"input {tensor.id!r} has the axes {', '.join(name or '?' for name in found)}"
+    for output in evidence.description.outputs:
+        if "channel" not in [axis.id for axis in output.axes]:
+            yield f"output {output.id!r} has no axis with the id channel"
+    orders = [[axis.id for axis in tensor.axes] for _, tensor in rules.images(evidence)]
+    if len(orders) == 2 and orders[0] != orders[1]:
+        yield "input and output have their axes in different order"
+
+
+def _weights(evidence: Evidence) -> Iterator[str]:
+    if _choice(evidence) is None:
+        yield f"neither TorchScript nor a state dict among {', '.join(evidence.description.weights) or 'no weights'}"
+
+
+def _halo(evidence: Evidence) -> Iterator[str]:
+    for tensor in evidence.description.inputs[:1]:
+        for axis in tensor.space:
+            halo = rules.halo(evidence, axis.letter)
+            if axis.at(0) - 2 * halo < 1:
+                yield f"axis {axis.id!r}: min {axis.at(0)} less twice the halo of {halo} leaves nothing"
+
+
+def _choice(evidence: Evidence) -> str | None:
+    return next((name for name in ("torchscript", "pytorch_state_dict") if name in evidence.description.weights), None)
+
+
+@dataclass(frozen=True)
+class Ilastik:
+    """ilastik as a consumer."""
+
+    name: str = "ilastik"
+    title: str = "ilastik"
+    engines: tuple[str, ...] = ("tiktorch",)
+    install: str = "open the zip in the Neural Network Classification (Local) workflow"
+    rules: tuple[Rule, ...] = (
+        *rules.PACKAGE_RULES,
+        *rules.SPEC_RULES,
+        rules.ONE_IN_ONE_OUT,
+        rules.FLOAT32,
+        *rules.TORCHSCRIPT_RULES,
+        Rule("axis-ids", "the model is refused", f"{_SOURCE}, bioimageio_utils",
+             "axis ids batch, channel, y, x, in the same order in the output", _ids),
+        Rule("weights", "no weights that it could run", f"{_SOURCE}: the first of torchscript, pytorch_state_dict",
+             "add TorchScript", _weights),
+        Rule("halo", "a block fails and what was in memory is shown", f"{_SOURCE} [run]",
+             "a min of more than twice the halo", _halo),
+        Rule("operations", "seams between blocks", f"{_SOURCE}: bioimageio.core's operations, block by block",
+             "normalise inside the network with constants", rules.operations(rules.statistics_per_tile)),
+    )  # fmt: skip
+
+    def weights_choice(self, evidence: Evidence) -> str | None:
+        """Return TorchScript, else the state dict."""
+        return _choice(evidence)
+
+    def tiling(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling | None:
+        """Blocks of the tile less twice the halo; what is missing is reflected, a cut block is centred in its tile."""
+        inputs = evidence.description.inputs[:1]
+
+        def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
+            letter = "yx"[axis]
+            declared = inputs[0].axis(letter) if inputs else None
+            halo, tile = rules.halo(evidence, letter), tile_size(declared) if declared else TILE
+            block = max(tile - 2 * halo, 1)
+            parts = []
+            for start in range(0, length, block):
+                size = min(block, length - start)
+                spare = tile - (size + 2 * halo)
+                before = spare // 2 + halo  # from the padded tile's edge to the block
+                read = max(start - halo, 0), min(start + size + halo, length)
+                first = before - (start - read[0])
+                pad = (first, tile - (read[1] - read[0]) - first)
+                parts.append((read, pad, (before, before + size), (start, start + size), size < block))
+            return parts
+
+        return grid(shape, along, "reflect")
+
+
+ILASTIK = Ilastik()

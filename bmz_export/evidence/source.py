@@ -1,0 +1,236 @@
+"""What a package's architecture file would do when imported, read as a syntax tree and never run."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 8 * 2**20
+
+_ACTING_MODULES = frozenset({
+    "os", "sys", "subprocess", "socket", "shutil", "pathlib", "ctypes", "importlib", "urllib", "http", "ftplib",
+    "smtplib", "ssl", "requests", "builtins", "pickle", "marshal", "shelve", "tempfile", "multiprocessing",
+    "threading", "asyncio", "signal", "webbrowser", "pty", "code", "codeop", "runpy", "io", "glob", "atexit",
+    "gc", "inspect", "platform", "getpass",
+})  # fmt: skip
+"""Modules that reach beyond the computation: importing them is no fault, calling them at import is."""
+_ACTING_NAMES = frozenset({
+    "exec", "eval", "compile", "open", "__import__", "input", "breakpoint", "getattr", "setattr", "delattr",
+    "globals", "locals", "vars", "exit", "quit",
+})  # fmt: skip
+_ACTING_CALLS = frozenset({
+    "torch.load", "torch.save", "torch.hub", "torch.jit.load", "torch.ops.load_library",
+    "torch.classes.load_library", "torch.package", "torch.utils.cpp_extension", "torch.compile",
+    "torch.set_default_device", "torch.set_default_dtype", "numpy.load", "numpy.save", "numpy.savez",
+    "numpy.savetxt", "numpy.loadtxt", "numpy.genfromtxt", "numpy.fromfile", "numpy.memmap", "numpy.lib",
+    "numpy.f2py", "numpy.distutils", "numpy.ctypeslib",
+})  # fmt: skip
+_PLAIN_NAMES = frozenset({
+    "int", "float", "str", "bool", "bytes", "complex", "tuple", "list", "dict", "set", "frozenset", "range",
+    "len", "min", "max", "sum", "abs", "round", "sorted", "reversed", "zip", "map", "filter", "enumerate", "any",
+    "all", "slice", "property", "staticmethod", "classmethod", "super", "object", "isinstance", "issubclass",
+    "type", "ValueError", "TypeError", "RuntimeError", "NotImplementedError", "divmod", "pow", "repr", "print",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A class or function that the file defines, and what it may be called with."""
+
+    kind: str
+    parameters: frozenset[str] = field(default=frozenset())
+    required: frozenset[str] = field(default=frozenset())
+    open: bool = False  # takes further keywords, or its constructor is inherited
+
+    def misfit(self, kwargs: Mapping[str, Any]) -> str | None:
+        """Say why a call with these keywords would fail, None where it would not."""
+        unknown = sorted(set(kwargs) - self.parameters)
+        missing = sorted(self.required - set(kwargs))
+        if unknown and not self.open:
+            return f"it takes no argument {unknown[0]!r}"
+        return f"it needs the argument {missing[0]!r}" if missing else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a Python file shows.
+
+    Attributes
+    ----------
+    definitions : Mapping
+        Classes and functions at its top level.
+    imports : frozenset of str
+        Top-level names of the modules that it imports anywhere; relative ones begin with a dot.
+    acts : tuple of (int, str)
+        Line and text of what it would do at import beyond defining.
+    error : str or None
+        Why it cannot be read.
+    """
+
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    imports: frozenset[str] = field(default=frozenset())
+    acts: tuple[tuple[int, str], ...] = ()
+    error: str | None = None
+
+    @property
+    def foreign(self) -> list[str]:
+        """Imports beyond the standard library, torch and numpy."""
+        own = sys.stdlib_module_names | {"torch", "numpy", "__future__"}
+        return sorted(name for name in self.imports if name not in own)
+
+
+def read_source(path: Path) -> Source:
+    """Parse a Python file."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return Source(error=f"{path.stat().st_size:,} bytes of Python")
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
+        return Source(error=f"not readable as Python ({error})")
+    definitions = {
+        node.name: _definition(node)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    try:
+        return Source(definitions, frozenset(_imports(tree)), tuple(_Acts(tree).found()))
+    except RecursionError as error:
+        return Source(error=f"nested too deeply ({error})")
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "").partition(".")[0]
+
+
+def _definition(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Definition:
+    if not isinstance(node, ast.ClassDef):
+        return _signature("function", node.args, skip=0)
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _signature("class", item.args, skip=1)
+    plain = all(isinstance(base, ast.Attribute) and base.attr == "Module" for base in node.bases)
+    return Definition("class", open=not plain or bool(node.decorator_list))
+
+
+def _signature(kind: str, arguments: ast.arguments, skip: int) -> Definition:
+    positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)][skip:]
+    optional = len(arguments.defaults)
+    required = positional[: len(positional) - optional] if optional else positional
+    keyword = [argument.arg for argument in arguments.kwonlyargs]
+    needed = [name for name, default in zip(keyword, arguments.kw_defaults, strict=True) if default is None]
+    only = {argument.arg for argument in arguments.posonlyargs}
+    return Definition(
+        kind, frozenset({*positional, *keyword} - only), frozenset({*required, *needed}), arguments.kwarg is not None
+    )
+
+
+class _Acts:
+    """Finds what a module does at import: calls that are neither plain constructors nor torch's or numpy's."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.tree = tree
+        self.names: dict[str, str] = {}  # local name -> what it was imported as
+        self.local: dict[str, ast.AST] = {}
+        self.looking: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.names[alias.asname or alias.name.partition(".")[0]] = (
+                        alias.name if alias.asname else alias.name.partition(".")[0]
+                    )
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    self.names[alias.asname or alias.name] = f"{node.module or ''}.{alias.name}"
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                self.local[node.name] = node
+
+    def found(self) -> Iterator[tuple[int, str]]:
+        for statement in self.tree.body:
+            yield from self.statement(statement)
+
+    def statement(self, node: ast.stmt) -> Iterator[tuple[int, str]]:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for expression in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
+                yield from self.expression(expression, decorator=expression in node.decorator_list)
+        elif isinstance(node, ast.ClassDef):
+            for expression in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
+                yield from self.expression(expression, decorator=expression in node.decorator_list)
+            for inner in node.body:
+                yield from self.statement(inner)
+        elif isinstance(node, ast.If) and _is_main(node.test):
+            for inner in node.orelse:
+                yield from self.statement(inner)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            return
+        else:
+            for field_value in ast.iter_child_nodes(node):
+                if isinstance(field_value, ast.stmt):
+                    yield from self.statement(field_value)
+                elif isinstance(field_value, ast.expr):
+                    yield from self.expression(field_value)
+                elif isinstance(field_value, ast.ExceptHandler | ast.match_case):
+                    for inner in field_value.body:
+                        yield from self.statement(inner)
+                elif isinstance(field_value, ast.withitem):
+                    yield from self.expression(field_value.context_expr)
+
+    def expression(self, node: ast.expr, *, decorator: bool = False) -> Iterator[tuple[int, str]]:
+        if decorator and not isinstance(node, ast.Call) and self.acts(node):
+            yield node.lineno, f"@{ast.unparse(node)[:80]}"
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Call) and self.acts(inner.func):
+                yield inner.lineno, ast.unparse(inner)[:80]
+
+    def acts(self, function: ast.expr) -> bool:
+        """Say whether calling this does more than compute a value, as far as can be told."""
+        dotted = _dotted(function)
+        if dotted is None:  # a call of a call, of a subscript, of a lambda, or a method of a literal
+            return not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant))
+        head, _, rest = dotted.partition(".")
+        if head in self.local and not rest:
+            return self.local_acts(head)
+        if head in self.names:
+            full = self.names[head] + (f".{rest}" if rest else "")
+            top = full.partition(".")[0]
+            if top in ("torch", "numpy"):
+                return any(full == name or full.startswith(f"{name}.") for name in _ACTING_CALLS)
+            return top in _ACTING_MODULES or top not in sys.stdlib_module_names
+        if rest:  # a method of a value of this file's own
+            return "__" in rest
+        return head in _ACTING_NAMES or head not in _PLAIN_NAMES
+
+    def local_acts(self, name: str) -> bool:
+        if name in self.looking:
+            return False
+        self.looking.add(name)
+        try:
+            nodes = (inner for inner in ast.walk(self.local[name]) if isinstance(inner, ast.Call))
+            return any(self.reaches_out(inner.func) for inner in nodes)
+        finally:
+            self.looking.discard(name)
+
+    def reaches_out(self, function: ast.expr) -> bool:
+        dotted = _dotted(function)
+        head = dotted.partition(".")[0] if dotted else ""
+        known = head in self.names or head in self.local or head in _ACTING_NAMES
+        return known and self.acts(function)
+
+
+def _dotted(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Attribute):
+        inner = _dotted(node.value)
+        return None if inner is None else f"{inner}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _is_main(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"

@@ -1,0 +1,563 @@
+"""One typed view of what the RDF of any package says, of format 0.4 or 0.5, ours or a stranger's.
+
+Nothing malformed raises: a field that cannot be understood becomes a :class:`Problem` and its neutral value, so that
+every tool's rules can still look at the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.errors import UserError
+
+MAX_BYTES = 2**20
+MAX_NODES = 200_000
+"""Bounds on a description: aliases that multiply (a thousand laughs) are counted as if written out."""
+
+_AXIS_LETTERS = {"b": "batch", "c": "channel", "t": "time", "i": "index", "z": "space", "y": "space", "x": "space"}
+_RENAMED = {"pytorch_script": "torchscript"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a package that some tool would stumble over: a short name of its kind, where it is, and what."""
+
+    kind: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that the description names: its source as written and the sha256 that it claims."""
+
+    source: str
+    sha256: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is an address instead of a file of the package."""
+        return "://" in self.source
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a tensor.
+
+    Attributes
+    ----------
+    id, type : str
+        ``type`` is batch, channel, space, time, index or whatever is written; ``id`` is empty where none is.
+    size : int or None
+        The fixed size.
+    min, step : int or None
+        The least size and what may be added to it.
+    reference : (str, str) or None
+        Tensor and axis whose size this one follows: ``size = reference / scale * reference scale + offset``.
+    offset, scale : float
+        ``offset`` in pixels of this axis; ``scale`` is the pixel's size, 1 where none is written.
+    halo : int
+        Pixels to cut from each side of an output.
+    channel_names : tuple of str or None
+        None where the axis is no channel axis or lists none.
+    raw : Mapping
+        As written.
+    """
+
+    id: str
+    type: str
+    size: int | None = None
+    min: int | None = None
+    step: int | None = None
+    reference: tuple[str, str] | None = None
+    offset: float = 0.0
+    scale: float = 1.0
+    halo: int = 0
+    unit: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    concatenable: bool = False
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def letter(self) -> str:
+        """The axis as one letter of ``btczyx``; ``?`` for any other."""
+        if self.type in ("batch", "channel", "time"):
+            return self.type[0]
+        return self.id if self.id in ("z", "y", "x") else "i" if self.type == "index" else "?"
+
+    def at(self, n: int, *, batch: int = 1) -> int:
+        """Return the size after ``n`` steps, where it does not follow another tensor."""
+        if self.type == "batch":
+            return self.size or batch
+        if self.size is not None:
+            return self.size
+        return (self.min or 1) + n * (self.step or 0)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A pre- or postprocessing operation and its arguments, as written."""
+
+    id: str
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of the model; ``operations`` are its pre- or postprocessing."""
+
+    id: str
+    axes: tuple[Axis, ...]
+    dtype: str
+    operations: tuple[Operation, ...]
+    test: File | None
+    sample: File | None
+    raw: Mapping[str, Any]
+
+    @property
+    def order(self) -> str:
+        """The axes as letters, such as ``bcyx``."""
+        return "".join(axis.letter for axis in self.axes)
+
+    def axis(self, letter: str) -> Axis | None:
+        """Return the axis of that letter, or None."""
+        return next((axis for axis in self.axes if axis.letter == letter), None)
+
+    @property
+    def space(self) -> tuple[Axis, ...]:
+        """The space axes, in order."""
+        return tuple(axis for axis in self.axes if axis.type == "space")
+
+    def shape(self, n: int, *, batch: int = 1) -> tuple[int, ...]:
+        """Return the shape after ``n`` steps on every axis."""
+        return tuple(axis.at(n, batch=batch) for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One entry of ``weights``."""
+
+    format: str
+    file: File | None
+    parent: str | None
+    version: str | None
+    opset: int | None
+    architecture: File | None
+    callable: str | None
+    kwargs: Mapping[str, Any]
+    raw: Mapping[str, Any]
+
+    @property
+    def source(self) -> str | None:
+        """The weights file as written."""
+        return self.file.source if self.file else None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an RDF says.
+
+    Attributes
+    ----------
+    path : Path
+        The file it was read from.
+    raw : Mapping
+        The YAML as it is.
+    format_version : str
+        As written; ``version`` is the same as numbers, (0, 0, 0) where it cannot be read.
+    weights : Mapping
+        From format (``pytorch_state_dict``, ``torchscript``, ``onnx``, ...) to entry, in the order written.
+    problems : tuple of Problem
+        What could not be understood.
+    """
+
+    path: Path
+    raw: Mapping[str, Any]
+    format_version: str
+    version: tuple[int, ...]
+    type: str
+    name: str
+    id: str | None
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    weights: Mapping[str, Weights]
+    attachments: tuple[File, ...]
+    documentation: File | None
+    covers: tuple[File, ...]
+    license: str | None
+    config: Mapping[str, Any] | None
+    problems: tuple[Problem, ...]
+
+    def tensor(self, identifier: str) -> Tensor | None:
+        """Return the input or output of that id, or None."""
+        return next((tensor for tensor in (*self.inputs, *self.outputs) if tensor.id == identifier), None)
+
+    def files(self) -> Iterator[tuple[str, File]]:
+        """Yield where each file is named and the file."""
+        for tensor in (*self.inputs, *self.outputs):
+            for what, file in (("test tensor", tensor.test), ("sample tensor", tensor.sample)):
+                if file:
+                    yield f"{what} of {tensor.id}", file
+        for name, entry in self.weights.items():
+            if entry.file:
+                yield f"weights.{name}", entry.file
+            if entry.architecture:
+                yield f"weights.{name}.architecture", entry.architecture
+        if self.documentation:
+            yield "documentation", self.documentation
+        for cover in self.covers:
+            yield "covers", cover
+        for attachment in self.attachments:
+            yield "attachments", attachment
+
+    def output_shape(self, output: Tensor, shapes: Mapping[str, Sequence[int]]) -> tuple[int | None, ...]:
+        """Return the shape that an output should have for inputs of these shapes; None where it depends on the data."""
+        return tuple(self._output_size(axis, shapes) for axis in output.axes)
+
+    def _output_size(self, axis: Axis, shapes: Mapping[str, Sequence[int]]) -> int | None:
+        if axis.type == "batch":
+            for tensor in self.inputs:
+                for index, other in enumerate(tensor.axes):
+                    if other.type == "batch" and tensor.id in shapes:
+                        return shapes[tensor.id][index]
+            return axis.size
+        if axis.reference is not None:
+            source = self.tensor(axis.reference[0])
+            for index, other in enumerate(source.axes if source else ()):
+                if axis.reference[1] in (other.id, other.letter) and axis.reference[0] in shapes:
+                    size = shapes[axis.reference[0]][index]
+                    return math.floor(size * other.scale / (axis.scale or 1.0) + axis.offset)
+            return None
+        return axis.size
+
+
+def read_description(path: Path) -> Description:
+    """Read a description file.
+
+    Raises
+    ------
+    UserError
+        Where the file is no YAML mapping, or one that is built to exhaust its reader.
+    """
+    problems: list[Problem] = []
+    return _Reader(problems).description(path, _load(path, problems))
+
+
+def _load(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: {path.stat().st_size:,} bytes is no model description")
+        text = path.read_bytes().decode("utf-8-sig")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _weigh(path, node, problems)
+        raw = yaml.load(text, Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text, so it is no model description") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply for a model description") from None
+    except (yaml.YAMLError, ValueError, OSError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not readable as YAML ({reason}); correct it or export the package again") from None
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{path}: not a YAML mapping, so it is no model description")
+    return {str(key): value for key, value in raw.items()}
+
+
+def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
+    sizes: dict[int, int] = {}
+    above: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        if id(node) in sizes:
+            return sizes[id(node)]
+        if id(node) in above:
+            raise UserError(f"{path}: an alias that contains itself; no tool can read that")
+        above.add(id(node))
+        count = 1
+        if isinstance(node, yaml.SequenceNode):
+            count += sum(size(child) for child in node.value)
+        elif isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key in {key for key in keys if keys.count(key) > 1} if len(keys) < 1000 else ():
+                problems.append(
+                    Problem(
+                        "yaml.duplicate", str(key), f"the key {key!r} stands twice: tools differ in which they read"
+                    )
+                )
+            count += sum(size(key) + size(value) for key, value in node.value)
+        above.discard(id(node))
+        if count > MAX_NODES:
+            raise UserError(f"{path}: aliases multiply to more than {MAX_NODES:,} values; refused")
+        sizes[id(node)] = count
+        return count
+
+    size(root)
+
+
+class _Reader:
+    """Reads fields by type and notes what is not of it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+
+    def note(self, where: str, message: str, kind: str = "field") -> None:
+        self.problems.append(Problem(kind, where, f"{where}: {message}"))
+
+    def text(self, where: str, value: object) -> str | None:
+        if value is None or isinstance(value, str):
+            return value
+        self.note(where, f"{_show(value)} is not text (put it in quotes)", "field.type")
+        return str(value) if isinstance(value, int | float) else None
+
+    def number(self, where: str, value: object) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+        self.note(where, f"{_show(value)} is not a number", "field.type")
+        return None
+
+    def count(self, where: str, value: object, least: int = 0) -> int | None:
+        number = self.number(where, value)
+        if number is None:
+            return None
+        if number != int(number) or not least <= number < 2**31:
+            self.note(where, f"{_show(value)} is not a whole number of at least {least}", "field.value")
+            return None
+        return int(number)
+
+    def mapping(self, where: str, value: object) -> Mapping[str, Any]:
+        if value is None:
+            return {}
+        if isinstance(value, Mapping):
+            return {str(key): item for key, item in value.items()}
+        self.note(where, f"{_show(value)} is not a mapping", "field.type")
+        return {}
+
+    def items(self, where: str, value: object) -> list[Any]:
+        if value is None:
+            return []
+        if isinstance(value, list):
+            return value
+        self.note(where, f"{_show(value)} is not a list", "field.type")
+        return []
+
+    def file(self, where: str, value: object, sha256: object = None) -> File | None:
+        if isinstance(value, Mapping):
+            sha256 = value.get("sha256", sha256)
+            value = value.get("source")
+        source = self.text(where, value)
+        if not source:
+            if value is not None:
+                self.note(where, "names no file", "field.value")
+            return None
+        return File(source.removeprefix("./"), self.text(f"{where}.sha256", sha256))
+
+    def description(self, path: Path, raw: Mapping[str, Any]) -> Description:
+        format_version = self.text("format_version", raw.get("format_version")) or ""
+        version = tuple(int(part) if part.isdigit() else 0 for part in (*format_version.split("."), "0", "0")[:3])
+        old = version < (0, 5)
+        tests = {
+            side: [self.file(f"test_{side}", value) for value in self.items(f"test_{side}", raw.get(f"test_{side}"))]
+            for side in ("inputs", "outputs")
+        }
+        samples = {
+            side: [
+                self.file(f"sample_{side}", value) for value in self.items(f"sample_{side}", raw.get(f"sample_{side}"))
+            ]
+            for side in ("inputs", "outputs")
+        }
+        tensors: dict[str, tuple[Tensor, ...]] = {}
+        for side in ("inputs", "outputs"):
+            if not raw.get(side):
+                self.note(side, "there are none", "field.missing")
+            tensors[side] = tuple(
+                self.tensor(f"{side}[{index}]", value, (tests[side][index:], samples[side][index:]), old=old)
+                for index, value in enumerate(self.items(side, raw.get(side)))
+            )
+        weights = self.mapping("weights", raw.get("weights"))
+        if not weights:
+            self.note("weights", "there are none", "field.missing")
+        attachments = raw.get("attachments")
+        if isinstance(attachments, Mapping):
+            attachments = attachments.get("files")
+        covers = [self.file("covers", value) for value in self.items("covers", raw.get("covers"))]
+        return Description(
+            path=path,
+            raw=raw,
+            format_version=format_version,
+            version=version,
+            type=self.text("type", raw.get("type")) or "",
+            name=self.text("name", raw.get("name")) or "",
+            id=self.text("id", raw.get("id")),
+            inputs=tensors["inputs"],
+            outputs=tensors["outputs"],
+            weights={
+                _RENAMED.get(name, name): self.weights(f"weights.{name}", _RENAMED.get(name, name), value)
+                for name, value in weights.items()
+            },
+            attachments=tuple(
+                file
+                for value in self.items("attachments", attachments)
+                if (file := self.file("attachments", value)) is not None
+            ),
+            documentation=self.file("documentation", raw.get("documentation")),
+            covers=tuple(cover for cover in covers if cover),
+            license=raw["license"] if isinstance(raw.get("license"), str) else None,
+            config=self.mapping("config", raw["config"]) if raw.get("config") is not None else None,
+            problems=tuple(self.problems),
+        )
+
+    def tensor(
+        self, where: str, value: object, beside: tuple[list[File | None], list[File | None]], *, old: bool
+    ) -> Tensor:
+        """Read an input or output; ``beside`` are the test and sample files that format 0.4 lists apart."""
+        side = where.partition("[")[0]
+        tests, samples = beside
+        raw = self.mapping(where, value)
+        identifier = self.text(f"{where}.id", raw.get("name" if old else "id", raw.get("id", raw.get("name")))) or ""
+        axes = raw.get("axes")
+        if isinstance(axes, str):
+            parsed = self.axes_of_letters(where, axes, raw, side)
+            dtype = self.text(f"{where}.data_type", raw.get("data_type")) or ""
+        else:
+            if not axes:
+                self.note(f"{where}.axes", "there are none", "field.missing")
+            parsed = tuple(
+                self.axis(f"{where}.axes[{index}]", axis)
+                for index, axis in enumerate(self.items(f"{where}.axes", axes))
+            )
+            data = raw.get("data")
+            first = data[0] if isinstance(data, list) and data else data
+            dtype = self.text(f"{where}.data.type", self.mapping(f"{where}.data", first).get("type", "float32")) or ""
+        name = "preprocessing" if side == "inputs" else "postprocessing"
+        operations = []
+        for index, operation in enumerate(self.items(f"{where}.{name}", raw.get(name))):
+            fields = self.mapping(f"{where}.{name}[{index}]", operation)
+            operations.append(
+                Operation(
+                    self.text(f"{where}.{name}[{index}]", fields.get("id", fields.get("name"))) or "",
+                    self.mapping(f"{where}.{name}[{index}].kwargs", fields.get("kwargs")),
+                )
+            )
+        test = self.file(f"{where}.test_tensor", raw.get("test_tensor")) or (tests[0] if tests else None)
+        sample = self.file(f"{where}.sample_tensor", raw.get("sample_tensor")) or (samples[0] if samples else None)
+        return Tensor(identifier, parsed, dtype, tuple(operations), test, sample, raw)
+
+    def axis(self, where: str, value: object) -> Axis:
+        raw = self.mapping(where, value)
+        kind = self.text(f"{where}.type", raw.get("type")) or ""
+        identifier = self.text(f"{where}.id", raw.get("id")) or (
+            kind if kind in ("batch", "channel", "time", "index") else ""
+        )
+        size = raw.get("size")
+        fixed = least = step = None
+        reference, offset = None, 0.0
+        if isinstance(size, Mapping):
+            if "tensor_id" in size or "axis_id" in size:
+                reference = (str(size.get("tensor_id", "")), str(size.get("axis_id", "")))
+                offset = self.number(f"{where}.size.offset", size.get("offset")) or 0.0
+            elif "min" in size or "step" in size:
+                least = self.count(f"{where}.size.min", size.get("min"), 0)
+                step = self.count(f"{where}.size.step", size.get("step"), 0)
+        elif isinstance(size, str):  # as the format's older drafts wrote "tensor.axis"
+            reference = (size.partition(".")[0], size.partition(".")[2])
+        elif size is not None:
+            fixed = self.count(f"{where}.size", size, 1)
+        names = raw.get("channel_names")
+        channels = tuple(str(name) for name in names) if isinstance(names, list) else None
+        if channels is not None and fixed is None and reference is None:
+            fixed = len(channels)
+        return Axis(
+            id=identifier,
+            type=kind,
+            size=fixed,
+            min=least,
+            step=step,
+            reference=reference,
+            offset=offset,
+            scale=self.number(f"{where}.scale", raw.get("scale")) or 1.0,
+            halo=self.count(f"{where}.halo", raw.get("halo")) or 0,
+            unit=self.text(f"{where}.unit", raw.get("unit")),
+            channel_names=channels,
+            concatenable=bool(raw.get("concatenable")),
+            raw=raw,
+        )
+
+    def axes_of_letters(self, where: str, letters: str, raw: Mapping[str, Any], side: str) -> tuple[Axis, ...]:
+        """Read the axes of format 0.4: letters, and one list each for sizes, steps and halo."""
+        shape = raw.get("shape")
+        fields = shape if isinstance(shape, Mapping) else {"min": shape, "step": [0] * len(letters)}
+        halo = raw.get("halo")
+        if shape is None:
+            self.note(f"{where}.shape", "there is none", "field.missing")
+
+        def nth(value: object, index: int, name: str) -> float | None:
+            if not isinstance(value, list) or index >= len(value):
+                return None
+            return self.number(f"{where}.{name}[{index}]", value[index])
+
+        reference = fields.get("reference_tensor")
+        axes = []
+        for index, letter in enumerate(letters):
+            kind = _AXIS_LETTERS.get(letter, letter)
+            identifier = letter if kind == "space" else kind
+            least, step = nth(fields.get("min"), index, "shape"), nth(fields.get("step"), index, "shape.step") or 0
+            scale, offset = (
+                nth(fields.get("scale"), index, "shape.scale"),
+                nth(fields.get("offset"), index, "shape.offset"),
+            )
+            follows = (str(reference), identifier) if reference is not None and kind != "batch" else None
+            dynamic = bool(step) and kind != "batch"
+            axes.append(
+                Axis(
+                    id=identifier,
+                    type=kind,
+                    size=int(least) if least is not None and not dynamic and kind != "batch" else None,
+                    min=int(least) if least is not None and dynamic else None,
+                    step=int(step) if dynamic else None,
+                    reference=follows,
+                    offset=2 * (offset or 0.0),
+                    scale=1 / scale if follows and scale else 1.0,
+                    halo=int(nth(halo, index, "halo") or 0),
+                    raw={},
+                )
+            )
+        return tuple(axes)
+
+    def weights(self, where: str, name: str, value: object) -> Weights:
+        raw = self.mapping(where, value)
+        architecture, call, kwargs = raw.get("architecture"), raw.get("callable"), raw.get("kwargs")
+        file = None
+        if isinstance(architecture, Mapping):
+            call, kwargs = architecture.get("callable"), architecture.get("kwargs")
+            file = self.file(f"{where}.architecture", architecture) if "source" in architecture else None
+        elif isinstance(architecture, str) and ".py" in architecture:  # format 0.4: "file.py:Class"
+            source, _, call = architecture.rpartition(":")
+            file = self.file(f"{where}.architecture", source or architecture, raw.get("architecture_sha256"))
+        elif isinstance(architecture, str):
+            call = architecture
+        version = next((raw[key] for key in raw if key.endswith("_version") and key != "opset_version"), None)
+        return Weights(
+            format=name,
+            file=self.file(where, raw if "source" in raw else None),
+            parent=self.text(f"{where}.parent", raw.get("parent")),
+            version=self.text(f"{where}.version", version),
+            opset=self.count(f"{where}.opset_version", raw.get("opset_version")),
+            architecture=file,
+            callable=self.text(f"{where}.callable", call),
+            kwargs=self.mapping(f"{where}.kwargs", kwargs),
+            raw=raw,
+        )
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:57]}..."

@@ -1,0 +1,121 @@
+"""How a tool cuts an image into tiles, and that cutting done by ourselves over any predictor.
+
+Each tile is a window of the image, padded where it leaves it; of the network's result a part is kept and written. The same
+values serve every tool: only where the windows lie and how they are padded differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile, in pixels of the image, (y, x) each.
+
+    Attributes
+    ----------
+    read : pair of spans
+        The part of the image that is read, within the image.
+    pad : pair of spans
+        Pixels added before and after along each axis.
+    keep : pair of spans
+        The part of the padded tile that is kept; as large as ``write``.
+    write : pair of spans
+        Where it goes in the image.
+    cut : bool
+        Whether it is smaller than a full one.
+    """
+
+    read: tuple[Span, Span]
+    pad: tuple[Span, Span]
+    keep: tuple[Span, Span]
+    write: tuple[Span, Span]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """All tiles of an image, and how what lies outside is filled: ``symmetric`` repeats the edge pixel, ``reflect`` not."""
+
+    shape: tuple[int, int]
+    tiles: tuple[Tile, ...]
+    mode: Literal["symmetric", "reflect"]
+
+    def windows(self, image: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Yield each tile of an image of shape (..., height, width), padded."""
+        for tile in self.tiles:
+            (top, bottom), (left, right) = tile.read
+            window = image[..., top:bottom, left:right]
+            pad = [(0, 0)] * (image.ndim - 2) + list(tile.pad)
+            yield np.pad(window, pad, mode=self.mode)
+
+    def stitch(self, results: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the whole image from the results of the tiles, in order."""
+        whole = np.full((*results[0].shape[:-2], *self.shape), np.nan, np.float32)
+        for tile, result in zip(self.tiles, results, strict=True):
+            (top, bottom), (left, right) = tile.keep
+            (y0, y1), (x0, x1) = tile.write
+            whole[..., y0:y1, x0:x1] = result[..., top:bottom, left:right]
+        return whole
+
+    def regions(self, near: int) -> dict[str, NDArray[np.bool_]]:
+        """Return which pixels are ``interior``, at a ``seam``, at the image's ``edge``, or in a ``cut`` block.
+
+        Parameters
+        ----------
+        near : int
+            What counts as at a seam or an edge, in pixels.
+        """
+        height, width = self.shape
+        seam = np.zeros(self.shape, bool)
+        cut = np.zeros(self.shape, bool)
+        for tile in self.tiles:
+            (y0, y1), (x0, x1) = tile.write
+            if tile.cut:
+                cut[y0:y1, x0:x1] = True
+            for line in (y0, y1):
+                if 0 < line < height:
+                    seam[max(line - near, 0) : line + near, x0:x1] = True
+            for line in (x0, x1):
+                if 0 < line < width:
+                    seam[y0:y1, max(line - near, 0) : line + near] = True
+        edge = np.ones(self.shape, bool)
+        edge[near : height - near, near : width - near] = False
+        return {"interior": ~(seam | edge | cut), "seam": seam & ~edge & ~cut, "edge": edge & ~cut, "cut": cut}
+
+
+def grid(
+    shape: tuple[int, int], along: Callable[[int, int], Sequence[tuple[Span, Span, Span, Span, bool]]], mode: str
+) -> Tiling:
+    """Return a tiling whose two axes are cut independently.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    along : Callable
+        From axis (0 or 1) and size to (read, pad, keep, write, cut) of each tile along it.
+    mode : str
+        ``symmetric`` or ``reflect``.
+    """
+    rows, columns = along(0, shape[0]), along(1, shape[1])
+    tiles = tuple(
+        Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]), (row[3], column[3]), row[4] or column[4])
+        for row in rows
+        for column in columns
+    )
+    return Tiling(shape, tiles, "reflect" if mode == "reflect" else "symmetric")
+
+
+def window(start: int, size: int, length: int) -> tuple[Span, Span]:
+    """Return (read, pad) of a window of an axis of that length; it may begin before the axis and end after it."""
+    read = max(start, 0), min(start + size, length)
+    return read, (read[0] - start, start + size - read[1])
