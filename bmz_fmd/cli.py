@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     with warnings.catch_warnings():
         if not _debugging():
+            warnings.simplefilter("default")
             warnings.showwarning = _show_warning
         sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 

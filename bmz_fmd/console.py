@@ -50,9 +50,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+    console = Console(highlight=False, markup=False, width=width)
     drawn = Table(title=title or None, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
         drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
@@ -61,7 +60,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
             drawn.add_row(*row)
         else:
             drawn.add_section()
-    console.print(drawn)
+    with console.capture() as shown:
+        console.print(drawn)
+    print(shown.get(), end="", flush=True)  # noqa: T201 rich itself would end the program where a pipe has no reader
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from training.datasets import Pair
 from training.denoise import Denoiser
 from training.errors import UserError
-from training.evaluate import evaluate, residual_picture, telling
+from training.evaluate import check_replaceable, evaluate, residual_picture, telling
 from training.residuals import correlation, surprise, suspicion
 
 SHAPE = (96, 128)
@@ -149,3 +149,37 @@ def test_the_picture_of_residuals_shows_the_telling_images(tmp_path):
     residual_picture([one for one in pairs if one.name in names], UNCHANGED, path)
     assert matplotlib.image.imread(path).shape[1] > 1000
     assert [file.name for file in path.parent.iterdir()] == ["residuals.png"]
+
+
+def test_a_result_replaces_an_earlier_one_and_nothing_else(tmp_path):
+    scores, picture = tmp_path / "scores.json", tmp_path / "residuals.png"
+    result = evaluate([pair()], UNCHANGED, convention="raw", data_range=255)
+    scores.write_text(result.model_dump_json())
+    residual_picture([pair()], UNCHANGED, picture)
+    check_replaceable(scores, "--json")
+    check_replaceable(picture, "--figure")
+    check_replaceable(tmp_path / "new" / "scores.json", "--json")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "words"),
+    [
+        ("--json", "notes.json", "no result of an evaluation"),
+        ("--json", "list.json", "no result of an evaluation"),
+        ("--json", "cells.tif", "end in .json"),
+        ("--json", "folder.json", "is a folder"),
+        ("--json", "cells.tif/scores.json", "cannot be written to"),
+        ("--figure", "cells.png", "no result of an evaluation"),
+        ("--figure", "broken.png", "no result of an evaluation"),
+        ("--figure", "picture.jpg", "end in .png"),
+    ],
+)
+def test_other_files_are_never_replaced(tmp_path, option, name, words):
+    (tmp_path / "notes.json").write_text('{"mean": 3}')
+    (tmp_path / "list.json").write_text("[")
+    (tmp_path / "cells.tif").write_bytes(b"II")
+    (tmp_path / "broken.png").write_bytes(b"")
+    (tmp_path / "folder.json").mkdir()
+    matplotlib.image.imsave(tmp_path / "cells.png", np.zeros((4, 4)))
+    with pytest.raises(UserError, match=f"{option} .*{words}"):
+        check_replaceable(tmp_path / name, option)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from training.datasets import Pair
     from training.denoise import Denoiser
 
+_WRITER = "bmz-fmd evaluate"  # what the picture says of its origin
 _SHOWN = 3  # images in the picture of residuals
 _LARGEST_SHOWN = 512  # pixels a side: of larger images the picture shows the part around the most suspicious place
 
@@ -201,7 +204,7 @@ def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, t
     denoiser : Denoiser
         The same as for ``evaluate``.
     path : Path
-        Written whole or not at all, in the format of its suffix (.png, .pdf, .svg).
+        Written as PNG, whole or not at all.
     tile : int, optional
         As for ``evaluate``.
     """
@@ -214,12 +217,51 @@ def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, t
         noisy, clean = pair.read()
         _draw_row(axes, pair.name, noisy, planes(noisy), clean)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.part{path.suffix}")
+    beside = path.with_name(f".{path.name}.part")
     try:
-        figure.savefig(beside, dpi=110)
+        figure.savefig(beside, dpi=110, format="png", metadata={"Software": _WRITER})
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path, option: str) -> None:
+    """Raise a ``UserError`` unless a result may be written to ``path``: to a new file, or over an earlier result.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.json`` or ``.png``, as ``option`` wants it.
+    option : str
+        ``--json`` or ``--figure``, named in the message.
+    """
+    suffix = {"--json": ".json", "--figure": ".png"}[option]
+    if path.suffix.lower() != suffix:
+        raise UserError(f"{option} {path}: let the name end in {suffix}")
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: name a file")
+    if path.exists() and not _is_result(path):
+        raise UserError(f"{option} {path} exists and is no result of an evaluation: it is not replaced, name another")
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {path}: {existing} cannot be written to; name a file elsewhere")
+
+
+def _is_result(path: Path) -> bool:
+    """Return whether a JSON or PNG file is one that an evaluation wrote."""
+    if path.suffix.lower() == ".png":
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(path) as picture:
+                return picture.info.get("Software") == _WRITER
+        except (UnidentifiedImageError, OSError):
+            return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return False
+    return isinstance(content, dict) and {"convention", "data_range", "images", "mean", "sd"} <= content.keys()
 
 
 def _figures(

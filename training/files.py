@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from training.datasets import matching
 from training.errors import UserError
 from training.images import SUFFIXES
 
@@ -34,20 +35,12 @@ def images_in(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(entry for entry in path.iterdir() if is_image_name(entry))
-            if not inside:
-                raise UserError(f"{path}: no image directly inside; images end in {', '.join(SUFFIXES)}")
-            found += inside
+            found += matching.images_in(path)
         elif path.exists():
             found.append(path)
         else:
             raise UserError(f"{path} does not exist: check the path")
     return found
-
-
-def is_image_name(path: Path) -> bool:
-    """Return whether a folder's entry counts as an image: a visible file with the ending of one."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def results_for(inputs: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[Path]:
@@ -83,7 +76,7 @@ def results_for(inputs: Sequence[Path], folder: Path, *, overwrite: bool = False
             continue
         original = originals.get(_identity(result)) if result.exists() else None
         if original is not None:
-            raise UserError(f"{result} is the input {original} itself, which is never replaced: choose another --out")
+            raise UserError(f"{result} is the input {original}, and an input is never replaced: choose another --out")
         if result.is_dir():
             raise UserError(f"{result} is a folder where a result would go: choose another --out")
         if not overwrite:

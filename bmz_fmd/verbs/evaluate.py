@@ -1,6 +1,199 @@
-"""``bmz-fmd evaluate``."""
+"""``bmz-fmd evaluate``: scores of a run or a package on pairs of noisy and clean images."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bmz_fmd import console
+from training.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bmz_fmd.models import Model
+    from training.datasets import Pair
+    from training.evaluate import Evaluation, Figures
 
 
-def command() -> None:
-    """Not built yet."""
-    raise NotImplementedError
+class Convention(StrEnum):
+    """How images are brought to the clean one before they are scored: ``training.metrics.Convention``."""
+
+    RAW = "raw"
+    AFFINE = "affine"
+
+
+_COLUMNS = (
+    "image",
+    "PSNR noisy",
+    "PSNR denoised",
+    "SSIM noisy",
+    "SSIM denoised",
+    "slope kept",
+    "intensity kept",
+    "most suspicious",
+)
+
+
+def command(
+    *,
+    model: Annotated[
+        Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.", show_default=False)
+    ],
+    noisy: Annotated[
+        Path | None, typer.Option(help="Noisy images: a folder or a file; default: the run's own test images.")
+    ] = None,
+    clean: Annotated[Path | None, typer.Option(help="Their clean images: a folder or a file.")] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="The channel to score: its name, or number from 0.")] = None,
+    convention: Annotated[
+        Convention,
+        typer.Option(help="affine: noisy and denoised are first fitted to the clean image; raw: as they are."),
+    ] = Convention.AFFINE,
+    data_range: Annotated[
+        float | None,
+        typer.Option(help="Peak of PSNR and SSIM in units of the clean images; default: 255 for 8 bits.", min=0),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Store all figures here.")] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Picture of residuals; default: beside --json, else in the run folder.", metavar="FILE"),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Score a model: PSNR and SSIM, whether it keeps intensities, and whether it invents structure.
+
+    "slope kept" and "intensity kept" are 1 for a quantitative result. "most suspicious" is the largest deviation of
+    what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
+    """
+    from bmz_fmd.models import model_kind, open_model
+    from training.evaluate import check_replaceable, evaluate, residual_picture, telling
+
+    kind = model_kind(model)
+    if (noisy is None) != (clean is None):
+        given, missing = ("--noisy", "--clean") if clean is None else ("--clean", "--noisy")
+        raise UserError(f"{given} is given without {missing}: pairs need both")
+    if noisy is None and kind == "package":
+        raise UserError(f"--model {model}: a package holds no test images; give --noisy DIR and --clean DIR")
+    if noisy is None and (pattern or channel):
+        raise UserError(f"{'--pattern' if pattern else '--channel'} needs --noisy DIR and --clean DIR")
+    if json_file is not None:
+        check_replaceable(json_file, "--json")
+    picture = figure or _default_picture(model, kind, json_file)
+    if picture is not None:
+        check_replaceable(picture, "--figure")
+
+    opened = open_model(model, device)
+    pairs = _pairs(opened, noisy, clean, pattern, channel)
+    peak = _peak(opened, pairs, convention.value, data_range)
+    with console.progress("Scoring", len(pairs)) as advance:
+        result = evaluate(
+            pairs,
+            opened.denoiser,
+            convention=convention.value,
+            data_range=peak,
+            tile=tile,
+            progress=lambda: advance(1, ""),
+        )
+    _print(result, model)
+    if json_file is not None:
+        settings: dict[str, object] = {
+            "noisy": None if noisy is None else str(noisy),
+            "clean": None if clean is None else str(clean),
+            "pattern": pattern,
+            "channel": channel,
+            "tile": tile,
+            "device": opened.denoiser.device,
+        }
+        _store(json_file, opened, settings, result)
+        console.note(f"figures stored in {json_file}")
+    if picture is not None:
+        names = telling(result)
+        shown = [pair for pair in pairs if pair.name in names]
+        residual_picture(shown, opened.denoiser, picture, tile=tile)
+        console.note(f"picture of residuals in {picture}")
+
+
+def _default_picture(model: Path, kind: str, json_file: Path | None) -> Path | None:
+    if json_file is not None:
+        return json_file.with_name(f"{json_file.stem}-residuals.png")
+    return model / "residuals.png" if kind == "run" else None
+
+
+def _pairs(
+    model: Model, noisy: Path | None, clean: Path | None, pattern: str | None, channel: str | None
+) -> Sequence[Pair]:
+    """Return the pairs to score: of the folders given, or the run's own test images."""
+    if model.run is not None and noisy is None:
+        return model.run.dataset().test
+    from training.datasets import DataSettings
+    from training.datasets.pairs import read_pairs
+
+    settings = DataSettings(noisy=noisy, clean=clean, pattern=pattern, channel=channel)
+    found = read_pairs(settings)
+    for note in found.notes:
+        console.warn(note)
+    return found.pairs
+
+
+def _peak(model: Model, pairs: Sequence[Pair], convention: str, given: float | None) -> float:
+    """Return the peak to count from: as given, as the run counted, or that of 8 bits; never one of the pixels."""
+    if given is not None:
+        return given
+    if model.run is not None and convention in model.run.provenance.scores:
+        return model.run.provenance.scores[convention].data_range
+    dtype = pairs[0].clean().dtype
+    if dtype == "uint8":
+        return 255.0
+    raise UserError(
+        f"--data-range is missing: PSNR of {dtype} images needs the peak to count from, such as 4095 for a camera of "
+        "12 bits"
+    )
+
+
+def _print(result: Evaluation, model: Path) -> None:
+    rows = [_row(image.name, image) for image in result.images]
+    if len(result.images) > 1:
+        rows += [(), _row("mean", result.mean), _row("sd", result.sd)]
+    console.table(f"{model}, convention {result.convention}, peak {result.data_range:g}", _COLUMNS, rows)
+    for finding in result.findings():
+        console.say(finding)
+
+
+def _row(name: str, figures: Figures) -> tuple[str, ...]:
+    return (
+        name,
+        f"{figures.psnr_noisy:.2f}",
+        f"{figures.psnr_denoised:.2f}",
+        f"{figures.ssim_noisy:.4f}",
+        f"{figures.ssim_denoised:.4f}",
+        f"{figures.slope_kept:.3f}",
+        f"{figures.intensity_kept:.3f}",
+        f"{figures.most_surprising:.1f}",
+    )
+
+
+def _store(path: Path, model: Model, settings: dict[str, object], result: Evaluation) -> None:
+    """Write the figures, and all that they depend on, as JSON; infinity and NaN become null."""
+    import json
+
+    from training.run import now, versions, write_text
+
+    content = {
+        "model": {"path": str(model.path), "kind": model.kind, "file": model.hashed, "sha256": model.sha256},
+        "settings": settings,
+        **json.loads(result.model_dump_json()),
+        "versions": versions(),
+        "created": now(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,41 @@
+"""A run folder as training leaves it, around a small network, without training."""
+
+import torch
+
+from training.calibration import Calibrated
+from training.datasets.settings import DataSettings
+from training.networks import create
+from training.run import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, create_run, now
+from training.settings import Recipe, Settings
+
+NETWORK = {"depth": 3, "width": 4}
+SIMULATED = DataSettings(dataset="simulated", options={"images": 10, "size": 48})
+
+
+def small_run(folder, *, data=None, statistics="dataset"):
+    """Make a run whose network (radius 3) has random weights, and return its folder."""
+    torch.manual_seed(0)
+    calibration = {"statistics": statistics, "margin": 3}
+    calibration |= {"offset": 0.0, "scale": 1.0} if statistics == "instance" else {"offset": 100.0, "scale": 50.0}
+    data = data or SIMULATED
+    run = create_run(
+        Settings(name=folder.name, network="dncnn", network_settings=NETWORK, data=data, recipe=Recipe()), folder
+    )
+    model = Calibrated(create("dncnn", **NETWORK), **calibration)
+    for weights in model.parameters():  # the first weights of training change nothing: these do
+        torch.nn.init.normal_(weights, std=0.2)
+    torch.save({"state_dict": model.state_dict()}, run.checkpoint())
+    run.write_provenance(
+        Provenance(
+            network=NetworkUsed(name="dncnn", settings=NETWORK),
+            calibration=calibration,
+            checkpoint=None,
+            trained_on=TrainedOnData(dtype="uint16", low=50, high=400, noise=10),
+            intensity_fit=IntensityFitUsed(mode="dataset", slope=1, offset=0),
+            data=DataUsed(name=data.dataset or "own", hashes={}, splits={}, source={}),
+            recipe=run.settings.recipe,
+            seed=0,
+            created=now(),
+        )
+    )
+    return folder
