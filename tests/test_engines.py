@@ -9,6 +9,7 @@ import torch
 
 from bmz_export.engines import ENGINES, GIB, Job
 from bmz_export.engines.process import run_worker
+from bmz_export.engines.viewer import write_screenshot
 
 SHAPES = ((1, 1, 64, 64), (1, 1, 48, 80), (2, 1, 40, 32))
 WEIGHTS = {"pytorch_state_dict": "weights.pth", "torchscript": "weights.pt", "onnx": "weights.onnx"}
@@ -152,3 +153,19 @@ def test_weights_outside_the_package_are_refused(package, tmp_path):
     (folder / "weights.onnx").write_bytes(model.SerializeToString())
     outcome = ENGINES["onnxruntime"].run(Job(folder, "onnx", folder / "weights.onnx", tiny.images((1, 1, 32, 32))))
     assert "outside the package: ../secret.bin" in outcome.error
+
+
+@pytest.mark.engine
+def test_the_browsers_page_shows_an_image_before_and_after(package, tmp_path):
+    from PIL import Image
+
+    engine = ENGINES["onnxruntime-web"]
+    if not engine.installed():
+        pytest.skip(f"{engine.name} is not installed: {engine.install_hint}")
+    target = tmp_path / "page.png"
+    write_screenshot(package, tiny.images((90, 120))[0], target, title="cells.tif")
+    with Image.open(target) as picture:
+        assert picture.size == (2880, 1800)
+        colours = picture.convert("RGB").getcolors(maxcolors=2**24)
+    assert len(colours) > 200
+    assert [path.name for path in tmp_path.iterdir()] == ["page.png"]

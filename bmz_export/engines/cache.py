@@ -3,11 +3,14 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from training.errors import UserError
+
+_DAY = 24 * 3600
 
 
 def cache_folder() -> Path:
@@ -37,6 +40,7 @@ def staging(name: str) -> Iterator[Path]:
     target = engine_folder(name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(target)
         folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
     except OSError as error:
         raise UserError(
@@ -51,6 +55,13 @@ def staging(name: str) -> Iterator[Path]:
         raise UserError(f"{name} could not be installed in {target.parent}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Delete what installations left that were killed: nothing else keeps such a folder for a day."""
+    for folder in target.parent.glob(f".{target.name}-*"):
+        if time.time() - folder.stat().st_mtime > _DAY:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_size(folder: Path) -> int:

@@ -4,7 +4,7 @@ import re
 
 _LONGEST = 300
 _PREFIX = re.compile(
-    r"^(?:Page\.\w+: )?(?:[\w.$]+\.)?(\w*(?:Error|Exception|Failure|Fail|InvalidArgument|InvalidGraph|NotImplemented))\s*:\s*"
+    r"^(?:Page\.\w+: )?(?:[\w.$]+\.)?\w*(?:Error|Exception|Fail|Failure|Invalid\w+|NotImplemented)\s*:\s*"
 )
 _NOISE = re.compile(
     r"^\s*(at |\.\.\. \d+ more|File \"|Traceback|Exception raised from|frame #|~+|\^+|<---|Here are some suggestions"

@@ -60,15 +60,15 @@ def view(
     screenshot: Annotated[Path | None, typer.Option(help="Write a picture of the page (.png) instead.")] = None,
 ) -> None:
     """Denoise an image in the browser and look at it before and after."""
-    from bmz_export.engines import viewer
+    from bmz_export.engines.viewer import serve, write_screenshot
     from training.images import open_image, planes
 
     _, plane = next(iter(planes(open_image(image))))
     if screenshot is not None:
-        viewer.write_screenshot(package, plane, screenshot, title=image.name)
+        write_screenshot(package, plane, screenshot, title=image.name)
         typer.echo(str(screenshot))
     else:
-        viewer.serve(package, plane, title=image.name, ready=typer.launch)
+        serve(package, plane, title=image.name, ready=typer.launch)
 
 
 def _chosen(names: list[str]) -> list["Engine"]:

@@ -1,0 +1,115 @@
+"""The browser's page for a person: an image before and after, and whether the browser gives the package's pixels."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmz_export.engines.base import Job
+from bmz_export.engines.browser import BROWSER_ENGINE
+from bmz_export.engines.cache import engine_folder
+from bmz_export.engines.web import PageServer
+from bmz_export.package.archive import Package, open_package
+from training.errors import UserError
+
+LARGEST = 512
+"""Pixels a side that the page takes from the middle of an image: WebAssembly is slow."""
+
+
+def write_screenshot(
+    path: Path, plane: NDArray[Any], target: Path, *, title: str, timeout: float = 600.0, largest: int = LARGEST
+) -> None:
+    """Denoise a plane in headless Chromium and write a picture of the page.
+
+    Parameters
+    ----------
+    path
+        A package, folder or zip, with ONNX weights.
+    plane
+        (H, W), in the image's own units; at most ``largest`` pixels a side are taken from its middle.
+    target
+        The PNG file to write.
+    title
+        What the page calls the image.
+
+    Raises
+    ------
+    UserError
+        Where the package has no ONNX weights, the engine is not installed, or the page failed.
+    """
+    with open_package(path) as package:
+        weights = _weights(package)
+        job = Job(package.folder, "onnx", weights, (_middle(plane, largest),), timeout=timeout, threads=2)
+        options = {"scene": _scene(package, title, plane.shape), "test": _test_tensors(package)}
+        outcome = BROWSER_ENGINE.run_page("onnx_web_view", job, options)
+    if outcome.error or outcome.skipped:
+        raise UserError(f"{path}: no picture could be taken: {outcome.error or outcome.skipped}")
+    part = target.with_name(f".{target.name}.part")
+    part.write_bytes(outcome.outputs[0].tobytes())
+    part.replace(target)
+
+
+def serve(
+    path: Path, plane: NDArray[Any], *, title: str, ready: Callable[[str], object], largest: int = LARGEST
+) -> None:
+    """Serve the page on this machine alone until the user interrupts.
+
+    Parameters
+    ----------
+    ready
+        Called with the page's address, such as ``webbrowser.open``.
+    """
+    if not BROWSER_ENGINE.installed():
+        raise UserError(f"{BROWSER_ENGINE.title} is not installed: {BROWSER_ENGINE.install_hint}")
+    with open_package(path) as package:
+        scene = {**_scene(package, title, plane.shape), "version": BROWSER_ENGINE.version}
+        texts = {"/scene.json": json.dumps(scene)}
+        with PageServer(engine_folder(BROWSER_ENGINE.name), _weights(package), texts) as server:
+            server.images.update(page_images(_middle(plane, largest)[0, 0], _test_tensors(package)))
+            ready(server.address)
+            threading.Event().wait()
+
+
+def page_images(plane: NDArray[np.float32], test: list[str]) -> dict[str, NDArray[np.float32]]:
+    """Return what the page asks its server for: the image and, where the package has them, its test tensors."""
+    images = {"input": np.ascontiguousarray(plane[None, None], dtype=np.float32)}
+    for key, path in zip(("test-input", "test-output"), test, strict=False):
+        images[key] = np.ascontiguousarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    return images
+
+
+def _weights(package: Package) -> Path:
+    entry = package.description.weights.get("onnx")
+    path = package.file(entry.source) if entry else None
+    if path is None:
+        raise UserError(f"{package.path}: it has no ONNX weights, and a browser runs no others: export it with ONNX")
+    return path
+
+
+def _test_tensors(package: Package) -> list[str]:
+    """Return the files of the package's test input and output, or nothing where it lacks one."""
+    tensors = (*package.description.inputs[:1], *package.description.outputs[:1])
+    paths = [package.file(each.test.source) if each.test else None for each in tensors]
+    return [str(path) for path in paths if path] if all(paths) and len(paths) == 2 else []
+
+
+def _middle(plane: NDArray[Any], largest: int) -> NDArray[np.float32]:
+    """Return the middle of a plane as an image of the package's order, (1, 1, H, W)."""
+    height, width = (min(size, largest) for size in plane.shape)
+    top, left = (plane.shape[0] - height) // 2, (plane.shape[1] - width) // 2
+    return np.asarray(plane[top : top + height, left : left + width], dtype=np.float32)[None, None]
+
+
+def _scene(package: Package, title: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    raw = package.description.raw
+    return {
+        "package": str(raw.get("name", package.path.name)),
+        "about": str(raw.get("description", "")),
+        "image": title,
+        "whole": [int(size) for size in shape],
+        "weights": round(_weights(package).stat().st_size / 1e6, 1),
+    }
