@@ -191,7 +191,8 @@ class Calibrated(nn.Module):
 
         Sizes are never computed with, only the lengths of tensors: a trace then holds for every size and device.
         """
-        tiles = torch.cat([ones, self._one.expand(2 * self.margin)])[:: self.multiple]
+        # hstack, not cat: libtorch 1.13 and 2.0 would compile the two axes' cat anew for every image size.
+        tiles = torch.hstack([ones, self._one.expand(2 * self.margin)])[:: self.multiple]
         whole = tiles.unsqueeze(1).expand(-1, self.multiple).flatten()
         period = 2 * ones.sum()
         position = torch.remainder(whole.cumsum(0) - (1 + self.margin), period)
