@@ -266,10 +266,12 @@ def _aliasing() -> Iterator[None]:
 
     def alias(result: object) -> object:
         if isinstance(result, torch.Tensor):
-            return torch.ops.aten.alias(result) if result.is_floating_point() else result
-        if isinstance(result, tuple | list):
+            return torch.ops.aten.alias(result)
+        if isinstance(result, tuple | list) and not isinstance(result, torch.Size):
             return type(result)(alias(item) for item in result)
         return result
+
+    sizes = {torch.Tensor.size, torch.Tensor.numel, torch.Tensor.dim}  # tensors while tracing, and used as numbers
 
     class Aliasing(TorchFunctionMode):
         def __torch_function__(
@@ -279,7 +281,8 @@ def _aliasing() -> Iterator[None]:
             args: tuple[object, ...] = (),
             kwargs: dict[str, object] | None = None,
         ) -> object:
-            return alias(func(*args, **(kwargs or {})))
+            result = func(*args, **(kwargs or {}))
+            return result if func in sizes else alias(result)
 
     with Aliasing():
         yield

@@ -1,6 +1,84 @@
-"""``bmz-fmd export``."""
+"""``bmz-fmd export``: a run becomes a model package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmz_fmd import console
 
 
-def command() -> None:
-    """Not built yet."""
-    raise NotImplementedError
+def command(
+    *,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", help="Export the newest run that was trained on this data set.", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Export this run folder, such as runs/NAME.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the package; default: that of the run.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the package and its zip.")] = Path("packages"),
+    author: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'NAME; AFFILIATION; ORCID'",
+            help="An author; again for each further one. Affiliation and ORCID may be left out.",
+            show_default=False,
+        ),
+    ] = None,
+    cite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'TEXT | DOI or address'",
+            help="How to cite the model; again for each further citation. The network's paper is added.",
+            show_default=False,
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--license", metavar="SPDX", help="Such as CC-BY-4.0; default: the checkpoint's.", show_default=False
+        ),
+    ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="The same and more as YAML: title, description, authors, cite, license, tags, version.",
+            show_default=False,
+        ),
+    ] = None,
+    example: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The image that becomes the public example; default: a test image.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Export a run as a bioimage.io model package for Fiji, QuPath, ilastik, Python and the browser.
+
+    Writes NAME/ and NAME.zip; a package of that name from an earlier export is replaced when the new one is whole.
+    """
+    from bmz_export.package.about import read_about
+    from bmz_export.package.exporter import Options, export
+    from training.errors import UserError
+    from training.run import newest_run, open_run
+
+    words = read_about(about, authors=author or (), cite=cite or (), license=licence)
+    if dataset is not None and run is None:
+        source = newest_run(dataset)
+    elif run is not None and dataset is None:
+        source = open_run(run)
+    else:
+        raise UserError("say what to export: either --dataset NAME or --run DIR")
+    console.note(f"Exporting {source.folder}: three weights formats, each compared with the trained network")
+    exported = export(source, Options(name=name, out=out, about=words, example=example))
+    console.say(f"{exported.archive} (unpacked: {exported.folder})")
+    console.note(f"Public from now on, as its example: a part of {exported.example} (--example FILE chooses another)")
+    for what in exported.missing:
+        console.note(f"To be filled in before you publish: {what}")
