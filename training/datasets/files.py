@@ -1,12 +1,13 @@
 """What data sets of files share: planes of image files as pairs, hashes, warnings."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 from numpy.typing import NDArray
 
 from training.datasets.base import DataSource, Pair
@@ -14,6 +15,9 @@ from training.datasets.inspection import inspect
 from training.datasets.splits import split
 from training.errors import UserError
 from training.images import plane_values, planes
+
+if TYPE_CHECKING:
+    import xarray
 
 
 class FilePairs:

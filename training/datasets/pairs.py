@@ -1,13 +1,15 @@
 """A user's own pairs: two folders of images, or two files."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray
 
 from training.datasets.base import DataSource, Pair
 from training.datasets.files import FilePairs, check_alike, check_values, plane, source_of
@@ -16,6 +18,9 @@ from training.datasets.settings import DataSettings, refuse_others
 from training.datasets.splits import field_of
 from training.errors import UserError
 from training.images import open_image
+
+if TYPE_CHECKING:
+    import xarray
 
 _OF_ONE_FIELD = "TZCHALEV"  # time, depth, channel, lifetime, angle, exposure, wavelength, event; others are positions
 

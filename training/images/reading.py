@@ -1,5 +1,7 @@
 """Opening an image file without reading its pixels."""
 
+from __future__ import annotations
+
 import logging
 import math
 import struct
@@ -7,17 +9,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-import dask.array
 import numpy as np
-import tifffile
-import xarray
 from numpy.typing import NDArray
 
 from training.errors import UserError
 from training.images.layout import Layout, PixelSize
+
+if TYPE_CHECKING:
+    import tifffile
+    import xarray
 
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".png")
 """Endings, in lower case, of the files that a folder of images is searched for."""
@@ -90,6 +93,8 @@ class _Planes:
             return flat.reshape(self.shape[-2:])
         if address.page is None:
             return _decode_png(address.path)
+        import tifffile
+
         with tifffile.TiffFile(address.path) as tif:
             page = tif.pages[address.page]
             array = page.asarray()
@@ -171,6 +176,8 @@ def _kind(path: Path) -> str:
 
 
 def _open_tiff(path: Path) -> xarray.DataArray:
+    import tifffile
+
     with tifffile.TiffFile(path) as tif:
         every = tif.series
         if not every:
@@ -267,7 +274,7 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
     if "XResolution" in page.tags and "YResolution" in page.tags:
         tags["resolution"] = (page.tags["XResolution"].value, page.tags["YResolution"].value)
         tags["resolutionunit"] = int(page.resolutionunit)
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+    if page.photometric == 0:  # WhiteIsZero
         tags["photometric"] = "miniswhite"
     elif page.colormap is not None and page.axes[-1] != "S":
         tags["colormap"] = page.colormap
@@ -340,6 +347,9 @@ def _ome_pixels(xml: str) -> dict[str, str]:
 def _as_array(
     stored: _Planes, layout: Layout, resolution: PixelSize | None, names: list[str] | None
 ) -> xarray.DataArray:
+    import dask.array
+    import xarray
+
     dtype = stored.stored.newbyteorder("=")
     lead = stored.shape[:-2]
     lazy = dask.array.map_blocks(  # type: ignore[no-untyped-call]

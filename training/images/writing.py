@@ -1,20 +1,23 @@
 """Writing an image as TIFF, like the file that it came from."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
-import tifffile
-import xarray
 from numpy.typing import DTypeLike, NDArray
 
 from training.errors import UserError
 from training.images.layout import Layout
 from training.images.reading import plane_values
+
+if TYPE_CHECKING:
+    import xarray
 
 _OME_TYPES = {
     "u1": "uint8", "u2": "uint16", "u4": "uint32", "i1": "int8", "i2": "int16", "i4": "int32",
@@ -54,6 +57,8 @@ def write_image(
     UserError
         Where the file exists, is the input, or cannot be written, and where a pixel is NaN or infinite.
     """
+    import xarray
+
     path = Path(path)
     image = like.copy(data=array) if not isinstance(array, xarray.DataArray) else array
     if image.dims != like.dims or image.shape != like.shape:
@@ -103,6 +108,8 @@ def _write(beside: Path, image: xarray.DataArray, layout: Layout, dtype: np.dtyp
     if axes.endswith("SYX"):
         options["planarconfig"] = "separate"
     options |= _metadata(kind, axes, image, layout, dtype)
+    import tifffile
+
     with tifffile.TiffWriter(
         beside,
         bigtiff=kind != "imagej" and (layout.bigtiff or nbytes > _CLASSIC_LIMIT),
