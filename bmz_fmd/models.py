@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,22 +84,25 @@ def model_kind(path: Path) -> Literal["run", "package"]:
             return "run"
         if any((path / name).is_file() for name in _DESCRIPTIONS):
             return "package"
-        raise UserError(f"--model {path}: neither a run (settings.yaml) nor a package (rdf.yaml); {_known()}")
+        raise UserError(f"--model {path}: neither a run (settings.yaml) nor a package (rdf.yaml); {_known(path)}")
     if path.is_file():
         if path.name in _DESCRIPTIONS or path.suffix.lower() == ".zip":
             return "package"
-        raise UserError(f"--model {path}: not a model; give a run folder, a package folder or its zip; {_known()}")
-    raise UserError(f"--model {path}: does not exist; {_known()}")
+        raise UserError(f"--model {path}: not a model; give a run folder, a package folder or its zip; {_known(path)}")
+    raise UserError(f"--model {path}: does not exist; {_known(path)}")
 
 
-def _known() -> str:
-    """Return the newest models below the working directory, in words."""
-    runs = [path.parent for path in Path("runs").glob("*/settings.yaml") if not path.parent.name.startswith(".")]
-    packages = [path.parent for path in Path("packages").glob("*/rdf.yaml") if not path.parent.name.startswith(".")]
-    newest = sorted(runs + packages, key=lambda path: path.stat().st_mtime, reverse=True)[:_SHOWN]
+def _known(path: Path) -> str:
+    """Return in words the model that is called almost so, or the newest below the working directory."""
+    runs = [found.parent for found in Path("runs").glob("*/settings.yaml") if not found.parent.name.startswith(".")]
+    packages = [found.parent for found in Path("packages").glob("*/rdf.yaml") if not found.parent.name.startswith(".")]
+    newest = sorted(runs + packages, key=lambda found: found.stat().st_mtime, reverse=True)
     if not newest:
         return "there is none below this folder yet, bmz-fmd train makes one"
-    return f"there is {', '.join(str(path) for path in newest)}"
+    near = [found for found in newest if found.name in difflib.get_close_matches(path.name, [found.name])]
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there is {', '.join(str(found) for found in newest[:_SHOWN])}"
 
 
 def _sha256(path: Path) -> str:
