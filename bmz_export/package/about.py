@@ -166,6 +166,8 @@ def _author(entry: object, where: str) -> dict[str, str]:
             author["orcid" if _ORCID.fullmatch(part) else "affiliation"] = part
     else:
         author = _texts(entry, f"{where}: author")
+    if "/" in author.get("name", "") or "\\" in author.get("name", ""):
+        raise UserError(f"{where}: author {author['name']!r}: a name holds no slash; give one author at a time")
     if found := _ORCID.fullmatch(author.get("orcid", "")):
         author["orcid"] = found[1].upper()
     _check(Author, author, f"{where}: author {author.get('name', '')!r}")
@@ -196,7 +198,7 @@ def _texts(entry: object, where: str) -> dict[str, str]:
 def _licence(value: object, where: str) -> str:
     from bioimageio.spec.generic.v0_3 import LicenseId
 
-    known = get_args(LicenseId)
+    known = get_args(LicenseId.root_model.model_fields["root"].annotation)
     if value in known:
         return str(value)
     by_case = {name.lower(): name for name in known}
