@@ -110,6 +110,31 @@ def test_an_imagej_hyperstack_comes_back_with_all_that_imagej_knows(tmp_path):
         assert after.pages[0].resolution == (8.0, 4.0)
 
 
+@pytest.mark.parametrize("unit", ["\\u00B5m", "µm", "micron"])
+def test_every_way_to_write_micrometres_comes_back_to_imagej(tmp_path, unit):
+    header = f"ImageJ=1.53t\nimages=5\nslices=5\nunit={unit}\nloop=false\nc0=-32768.0\n"
+    tifffile.imwrite(
+        tmp_path / "a.tif", values((5, 8, 9), "u2"), metadata=None, description=header.encode(), resolution=(5, 5),
+        photometric="minisblack",
+    )  # fmt: skip
+    image = open_image(tmp_path / "a.tif")
+    write_image(tmp_path / "b.tif", image, like=image)
+    for name in ("a.tif", "b.tif"):
+        assert open_image(tmp_path / name).attrs["resolution"] == PixelSize(0.2, 0.2, "µm")
+    with tifffile.TiffFile(tmp_path / "b.tif") as tif:
+        assert tif.imagej_metadata["ImageJ"] == "1.53t"
+        assert tif.imagej_metadata["c0"] == -32768
+
+
+def test_two_samples_a_pixel_are_not_taken_for_one_and_its_transparency(tmp_path):
+    array = values((8, 9, 2), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", planarconfig="contig", extrasamples=[0])
+    with pytest.raises(UserError, match="colour image"):
+        open_image(tmp_path / "a.tif").compute()
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", planarconfig="contig", extrasamples=[2])
+    np.testing.assert_array_equal(open_image(tmp_path / "a.tif").values, array[..., 0])
+
+
 def test_an_ome_file_comes_back_with_its_whole_header(tmp_path):
     array = values((2, 3, 10, 12), "u2")
     told = {
@@ -155,8 +180,8 @@ def test_a_plain_stack_keeps_resolution_description_and_page_count(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         for page in array:
             tif.write(
-                page, metadata=None, description="of old", resolution=(300, 150), resolutionunit="INCH",
-                compression="lzw", photometric="miniswhite", software="scope 1",
+                page, metadata=None, description="größer als 3 µm".encode(), resolution=(300, 150),
+                resolutionunit="INCH", compression="lzw", photometric="miniswhite", software="scope 1", datetime="2021:02:03 04:05:06",
             )  # fmt: skip
     image = open_image(tmp_path / "a.tif")
     assert image.attrs["resolution"] == PixelSize(1 / 150, 1 / 300, "inch")
@@ -164,8 +189,9 @@ def test_a_plain_stack_keeps_resolution_description_and_page_count(tmp_path):
     with tifffile.TiffFile(tmp_path / "b.tif") as tif:
         assert len(tif.pages) == 5
         page = tif.pages[0]
-        assert (page.description, page.software, page.resolution) == ("of old", "scope 1", (300, 150))
+        assert (page.description, page.software, page.resolution) == ("größer als 3 µm", "scope 1", (300, 150))
         assert page.resolutionunit == 2
+        assert page.tags["DateTime"].value == "2021:02:03 04:05:06"
         assert page.photometric == 0
         np.testing.assert_array_equal(tif.asarray(), array)
 

@@ -99,7 +99,9 @@ class _Planes:
             page = tif.pages[address.page]
             array = page.asarray()
             if page.axes[-1] == "S":
-                return np.asarray(array.reshape(-1, *array.shape[-3:])[address.item])
+                alpha = sum(kind in (1, 2) for kind in page.keyframe.extrasamples)
+                colours = array.shape[-1] - alpha
+                return np.asarray(array.reshape(-1, *array.shape[-3:])[address.item, ..., :colours])
             return np.asarray(array.reshape(-1, *array.shape[-2:])[address.item])
 
     def _label(self, index: tuple[int, ...]) -> str:
@@ -272,21 +274,24 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
     kind = tif.series[0].kind
     tags: dict[str, Any] = {}
     if "XResolution" in page.tags and "YResolution" in page.tags:
-        tags["resolution"] = (page.tags["XResolution"].value, page.tags["YResolution"].value)
-        tags["resolutionunit"] = int(page.resolutionunit)
+        resolution = page.tags["XResolution"].value, page.tags["YResolution"].value
+        if all(number and per for number, per in resolution):
+            tags["resolution"] = resolution
+            tags["resolutionunit"] = int(page.resolutionunit)
     if page.photometric == 0:  # WhiteIsZero
         tags["photometric"] = "miniswhite"
     elif page.colormap is not None and page.axes[-1] != "S":
         tags["colormap"] = page.colormap
     for name in ("Software", "DateTime"):
         if name in page.tags and isinstance(page.tags[name].value, str):
-            tags[name.lower()] = page.tags[name].value
+            value = page.tags[name].value
+            tags[name.lower()] = value if value.isascii() else value.encode()
     known = {"imagej": "imagej", "ome": "ome", "shaped": "shaped", "uniform": "plain", "generic": "plain"}
     kind = known.get(kind, "shaped")
     if kind == "shaped" and not any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},)):
         kind = "plain" if len(axes) == 2 else "unnamed"
     if kind == "plain" and page.description:
-        tags["description"] = page.description
+        tags["description"] = page.description.encode()
     return Layout(
         kind=kind,
         axes=axes,
@@ -311,8 +316,6 @@ def _pixel_size(tif: tifffile.TiffFile, layout: Layout) -> PixelSize | None:
     if "resolution" not in layout.tags:
         return None
     (x_number, x_per), (y_number, y_per) = layout.tags["resolution"]
-    if not (x_number and y_number and x_per and y_per):
-        return None
     unit = {2: "inch", 3: "cm"}.get(layout.tags["resolutionunit"])
     if layout.kind == "imagej":
         written = str(layout.imagej.get("unit", ""))
@@ -381,14 +384,13 @@ def _distinct(axes: str) -> str:
 
 
 def _luminance(plane: NDArray[Any], where: str) -> NDArray[Any]:
-    """Return the gray values (H, W) of a colour plane (H, W, samples) whose colours are equal, alpha left aside."""
-    colours = plane[..., : {2: 1, 4: 3}.get(plane.shape[-1], plane.shape[-1])]
-    if any((colours[..., 0] != colours[..., other]).any() for other in range(1, colours.shape[-1])):
+    """Return the gray values (H, W) of a colour plane (H, W, colours) whose colours are equal."""
+    if any((plane[..., 0] != plane[..., other]).any() for other in range(1, plane.shape[-1])):
         raise UserError(
             f"{where} is a colour image: split its channels and save the one that counts as gray values "
             "(Fiji: Image > Color > Split Channels)"
         )
-    return np.ascontiguousarray(colours[..., 0])
+    return np.ascontiguousarray(plane[..., 0])
 
 
 def _open_png(path: Path) -> xarray.DataArray:
@@ -414,7 +416,8 @@ def _open_png(path: Path) -> xarray.DataArray:
 def _decode_png(path: Path) -> NDArray[Any]:
     import imagecodecs
 
-    return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    array = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    return array[..., :-1] if array.ndim == 3 and array.shape[-1] in (2, 4) else array  # without alpha
 
 
 def _damaged(where: str, error: BaseException) -> UserError:

@@ -140,7 +140,7 @@ def _metadata(kind: str, axes: str, image: xarray.DataArray, layout: Layout, dty
     """Return what says the axes, as keywords of ``TiffWriter.write``."""
     match kind:
         case "imagej":
-            kept = {key: value for key, value in layout.imagej.items() if key not in ("ImageJ", "order")}
+            kept = {key: _escaped(key, value) for key, value in layout.imagej.items() if key != "order"}
             return {"metadata": {**kept, "axes": axes}, "description": None, "software": None}
         case "ome":
             return {"metadata": None, "description": _ome_xml(layout, image, dtype).encode()}
@@ -150,6 +150,13 @@ def _metadata(kind: str, axes: str, image: xarray.DataArray, layout: Layout, dty
             return {"metadata": {}, "description": None}
         case _:
             return {"metadata": None}
+
+
+def _escaped(key: str, value: object) -> object:
+    """Write letters beyond ASCII as ImageJ does in its header; its capitalised entries lie elsewhere, as they are."""
+    if not isinstance(value, str) or key[0].isupper():
+        return value
+    return "".join(letter if letter.isascii() else f"\\u{ord(letter):04X}" for letter in value)
 
 
 def _pixels(root: ElementTree.Element) -> list[ElementTree.Element]:
