@@ -9,7 +9,7 @@ from bmz_export.consumers import rules
 from bmz_export.consumers.rules import Rule
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Axis, Operation, Tensor
-from bmz_export.tiling import Span, Tiling, grid
+from bmz_export.tiling import Span, Tiling, grid, window
 
 TILE = 512
 """The tile that it aims for, in pixels."""
@@ -176,6 +176,24 @@ class QuPath:
                 before = (tile - size) // 2
                 pad = (before, tile - size - before)
                 parts.append(((start, start + size), pad, (before, before + size), (start, start + size), size < tile))
+            return parts
+
+        return grid(shape, along, "symmetric")
+
+    def scripted(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling:
+        """Return the tiles of the script that a package carries: 512, overlapping by the halo, mirrored at the edges."""
+
+        def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
+            halo = rules.halo(evidence, "yx"[axis])
+            block = max(TILE - 2 * halo, 1)
+            parts = []
+            for start in range(0, length, block):
+                size = min(block, length - start)
+                spare = (TILE - size - 2 * halo) // 2
+                read, pad = window(start - halo, size + 2 * halo, length)
+                before = spare + halo
+                around = pad[0] + spare, pad[1] + TILE - size - 2 * halo - spare
+                parts.append((read, around, (before, before + size), (start, start + size), size < block))
             return parts
 
         return grid(shape, along, "symmetric")

@@ -446,6 +446,12 @@ def _torchscript_training(evidence: Evidence) -> Iterator[str]:
         yield f"the TorchScript draws random numbers: {', '.join(shown.random)}"
 
 
+def _reaching(evidence: Evidence) -> Iterator[str]:
+    shown = evidence.torchscript
+    if shown and shown.reaches:
+        yield f"the TorchScript reads or writes files: {', '.join(shown.reaches)}"
+
+
 def _tuple_returned(evidence: Evidence) -> Iterator[str]:
     shown = evidence.torchscript
     if shown and shown.returns and shown.returns != "Tensor":
@@ -481,6 +487,13 @@ DETERMINISTIC_TORCHSCRIPT = Rule(
     "dropout, batch normalisation in training mode and random operators are baked into the code",
     "call .eval() before tracing, and take random operators out of forward",
     _torchscript_training,
+)
+STAYS_INSIDE = Rule(
+    "torchscript-stays-inside",
+    "reads or writes files of the machine that it runs on",
+    "libtorch runs every operator that the code names, file access among them",
+    "do not run this package",
+    _reaching,
 )
 ONE_TENSOR = Rule(
     "one-tensor-returned",
@@ -698,6 +711,12 @@ PACKAGE_RULES = (AT_THE_ROOT, PORTABLE_NAMES, IS_A_MODEL, TEST_TENSORS, REFERENC
 """What every tool demands."""
 SPEC_RULES = (WELL_FORMED, ONE_DESCRIPTION, FILES_PRESENT, HASHES, HASHED, ONE_ROOT, INFORMATIVE_TESTS)
 """What bioimageio.spec demands wherever it reads the package: in Python, on the site, in ilastik."""
-TORCHSCRIPT_RULES = (TORCHSCRIPT_READABLE, DETERMINISTIC_TORCHSCRIPT, NO_DEVICE_LITERAL, SAVED_ON_CPU)
+TORCHSCRIPT_RULES = (
+    TORCHSCRIPT_READABLE,
+    DETERMINISTIC_TORCHSCRIPT,
+    NO_DEVICE_LITERAL,
+    SAVED_ON_CPU,
+    STAYS_INSIDE,
+)
 ONNX_RULES = (ONNX_READABLE, ONNX_FINITE, DETERMINISTIC_ONNX, ONNX_ONE_FILE, ONNX_OPSET_TOLD, ONNX_SHAPES)
 STATE_DICT_RULES = (STATE_DICT_SAFE, ARCHITECTURE, NO_CODE_AT_IMPORT, IMPORTS)

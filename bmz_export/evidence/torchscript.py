@@ -20,6 +20,7 @@ _RANDOM = {
     "rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "normal", "bernoulli",
     "multinomial", "poisson", "uniform", "exponential", "geometric", "cauchy", "log_normal", "random",
 }  # fmt: skip
+_REACHING = {"from_file", "save", "load", "_save_parameters", "system"}
 _POINTWISE = {
     "add", "sub", "mul", "div", "rsub", "neg", "abs", "sqrt", "rsqrt", "pow", "exp", "log", "sigmoid", "tanh", "relu",
     "relu6", "leaky_relu", "gelu", "silu", "hardtanh", "hardswish", "clamp", "clamp_min", "clamp_max", "erf", "sin",
@@ -39,8 +40,8 @@ class TorchScript:
         How often each operator is called (``aten`` ones without their namespace).
     devices : frozenset of str
         Device literals in the code.
-    training, random : tuple of str
-        Operators that stay in training mode, and that draw random numbers.
+    training, random, reaches : tuple of str
+        Operators that stay in training mode, that draw random numbers, and that read or write files.
     returns : str or None
         What ``forward`` returns, as annotated: ``Tensor``, ``Tuple[Tensor, Tensor]``, ...
     arguments : int or None
@@ -55,6 +56,7 @@ class TorchScript:
     devices: frozenset[str] = field(default=frozenset())
     training: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
+    reaches: tuple[str, ...] = ()
     returns: str | None = None
     arguments: int | None = None
     fused: int = 0
@@ -147,6 +149,7 @@ def _read_code(modules: dict[str, str], root: str, training: bool) -> TorchScrip
         devices=frozenset(devices),
         training=tuple(left_on),
         random=tuple(random),
+        reaches=tuple(name for name in operators if name.rpartition(".")[2] in _REACHING),
         returns=returns,
         arguments=arguments,
         fused=fused,

@@ -1,6 +1,41 @@
 """``bmz-fmd check``."""
 
+from pathlib import Path
+from typing import Annotated
 
-def command() -> None:
-    """Not built yet."""
-    raise NotImplementedError
+import typer
+
+
+def command(
+    package: Annotated[Path, typer.Argument(help="A model package: its folder or its zip.", metavar="PACKAGE")],
+    rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package and run nothing of it.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
+    engines: Annotated[
+        str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
+    ] = "all",
+    tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 1200 x 900 as each tool does.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds for each engine and weights format.", metavar="SECONDS")
+    ] = 300,
+    json: Annotated[Path | None, typer.Option(help="Write the certificate as JSON.", metavar="FILE")] = None,
+) -> None:
+    """Say with numbers what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
+
+    Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
+    """
+    from bmz_export.check import Options, check
+    from bmz_export.report import show
+    from bmz_fmd.console import note
+    from training.errors import UserError
+
+    if json is not None and not json.parent.is_dir():
+        raise UserError(f"--json {json}: there is no folder {json.parent}; make it first")
+    chosen = None if engines == "all" else [] if engines == "none" else [name.strip() for name in engines.split(",")]
+    options = Options(rules_only=rules_only, trust=trust, tiles=tiles, engines=chosen, timeout=timeout)
+    certificate = check(package, options, told=lambda line: note(f"  {line}"))
+    if json is not None:
+        part = json.with_name(f".{json.name}.part")
+        part.write_text(certificate.to_json(), encoding="utf-8")
+        part.replace(json)
+    show(certificate)
+    raise typer.Exit(certificate.exit_code)

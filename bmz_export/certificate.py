@@ -1,0 +1,187 @@
+"""What a check found, as one value: printed as a table, written as JSON, and put into the package with a picture.
+
+``not run`` never counts as passed, and says so wherever it stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bmz_export.package.description import Description
+
+NAME, PICTURE = "certificate.json", "certificate.png"
+SCHEMA = "certificate.schema.json"
+SCHEMA_ID = "https://bmz-fmd.readthedocs.io/certificate-1.schema.json"
+
+Verdict = Literal["passed", "failed", "not run"]
+Severity = Literal["error", "warning"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Difference(_Value):
+    """How far one result is from another, as a part of the range (maximum minus minimum) of the result it should be."""
+
+    largest: float = Field(description="largest absolute difference of a pixel", ge=0)
+    mean: float = Field(description="mean absolute difference", ge=0)
+
+
+class Row(_Value):
+    """One engine on one weights format."""
+
+    tools: tuple[str, ...] = Field(description="the tools that ship this engine")
+    engine: str = Field(description="name of the engine")
+    title: str
+    version: str
+    weights: str = Field(description="weights format")
+    sizes: tuple[str, ...] = Field(default=(), description="shapes that were run, batch first")
+    difference: Difference | None = Field(
+        default=None, description="to the test output, and at other sizes between engines"
+    )
+    seconds: float | None = Field(default=None, description="for the test image, once warm", ge=0)
+    peak_memory: int | None = Field(default=None, description="bytes that the process held at most", ge=0)
+    verdict: Verdict
+    note: str = ""
+
+
+class TileRow(_Value):
+    """One tool's own tiling against the whole image, by region."""
+
+    tool: str
+    way: str = Field(description="how it cuts and pads")
+    engine: str
+    image: tuple[int, int] = Field(description="height and width in pixels")
+    tiles: int
+    interior: Difference | None = None
+    seam: Difference | None = None
+    edge: Difference | None = None
+    cut: Difference | None = None
+    verdict: Literal["passed", "failed", "not run", "shown"] = Field(description="shown: for comparison alone")
+    note: str = ""
+
+
+class Seam(_Value):
+    """What remains at a seam between two tiles that overlap by the declared halo."""
+
+    halo: int = Field(description="pixels, as declared", ge=0)
+    difference: Difference
+    stated: float | None = Field(
+        default=None, description="largest difference that the package stated before this check"
+    )
+
+
+class Fault(_Value):
+    """One line for a user: the tools, the rule or number, what is seen there, the way out."""
+
+    severity: Severity
+    tools: tuple[str, ...]
+    rule: str
+    message: str
+    seen: str
+    way_out: str
+    source: str = Field(default="", description="where the rule was read or how it was found")
+
+    def line(self) -> str:
+        """Return it as one line."""
+        return f"{self.severity}: {', '.join(self.tools)}: [{self.rule}] {self.message}; {self.seen}; {self.way_out}"
+
+
+class Certificate(_Value):
+    """What a check found.
+
+    Attributes
+    ----------
+    rows, tiles : tuple
+        What ran, and what did not.
+    faults : tuple of Fault
+        What is wrong; errors first.
+    hashes : dict
+        sha256 of each weights file and tensor that was tested, by name.
+    description_sha256 : str
+        Of what decides the numbers: the description without its attachments, covers, documentation.
+    """
+
+    certificate: Literal[1] = 1
+    package: str
+    format_version: str
+    made_by: str
+    created: str
+    machine: str
+    rules_only: bool = False
+    trusted: bool = False
+    rules: int = Field(description="rules that were applied, all tools together")
+    rows: tuple[Row, ...] = ()
+    tiles: tuple[TileRow, ...] = ()
+    seam: Seam | None = None
+    faults: tuple[Fault, ...] = ()
+    hashes: dict[str, str] = Field(default_factory=dict)
+    description_sha256: str = ""
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        """What makes a tool fail or show wrong pixels."""
+        return tuple(fault for fault in self.faults if fault.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        """What is less than that."""
+        return tuple(fault for fault in self.faults if fault.severity == "warning")
+
+    @property
+    def not_run(self) -> tuple[str, ...]:
+        """What was not run, each by name."""
+        return tuple(f"{row.title} ({row.weights})" for row in self.rows if row.verdict == "not run")
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing that ran failed and no rule found an error, else 1."""
+        verdicts = [row.verdict for row in self.rows] + [row.verdict for row in self.tiles]
+        failed = "failed" in verdicts
+        return 1 if failed or self.errors else 0
+
+    @property
+    def worst(self) -> float | None:
+        """The largest difference of any engine, None where none ran."""
+        return max((row.difference.largest for row in self.rows if row.difference), default=None)
+
+    def to_json(self) -> str:
+        """Return it as JSON that follows the published schema."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Certificate | None:
+        """Read a certificate that a package carries; None where it is none of ours."""
+        try:
+            return cls.model_validate_json(path.read_bytes()[: 2**24])
+        except (OSError, ValueError):
+            return None
+
+
+def json_schema() -> str:
+    """Return the schema of a certificate's JSON, made from the model itself."""
+    schema = Certificate.model_json_schema(mode="serialization")
+    return (
+        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}, indent=2)
+        + "\n"
+    )
+
+
+def published_schema() -> str:
+    """Return the schema as it travels with this project."""
+    return files("bmz_export").joinpath(SCHEMA).read_text(encoding="utf-8")
+
+
+def description_hash(description: Description) -> str:
+    """Return the sha256 of what decides the numbers: attachments, covers and documentation may change around it."""
+    told = {
+        key: value for key, value in description.raw.items() if key not in ("attachments", "covers", "documentation")
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""The images that a package is tried on, and the one way in which results are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmz_export.certificate import Difference
+from bmz_export.package.description import Tensor
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One image that every engine is given.
+
+    Attributes
+    ----------
+    name : str
+        ``test`` for the test input itself, else what it tries.
+    image : array
+        In the package's axis order.
+    like : int or None
+        Index of the trial whose result this one must repeat.
+    """
+
+    name: str
+    image: Array
+    like: int | None = None
+
+    @property
+    def shape(self) -> str:
+        """Its shape, for a table."""
+        return "x".join(map(str, self.image.shape))
+
+
+REPEATS = 4
+"""Calls with one new size: the second and third are those at which old versions of libtorch compile."""
+
+
+def trials(tensor: Tensor, test: Array) -> list[Trial]:
+    """Return what to try: the test input, three sizes, one size several times, and all of them in a batch of two.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        The input as described.
+    test : array
+        Its test tensor; smaller and larger images are cut from it or mirrored up.
+    """
+    found = [Trial("test", test)]
+    sizes = [fit(tensor, test, tensor.shape(n)) for n in range(3)]
+    seen = {test.shape}
+    for n, image in enumerate(sizes):
+        if image.shape in seen:
+            continue
+        seen.add(image.shape)
+        found.append(Trial(f"min + {n} step" if n else "min", image))
+    again = len(found) - 1 if len(found) == 1 else 1
+    for _ in range(REPEATS - 1):
+        found.append(Trial("again", found[again].image, again))
+    return [*found, *_in_pairs(tensor, [trial for trial in found if trial.like is None])]
+
+
+def _in_pairs(tensor: Tensor, single: Sequence[Trial]) -> list[Trial]:
+    axis = tensor.order.find("b")
+    if axis < 0 or tensor.axes[axis].size not in (None, 2):
+        return []
+    pairs = []
+    for trial in single:
+        if trial.image.shape[axis] == 1:
+            turned = np.flip(trial.image, axis=_space(tensor) or None)
+            pairs.append(Trial(f"{trial.name}, two at once", np.concatenate([trial.image, turned], axis=axis)))
+    return pairs
+
+
+def _space(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(index for index, axis in enumerate(tensor.axes) if axis.type == "space")
+
+
+def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
+    """Return an image of this shape: cut from the given one, or mirrored up where it is too small; batch and channel stay."""
+    for index, (axis, size) in enumerate(zip(tensor.axes, shape, strict=True)):
+        if axis.type in ("batch", "channel"):
+            continue
+        while image.shape[index] < size:
+            pad = [(0, 0)] * image.ndim
+            pad[index] = (0, min(size - image.shape[index], image.shape[index]))
+            image = np.pad(image, pad, mode="symmetric")
+        image = image.take(range(size), axis=index)
+    return np.ascontiguousarray(image)
+
+
+def compare(found: NDArray[Any], wanted: NDArray[Any]) -> Difference:
+    """Return how far ``found`` is from ``wanted`` (same shape, finite), relative to the range of ``wanted``."""
+    a, b = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+    spread = float(np.ptp(b)) or float(np.abs(b).max()) or 1.0
+    gap = np.abs(a - b)
+    return Difference(largest=float(gap.max()) / spread, mean=float(gap.mean()) / spread)
+
+
+def worst(differences: Sequence[Difference]) -> Difference | None:
+    """Return the largest of the largest and of the means."""
+    if not differences:
+        return None
+    return Difference(largest=max(d.largest for d in differences), mean=max(d.mean for d in differences))
+
+
+def unfit(result: NDArray[Any], shape: Sequence[int | None], dtype: str) -> str | None:
+    """Say what is wrong with a result before its values are compared, None where nothing is."""
+    if len(shape) != result.ndim or any(
+        want not in (None, got) for want, got in zip(shape, result.shape, strict=False)
+    ):
+        wanted = "x".join("?" if size is None else str(size) for size in shape)
+        return f"returns a shape of {'x'.join(map(str, result.shape))} where {wanted} is described"
+    if dtype and result.dtype.name != dtype:
+        return f"returns {result.dtype.name} where {dtype} is described"
+    if result.dtype.kind in "fc" and not np.isfinite(result).all():
+        return f"returns NaN or infinity in {np.mean(~np.isfinite(result)):.0%} of the pixels"
+    return None
+
+
+def standardised(image: Array) -> Array:
+    """Return the image with mean 0 and deviation 1: what a bare network is given whose package normalises outside of it."""
+    return np.asarray((image - image.mean()) / (image.std() or 1), np.float32)

@@ -1,0 +1,54 @@
+"""Whether an architecture file is, byte for byte, what this installed project writes: then it may be imported untrusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bmz_export.package.weights import CALLABLE, compose_architecture
+from training.errors import UserError
+from training.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from bmz_export.evidence import Evidence
+
+_WORD = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
+
+
+def is_own_architecture(evidence: Evidence) -> bool:
+    """Say whether a package's architecture file equals the one composed from the networks installed here.
+
+    The composed file quotes the package's arguments, so only plain ones count: numbers, words, lists of them. The file then
+    does nothing at import that this project does not, whoever wrote the package.
+    """
+    entry = evidence.description.weights.get("pytorch_state_dict")
+    if entry is None or entry.architecture is None or entry.callable != CALLABLE or evidence.architecture is None:
+        return False
+    kwargs = entry.kwargs
+    if set(kwargs) != {"network", "calibration"} or evidence.architecture.acts or evidence.architecture.foreign:
+        return False
+    if not all(isinstance(kwargs[name], Mapping) and _plain_mapping(kwargs[name]) for name in kwargs):
+        return False
+    path = evidence.package.file(entry.architecture.source)
+    text = path.read_bytes() if path else b""
+    return any(_composed(network, kwargs) == text for network in NETWORKS)
+
+
+def _composed(network: str, kwargs: Mapping[str, Any]) -> bytes | None:
+    try:
+        return compose_architecture(network, kwargs).encode()
+    except (UserError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _plain_mapping(values: Mapping[Any, Any]) -> bool:
+    return all(isinstance(key, str) and key.isidentifier() and _plain(value) for key, value in values.items())
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, list):
+        return len(value) <= 64 and all(_plain(item) for item in value)
+    if isinstance(value, str):
+        return _WORD.fullmatch(value) is not None
+    return isinstance(value, bool | int | float)

@@ -1,0 +1,191 @@
+"""What tiling costs: two tiles with the declared halo, each tool's own tiling, and the halo that a network needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bmz_export.certificate import Difference
+from bmz_export.numbers import Array, compare, fit
+from bmz_export.package.description import Axis, Description, Tensor
+from bmz_export.tiling import Tiling
+
+STATED_LIMIT = 1e-2
+"""A seam above this must be stated by the package."""
+WARN_LIMIT = 1e-3
+SEAM_LIMIT = 1e-4
+"""What counts as no seam: the halo that a package declares is the smallest that stays below."""
+LARGE = (900, 1200)
+"""Least height and width of the image that the tools' tilings are tried on, in pixels."""
+
+Predict = Callable[[Array], Array]
+
+
+class Pair:
+    """An image and two tiles of it that overlap by the declared halo: the smallest in which a seam can be seen.
+
+    Parameters
+    ----------
+    description : Description
+        With one input and one output that have y and x.
+    test : array
+        The test input.
+
+    Attributes
+    ----------
+    images : list of arrays
+        The whole image and its two tiles; empty where the package leaves no room for that (fixed sizes).
+    """
+
+    def __init__(self, description: Description, test: Array) -> None:
+        self.images: list[Array] = []
+        self.halo = 0
+        if len(description.inputs) != 1 or len(description.outputs) != 1:
+            return
+        tensor, output = description.inputs[0], description.outputs[0]
+        x, other = tensor.axis("x"), output.axis("x")
+        if x is None or other is None or not x.step or other.reference is None:
+            return
+        self.halo = other.halo
+        self.axis = tensor.order.index("x")
+        self.output_axis = output.order.index("x")
+        self.tile = allowed(x, max(x.at(0), 2 * self.halo + 64))
+        self.width = allowed(x, max(2 * (self.tile - self.halo), self.tile + 1))
+        shape = list(tensor.shape(0))
+        shape[self.axis] = self.width
+        whole = fit(tensor, test, shape)
+        left = whole.take(range(self.tile), axis=self.axis)
+        right = whole.take(range(self.width - self.tile, self.width), axis=self.axis)
+        self.images = [whole, np.ascontiguousarray(left), np.ascontiguousarray(right)]
+
+    def seam(self, whole: NDArray[np.floating], left: NDArray[np.floating], right: NDArray[np.floating]) -> Difference:
+        """Return the difference of the stitched tiles to the whole image, relative to its range."""
+        middle = self.tile - self.halo
+        stitched = np.concatenate(
+            [
+                left.take(range(middle), axis=self.output_axis),
+                right.take(range(middle - (self.width - self.tile), self.tile), axis=self.output_axis),
+            ],
+            axis=self.output_axis,
+        )
+        return compare(stitched, whole)
+
+
+def allowed(axis: Axis, least: int) -> int:
+    """Return the first size of ``min + n * step`` that is no less than ``least``."""
+    step = axis.step or 1
+    return axis.at(0) + max(-((axis.at(0) - least) // step), 0) * step
+
+
+def large_image(tensor: Tensor, test: Array, least: tuple[int, int] = LARGE) -> Array:
+    """Return the test image mirrored up to at least this size under a brightness ramp, so that no two places are alike.
+
+    The ramp runs from the image's own darkest tenth to its full intensity, along both axes.
+    """
+    shape = list(tensor.shape(0))
+    for letter, size in zip("yx", least, strict=True):
+        axis = tensor.axis(letter)
+        if axis is not None:
+            shape[tensor.order.index(letter)] = allowed(axis, size) if axis.step else size
+    image = fit(tensor, test, shape).astype(np.float32)
+    y, x = (tensor.order.index(letter) for letter in "yx")
+    rows = np.linspace(0, 1, image.shape[y], dtype=np.float32)
+    columns = np.linspace(0, 1, image.shape[x], dtype=np.float32)
+    ramp = np.ones((), np.float32)
+    for index, values in ((y, rows), (x, columns)):
+        ramp = ramp + values.reshape([-1 if axis == index else 1 for axis in range(image.ndim)])
+    low = np.float32(image.min())
+    return np.asarray(low + (image - low) * (0.1 + 0.9 * (ramp - 1) / 2), np.float32)
+
+
+def by_region(
+    found: NDArray[np.floating], whole: NDArray[np.floating], tiling: Tiling, near: int
+) -> dict[str, Difference | None]:
+    """Return the difference in the interior, at the seams, at the image's edges and in the cut blocks.
+
+    Parameters
+    ----------
+    found, whole : arrays (..., height, width)
+        The stitched result and that of the whole image.
+    tiling : Tiling
+        How it was cut.
+    near : int
+        What counts as at a seam or an edge, in pixels.
+    """
+    range_ = float(np.ptp(whole)) or 1.0
+    gap = np.abs(np.asarray(found, np.float64) - whole) / range_
+    parts: dict[str, Difference | None] = {}
+    for name, region in tiling.regions(near).items():
+        values = gap[..., region]
+        parts[name] = Difference(largest=float(values.max()), mean=float(values.mean())) if values.size else None
+    return parts
+
+
+def measure_halo(
+    predict: Predict,
+    image: Array,
+    *,
+    stride: int,
+    candidates: Iterable[int] | None = None,
+    limit: float = SEAM_LIMIT,
+    least: int = 64,
+) -> tuple[int, dict[int, float]]:
+    """Return the smallest halo at which a seam between two tiles stays below ``limit``, and the seam at each one tried.
+
+    Parameters
+    ----------
+    predict : Callable
+        From (batch, channel, height, width) to the same.
+    image : array (1, 1, height, width)
+        A real one; mirrored up to the width that the tiles need.
+    stride : int
+        The network's total stride: halos are multiples of it.
+    candidates : iterable of int, optional
+        Halos to try, in ascending order; by default multiples of the stride (at least 8 apart) up to 128.
+    limit : float
+        Of the output's range.
+    least : int
+        Least size that the network takes, in pixels.
+
+    Returns
+    -------
+    halo : int
+        The smallest that stays below, else the largest tried (a network with global attention: the seam remains).
+    seams : dict
+        From halo to the largest difference, as a part of the range.
+    """
+    unit = stride * max(1, -(-8 // stride))
+    tried = [halo for halo in (candidates if candidates is not None else range(0, 129, unit)) if halo % stride == 0]
+    top = max(tried)
+    tile = -(-max(2 * top + 64, least) // unit) * unit
+    half = tile - top
+    half -= half % stride
+    height = -(-max(least, min(image.shape[-2], 128)) // stride) * stride
+    whole = _mirrored(image, height, 2 * half)
+    wanted = predict(whole)
+    range_ = float(np.ptp(wanted)) or 1.0
+    seams: dict[int, float] = {}
+    for halo in tried:
+        left = predict(np.ascontiguousarray(whole[..., : half + halo]))[..., :half]
+        right = predict(np.ascontiguousarray(whole[..., half - halo :]))[..., halo:]
+        stitched = np.concatenate([left, right], axis=-1)
+        seams[halo] = float(np.abs(stitched - wanted).max()) / range_
+        if seams[halo] < limit:
+            return halo, seams
+    return min(seams, key=lambda halo: (seams[halo] >= 2 * min(seams.values()), halo)), seams
+
+
+def _mirrored(image: Array, height: int, width: int) -> Array:
+    for axis, size in ((-2, height), (-1, width)):
+        while image.shape[axis] < size:
+            pad = [(0, 0)] * image.ndim
+            pad[axis] = (0, min(size - image.shape[axis], image.shape[axis]))
+            image = np.pad(image, pad, mode="symmetric")
+    return np.ascontiguousarray(image[..., :height, :width])
+
+
+def near_seam(halos: Sequence[int]) -> int:
+    """Return how many pixels count as at a seam or an edge: the halo, and at least 16."""
+    return max(16, *halos)
