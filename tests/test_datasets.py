@@ -189,6 +189,11 @@ class TestSplits:
         assert names(data.validation) == ["movie_t16", "movie_t17"]
         assert any("one field of view: 20 planes" in line for line in data.warnings())
 
+    def test_so_is_a_series_of_numbered_files(self, tmp_path):
+        data = own(*folders(tmp_path, [f"movie_t{time}" for time in range(1, 21)], shape=(4, 4)))
+        assert names(data.test) == ["movie_t19", "movie_t20"]
+        assert names(data.validation) == ["movie_t17", "movie_t18"]
+
     @pytest.mark.parametrize("count", [2, 3, 4, 5])
     @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5, 0.99])
     def test_a_few_images_are_enough(self, tmp_path, count, fraction):

@@ -180,9 +180,16 @@ def test_a_plain_stack_keeps_resolution_description_and_page_count(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         for page in array:
             tif.write(
-                page, metadata=None, description="größer als 3 µm".encode(), resolution=(300, 150),
-                resolutionunit="INCH", compression="lzw", photometric="miniswhite", software="scope 1", datetime="2021:02:03 04:05:06",
-            )  # fmt: skip
+                page,
+                metadata=None,
+                description="größer als 3 µm".encode(),
+                resolution=(300, 150),
+                resolutionunit="INCH",
+                compression="lzw",
+                photometric="miniswhite",
+                software="scope 1",
+                datetime="2021:02:03 04:05:06",
+            )
     image = open_image(tmp_path / "a.tif")
     assert image.attrs["resolution"] == PixelSize(1 / 150, 1 / 300, "inch")
     write_image(tmp_path / "b.tif", image, like=image)

@@ -1,11 +1,13 @@
 """Which clean file belongs to which noisy one."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from training.datasets.splits import natural
 from training.errors import UserError
 from training.images import SUFFIXES
 
@@ -73,19 +75,21 @@ def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Ma
     used = {side[key] for side in sides for key in both}
     left = [path for path in dict.fromkeys([*files[0], *files[1]]) if path not in used]
     stems = [stem(Path(key)) if pattern is None else key for key in both]
-    shared = [one if stems.count(one) == 1 else key for one, key in zip(stems, both, strict=True)]
+    often = Counter(stems)
+    shared = [one if often[one] == 1 else key for one, key in zip(stems, both, strict=True)]
     return [Match(name, sides[0][key], sides[1][key]) for name, key in zip(shared, both, strict=True)], left
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder, sorted by name; hidden ones and subfolders are left out.
+    """Return the image files of a folder, by name with numbers by value; hidden ones and subfolders are left out.
 
     Raises
     ------
     UserError
         Where there is none.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = sorted(visible, key=lambda path: natural(path.name))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
         if not files:

@@ -96,10 +96,10 @@ class _Planes:
         import tifffile
 
         with tifffile.TiffFile(address.path) as tif:
-            page = tif.pages[address.page]
+            page = tif.pages[address.page].aspage()
             array = page.asarray()
             if page.axes[-1] == "S":
-                alpha = sum(kind in (1, 2) for kind in page.keyframe.extrasamples)
+                alpha = sum(kind in (1, 2) for kind in page.extrasamples)
                 colours = array.shape[-1] - alpha
                 return np.asarray(array.reshape(-1, *array.shape[-3:])[address.item, ..., :colours])
             return np.asarray(array.reshape(-1, *array.shape[-2:])[address.item])
