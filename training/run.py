@@ -204,21 +204,7 @@ class Run:
 
     def denoiser(self, which: Literal["best", "last"] = "best", device: str = "auto") -> Denoiser:
         """Return the trained model as a callable over arrays, with what its tiling needs; "auto" takes a GPU."""
-        from training.denoise import Denoiser
-        from training.networks import NETWORKS
-
-        provenance = self.provenance
-        network = NETWORKS[provenance.network.name]
-        radius = network.radius(provenance.network.settings)
-        place = choose_device(device)
-        return Denoiser(
-            predict=predictor(self.model(which).to(place)),
-            halo=halo(radius, network.stride),
-            stride=network.stride,
-            trained_on=provenance.trained_on,
-            local=radius is not None and provenance.calibration["statistics"] == "dataset",
-            device=place,
-        )
+        return as_denoiser(self.model(which), self.provenance, choose_device(device))
 
     def write_settings(self) -> None:
         """Write ``settings.yaml``."""
@@ -253,6 +239,23 @@ def choose_device(device: str = "auto") -> str:
     if device not in present:
         raise UserError(f"--device {device}: not on this machine; there is auto, {', '.join(present)}")
     return device
+
+
+def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoiser:
+    """Return a calibrated model, moved to a device, as a callable over arrays, with what its tiling needs."""
+    from training.denoise import Denoiser
+    from training.networks import NETWORKS
+
+    network = NETWORKS[provenance.network.name]
+    radius = network.radius(provenance.network.settings)
+    return Denoiser(
+        predict=predictor(model.to(device).eval()),
+        halo=halo(radius, network.stride),
+        stride=network.stride,
+        trained_on=provenance.trained_on,
+        local=radius is not None and provenance.calibration["statistics"] == "dataset",
+        device=device,
+    )
 
 
 def predictor(model: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
