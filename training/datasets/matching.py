@@ -86,9 +86,12 @@ def images_in(folder: Path) -> list[Path]:
     Raises
     ------
     UserError
-        Where there is none.
+        Where there is none, or the folder may not be read.
     """
-    visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    try:
+        visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}; check its permissions") from error
     files = sorted(visible, key=lambda path: natural(path.name))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
