@@ -1,5 +1,6 @@
 """A module as it runs in the tools: traced and read back, or exported to ONNX."""
 
+import contextlib
 import io
 import warnings
 import zipfile
@@ -39,12 +40,12 @@ def onnx(module, example):
     return lambda image: torch.from_numpy(session.run(None, {"raw": image.numpy()})[0])
 
 
-class _only_known_deprecations(warnings.catch_warnings):  # noqa: N801
+@contextlib.contextmanager
+def _only_known_deprecations():
     """Silences what torch says of its own trace and exporter, and nothing that it says of the module."""
-
-    def __enter__(self):
-        super().__enter__()
-        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", FutureWarning)
-        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", DeprecationWarning)
-        warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
-        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+    with warnings.catch_warnings():
+        for category in (FutureWarning, DeprecationWarning):
+            warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", category)
+            warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", category)
+            warnings.filterwarnings("ignore", "The feature will be removed", category)
+        yield
