@@ -70,7 +70,7 @@ def open_model(path: Path, device: str = "auto") -> Model:
         denoiser = run.denoiser(device=device)
         best = run.checkpoint()
         return Model(path, "run", denoiser, best.name, _sha256(best), run)
-    from bmz_export.package import open_denoiser
+    from bmz_export.package.open import open_denoiser
 
     denoiser = open_denoiser(path, device=device)
     hashed = path if path.is_file() else next(path / name for name in _DESCRIPTIONS if (path / name).is_file())
@@ -99,9 +99,8 @@ def _known(path: Path) -> str:
     newest = sorted(runs + packages, key=lambda found: found.stat().st_mtime, reverse=True)
     if not newest:
         return "there is none below this folder yet, bmz-fmd train makes one"
-    near = [found for found in newest if found.name in difflib.get_close_matches(path.name, [found.name])]
-    if near:
-        return f"did you mean {near[0]}?"
+    for name in difflib.get_close_matches(path.name, [found.name for found in newest], n=1):
+        return f"did you mean {next(found for found in newest if found.name == name)}?"
     return f"there is {', '.join(str(found) for found in newest[:_SHOWN])}"
 
 

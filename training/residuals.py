@@ -22,6 +22,7 @@ SURPRISING = 5.0
 
 _SMOOTHING = 2.0  # standard deviation in pixels of the Gaussian that objects are looked for with
 _NEIGHBOURHOOD = 8.0  # standard deviation in pixels of the Gaussian over which the noise's strength is taken
+_LEVEL = 16.0  # the same over which a shift counts as a matter of the offset, not of structure
 _REACH = 4.0  # standard deviations at which a Gaussian is cut
 
 
@@ -61,9 +62,10 @@ def surprise(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]
         0 where the residual is constant.
     """
     residual = np.asarray(noisy, np.float64) - np.asarray(denoised, np.float64)
-    residual = residual - np.median(residual)  # a shift of all pixels is a matter of the offset, not of structure
-    kernel = _gaussian(_SMOOTHING)
     ones = np.ones_like(residual)
+    broad = _gaussian(_LEVEL)
+    residual -= _filter(residual, broad) / _filter(ones, broad)
+    kernel = _gaussian(_SMOOTHING)
     smooth = _filter(residual, kernel)
     weight, squares = _filter(ones, kernel), _filter(ones, kernel**2)
     centre = kernel.max() ** 2 / weight
