@@ -31,6 +31,7 @@ from training.run import (
     CURVES,
     LOSSES,
     PANEL,
+    SETTINGS,
     CheckpointUsed,
     DataUsed,
     IntensityFitUsed,
@@ -109,8 +110,13 @@ def train(
     count = devices or (torch.cuda.device_count() if place == "cuda" else 1)
     if not resume and run.checkpoint("last").exists():
         raise UserError(f"{run.folder}: was trained already; go on with --resume --name {run.name}")
-    dataset = run.dataset()
-    session = _resumed(run, dataset) if run.checkpoint("last").is_file() else _begun(run, dataset, place, told)
+    try:
+        dataset = run.dataset()
+        session = _resumed(run, dataset) if run.checkpoint("last").is_file() else _begun(run, dataset, place, told)
+    except UserError:
+        if not resume:
+            _discard(run)
+        raise
     recipe = run.settings.recipe
     interrupted = False
     if session.done < recipe.epochs:
@@ -125,6 +131,13 @@ def train(
     if interrupted:
         raise KeyboardInterrupt
     return run
+
+
+def _discard(run: Run) -> None:
+    """Remove a folder that holds nothing but settings, so that the same command works once its data are put right."""
+    if [path.name for path in run.folder.iterdir()] == [SETTINGS]:
+        (run.folder / SETTINGS).unlink()
+        run.folder.rmdir()
 
 
 @dataclass

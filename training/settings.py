@@ -133,6 +133,12 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
     return _checked(Recipe, keys | parse_changes(changes, "--set", list(Recipe.model_fields)), "--set")
 
 
+def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Return a recipe changed by ``key=value`` words, as :func:`load_recipe` does."""
+    keys = recipe.model_dump() | parse_changes(changes, "--set", list(Recipe.model_fields))
+    return _checked(Recipe, keys, "--set")
+
+
 def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | None = None) -> dict[str, Any]:
     """Return ``key=value`` words as a dictionary, values read as YAML; a key not ``known`` is an error."""
     result: dict[str, Any] = {}

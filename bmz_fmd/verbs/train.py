@@ -1,6 +1,115 @@
-"""``bmz-fmd train``."""
+"""``bmz-fmd train``: noisy and clean images become a run folder with a fine-tuned network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmz_fmd import console
 
 
-def command() -> None:
-    """Not built yet."""
-    raise NotImplementedError
+def command(
+    *,
+    dataset: Annotated[
+        str | None, typer.Option(help="A data set by name: nucleus, membrane, ..., or simulated.", show_default=False)
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The folder somewhere below which its files lie.")] = None,
+    noisy: Annotated[Path | None, typer.Option(help="Your noisy images: a folder, or one stack.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Your clean images, of the same names.")] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="The channel that trains: its name, or number from 0.")] = None,
+    preparation: Annotated[
+        str | None, typer.Option(help="Of a named data set: whole, quarter or c-quarter.", show_default=False)
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of a named data set (simulated: images=40, size=256)."),
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="drunet, restormer, kbnet or dncnn (quick on a CPU). [default: drunet]")
+    ] = None,
+    network_set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Its settings, such as depth=8 and width=32 of dncnn.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE|none",
+            help="Weights to start from. [default: the published ones if they were fetched before, else none]",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="How to train. [default: the network's own recipe]")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Over the recipe: epochs, batch, crop, lr, decay_factor, decay_epochs, decay_limit, loss, alpha, "
+            "augment, test_fraction, seed, intensity_fit, transform, statistics, sigma.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the run folder below runs/. [default: data set, network, date]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of this name.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    devices: Annotated[int | None, typer.Option(min=1, help="How many GPUs. [default: all]")] = None,
+) -> None:
+    """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
+    from training.datasets.settings import DataSettings
+    from training.fit import Listener, train
+    from training.plan import Words, begin, go_on
+    from training.settings import parse_changes
+
+    said = {
+        "dataset": dataset,
+        "data": data,
+        "noisy": noisy,
+        "clean": clean,
+        "pattern": pattern,
+        "channel": channel,
+        "preparation": preparation,
+        "options": parse_changes(option or [], "--option") or None,
+    }
+    given = {key: value for key, value in said.items() if value is not None}
+    words = Words(
+        data=DataSettings.model_validate(given) if given else None,
+        network=network,
+        network_changes=network_set or (),
+        checkpoint=checkpoint,
+        recipe=recipe,
+        changes=changes or (),
+        name=name,
+    )
+    if resume:
+        run = go_on(words)
+    else:
+        run, note = begin(words)
+        if note:
+            console.note(note)
+    listener = Listener(note=console.note, warn=console.warn, progress=console.progress)
+    try:
+        train(run, resume=resume, device=device, devices=devices, listener=listener)
+    except KeyboardInterrupt:
+        console.note(f"{run.folder} holds the best weights so far; go on with bmz-fmd train --resume --name {run.name}")
+        raise
+    scores = run.provenance.scores["affine"]
+    console.table(
+        f"{run.folder}: {scores.images} test images, affine convention, peak {scores.data_range:g}",
+        ["", "PSNR in dB", "SSIM"],
+        [
+            [title, f"{score.psnr:.2f} ± {score.psnr_std:.2f}", f"{score.ssim:.3f} ± {score.ssim_std:.3f}"]
+            for title, score in (
+                ("noisy", scores.noisy),
+                ("calibrated, before training", scores.start),
+                (f"trained, epoch {run.provenance.best_epoch}", scores.denoised),
+            )
+        ],
+    )
+    console.say(f"See {run.folder / 'panel.png'}; next: bmz-fmd export --run {run.folder}")
