@@ -33,7 +33,7 @@ def bad(why, words, *says):
 
 OUT = "--model runs/small --out out"
 SCORE = "evaluate --model runs/small --data-range 255"
-TRAIN = "train --network dncnn --set epochs=1 --noisy noisy --clean clean"
+PAIRS = "train --noisy noisy --clean clean --set epochs=1"
 
 WORDS = [
     bad("no such verb", "denoize cells.tif", "denoize"),
@@ -61,6 +61,9 @@ DENOISE = [
     bad("a run that is not there", "denoise cells.tif --model runs/smal --out out", "runs/smal", "runs/small"),
     bad("a folder that is no model", "denoise cells.tif --model noisy --out out", "--model noisy", "neither"),
     bad("a file that is no model", "denoise cells.tif --model notes.txt --out out", "--model notes.txt"),
+    bad("a zip that is none", "denoise cells.tif --model garbage.zip --out out", "garbage.zip"),
+    bad("a zip without a description", "denoise cells.tif --model stranger.zip --out out", "stranger.zip"),
+    bad("a zip that climbs out", "denoise cells.tif --model climbing.zip --out out", "climbing.zip"),
     bad("a run that never trained", "denoise cells.tif --model runs/begun --out out", "runs/begun"),
     bad("a damaged checkpoint", "denoise cells.tif --model runs/damaged --out out", "best.ckpt"),
     bad("a checkpoint of something else", "denoise cells.tif --model runs/other --out out", "best.ckpt"),
@@ -106,7 +109,47 @@ EXPORT = [
     bad("an example that is not there", "export --run runs/small --example none.tif", "none.tif"),
 ]
 
-COMMANDS = WORDS + DENOISE + EVALUATE + EXPORT
+TRAIN = [
+    bad("nothing to train on", "train --network dncnn", "--dataset", "--noisy"),
+    bad("an unknown data set", "train --network dncnn --dataset nucleous", "nucleous", "nucleus"),
+    bad("a data set that is not in the folder", "train --network dncnn --dataset nucleus --data noisy", "nucleus"),
+    bad("an unknown network", f"{PAIRS} --network drunett", "drunett", "drunet"),
+    bad("noisy images without clean ones", "train --network dncnn --noisy noisy", "--clean"),
+    bad("a missing folder", "train --network dncnn --noisy noisy --clean none", "none", "does not exist"),
+    bad("an empty folder", "train --network dncnn --noisy noisy --clean empty", "empty"),
+    bad("folders without a common name", "train --network dncnn --noisy noisy --clean strangers", "strangers"),
+    bad("shapes that differ", "train --network dncnn --noisy noisy --clean small", "a.tif"),
+    bad("stacks of unequal length", "train --network dncnn --noisy stacks --clean short", "a.tif"),
+    bad("one image only", "train --network dncnn --noisy one/noisy --clean one/clean", "one image"),
+    bad("NaN", "train --network dncnn --noisy withnan --clean clean", "a.tif", "NaN"),
+    bad("a folder of texts", "train --network dncnn --noisy texts --clean clean", "texts"),
+    bad("several channels and none chosen", "train --network dncnn --noisy several --clean several2", "--channel"),
+    bad("a channel that is not there", "train --network dncnn --noisy several --clean several2 --channel 5", "5"),
+    bad("an unknown key", f"{PAIRS} --network dncnn --set epoch=3", "epoch", "epochs"),
+    bad("a value of another type", f"{PAIRS} --network dncnn --set epochs=many", "epochs", "many"),
+    bad("a value out of range", f"{PAIRS} --network dncnn --set test_fraction=1.5", "test_fraction"),
+    bad("a setting without a value", f"{PAIRS} --network dncnn --set epochs", "--set"),
+    bad("an unknown recipe", f"{PAIRS} --network dncnn --recipe drunet-thesiss", "drunet-thesiss"),
+    bad("a recipe that is no YAML", f"{PAIRS} --network dncnn --recipe broken.yaml", "broken.yaml"),
+    bad("a recipe with an unknown key", f"{PAIRS} --network dncnn --recipe unknown.yaml", "unknown.yaml", "epoch"),
+    bad("a checkpoint that is not there", f"{PAIRS} --network dncnn --checkpoint none.pth", "none.pth"),
+    bad("a checkpoint that is none", f"{PAIRS} --network dncnn --checkpoint garbage.pth", "garbage.pth"),
+    bad("a checkpoint of another network", f"{PAIRS} --network dncnn --checkpoint unfit.pth", "unfit.pth"),
+    bad("a run that exists", f"{PAIRS} --network dncnn --name small", "small", "--resume"),
+    bad("a name that is a path", f"{PAIRS} --network dncnn --name ../up", "../up"),
+    bad("nothing to resume", f"{PAIRS} --network dncnn --name none --resume", "none"),
+]
+
+CHECK = [
+    bad("no package named", "check", "PACKAGE"),
+    bad("a package that is not there", "check none.zip", "none.zip"),
+    bad("a folder that is no package", "check noisy", "noisy"),
+    bad("a zip that is none", "check garbage.zip", "garbage.zip"),
+    bad("a zip without a description", "check stranger.zip", "stranger.zip"),
+    bad("a zip that climbs out", "check climbing.zip", "climbing.zip"),
+]
+
+COMMANDS = WORDS + TRAIN + DENOISE + EVALUATE + EXPORT + CHECK
 
 
 def image(path, values, **options):
@@ -137,6 +180,10 @@ def material(tmp_path_factory):
     image(folder / "nan.tif", np.full((20, 20), np.nan, np.float32))
     image(folder / "withnan" / "a.tif", np.where(np.eye(48) > 0, np.nan, 1).astype(np.float32))
     image(folder / "withnan" / "b.tif", np.ones((48, 48), np.float32))
+    for which in ("several", "several2"):
+        image(folder / which / "a.tif", grey(2, 48, 48), metadata={"axes": "CYX"})
+    (folder / "texts").mkdir()
+    (folder / "texts" / "a.txt").write_text("words")
     image(folder / "complex.tif", np.ones((20, 20), np.complex64))
     Image.fromarray(grey(20, 30, 3)).save(folder / "colour.png")
     Image.fromarray(grey(20, 30)).save(folder / "photo.jpg")
