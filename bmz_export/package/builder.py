@@ -121,7 +121,7 @@ def build(
     noisy, denoised = tensors.write_tensors(folder, model, sample)
     tensors.write_sample(folder / tensors.SAMPLE, sample)
     write_cover(folder / rdf.COVER, noisy[0, 0], denoised[0, 0])
-    odd = np.concatenate([noisy[..., 3:-2, 5:-6], noisy[..., 2:-3, 6:-5]])[..., :115, :141]  # sizes no format expects
+    odd = np.concatenate([noisy[..., 3:-2, 5:-6], noisy[..., 2:-3, 6:-5]])[..., :67, :93]  # a batch of two, of a size that nothing expects
     weights = write_weights(model, network, settings, folder, [noisy, odd])
 
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
