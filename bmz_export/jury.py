@@ -1,4 +1,4 @@
-"""Judges what the engines returned: against the test output, against one another, against themselves when asked again."""
+"""Judges what the engines returned: against the test output, one another, and themselves when asked again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bmz_export.certificate import Difference, Fault, Row, Severity, Verdict
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import Engine, Outcome
-from bmz_export.numbers import Trial, compare, unfit, worst
+from bmz_export.numbers import REPEATS, Trial, compare, unfit, worst
 from bmz_export.package.description import Description
 
 LIMIT = 1e-3
@@ -44,6 +44,7 @@ class Result:
     shapes: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     sound: bool = False
+    warm: int = 0  # the trial that repeats the test image
 
     def complete(self, tried: Sequence[Trial]) -> bool:
         """Whether there is a result for each trial."""
@@ -59,7 +60,7 @@ class Result:
         """Return it as a row of the certificate."""
         outcome = self.outcome
         skipped = outcome.skipped is not None
-        seconds = outcome.seconds[0][-1] if outcome.seconds else None
+        seconds = outcome.seconds[self.warm][-1] if len(outcome.seconds) > self.warm else None
         return Row(
             tools=self.tools,
             engine=self.engine.name,
@@ -115,11 +116,12 @@ class Jury:
             self._together(bare, None)
 
     def _look(self, result: Result) -> None:
-        """Judge a result by itself: does it run, is it of the right shape, type and finite, the same when asked again."""
+        """Judge a result by itself: does it run, are shape and type right, is it finite, the same when asked again."""
         outputs = result.outcome.outputs
         result.shapes = tuple(dict.fromkeys(trial.shape for trial in self.tried[: len(outputs)]))
         tensor, output = self.description.inputs[0], self.description.outputs[0]
         result.sound = bool(outputs)
+        result.warm = next((index for index, trial in enumerate(self.tried) if trial.name == "test again"), 0)
         for trial, found in zip(self.tried, outputs, strict=False):
             shape = self.description.output_shape(output, {tensor.id: trial.image.shape})
             bare = self._operations and not result.engine.processing
@@ -138,16 +140,19 @@ class Jury:
 
     def _again(self, result: Result) -> None:
         outputs, seconds = result.outcome.outputs, result.outcome.seconds
-        repeats = [index for index, trial in enumerate(self.tried[: len(outputs)]) if trial.like is not None]
-        for index in repeats:
-            first = self.tried[index].like or 0
+        asked = self.tried[: len(outputs)]
+        for index, trial in enumerate(asked):
+            if trial.like is None:
+                continue
+            first = trial.like
             gap = compare(outputs[index], outputs[first])
             if gap.largest > REPEATABLE:
                 result.fail(f"another result when asked again: {gap.largest:.1e} of the range")
                 self._tell("repeatable", result, gap.largest, "gives another result each time, by {:.1e} of the range")
                 break
-        if len(repeats) > 1:
-            times = [seconds[self.tried[repeats[0]].like or 0][0], *(seconds[index][0] for index in repeats)]
+        repeats = [index for index, trial in enumerate(asked) if trial.name == "again"]
+        if len(repeats) == REPEATS - 1:
+            times = [seconds[asked[repeats[0]].like or 0][0], *(seconds[index][0] for index in repeats)]
             wait = max(times[1:3])
             if wait > max(WAIT_FACTOR * min(times), min(times) + WAIT_SECONDS):
                 result.notes.append(f"waits {wait:.1f} s at a new size, {min(times):.1f} s once steady")

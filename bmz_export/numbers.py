@@ -62,8 +62,8 @@ def trials(tensor: Tensor, test: Array) -> list[Trial]:
         seen.add(image.shape)
         found.append(Trial(f"min + {n} step" if n else "min", image))
     again = len(found) - 1 if len(found) == 1 else 1
-    for _ in range(REPEATS - 1):
-        found.append(Trial("again", found[again].image, again))
+    found += [Trial("again", found[again].image, again) for _ in range(REPEATS - 1)]
+    found.append(Trial("test again", test, 0))
     return [*found, *_in_pairs(tensor, [trial for trial in found if trial.like is None])]
 
 
@@ -84,7 +84,7 @@ def _space(tensor: Tensor) -> tuple[int, ...]:
 
 
 def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
-    """Return an image of this shape: cut from the given one, or mirrored up where it is too small; batch and channel stay."""
+    """Return an image of this shape, cut or mirrored up from the given one; batch and channel stay."""
     for index, (axis, size) in enumerate(zip(tensor.axes, shape, strict=True)):
         if axis.type in ("batch", "channel"):
             continue
@@ -126,5 +126,5 @@ def unfit(result: NDArray[Any], shape: Sequence[int | None], dtype: str) -> str 
 
 
 def standardised(image: Array) -> Array:
-    """Return the image with mean 0 and deviation 1: what a bare network is given whose package normalises outside of it."""
+    """Return the image with mean 0 and deviation 1, for a bare network whose package normalises outside of it."""
     return np.asarray((image - image.mean()) / (image.std() or 1), np.float32)

@@ -132,8 +132,8 @@ def section(certificate: Certificate) -> str:
         "",
         f"![Largest difference in each engine]({PICTURE})",
         "",
-        "Each engine ran the weights of this package in a process of its own, on the test image, at other sizes and on two",
-        "images at once. Differences are parts of the output's range. What was not run is not claimed.",
+        "Each engine ran the weights of this package in a process of its own, on the test image, at other sizes and on",
+        "two images at once. Differences are parts of the output's range. What was not run is not claimed.",
         "",
         _markdown(COLUMNS, [cells(row) for row in certificate.rows]),
     ]
@@ -141,8 +141,8 @@ def section(certificate: Certificate) -> str:
         height, width = certificate.tiles[0].image
         parts += [
             "",
-            f"As each tool tiles an image of {width} x {height} pixels: the largest difference to the whole image, away from"
-            " seams and edges, at the seams, at the image's edges, and in blocks that the image cuts.",
+            f"As each tool tiles an image of {width} x {height} pixels: the largest difference to the whole image, away"
+            " from seams and edges, at the seams, at the image's edges, and in blocks that the image cuts.",
             "",
             _markdown(("tool", "way", "tiles", *REGIONS, "verdict"), [tile_cells(row) for row in certificate.tiles]),
         ]
@@ -150,8 +150,8 @@ def section(certificate: Certificate) -> str:
         seam = certificate.seam
         parts += [
             "",
-            f"Seam with the declared halo of {seam.halo} pixels: {figure_of(seam.difference.largest)} of the range at most,"
-            f" {figure_of(seam.difference.mean)} on average.",
+            f"Seam with the declared halo of {seam.halo} pixels: {figure_of(seam.difference.largest)} of the range at"
+            f" most, {figure_of(seam.difference.mean)} on average.",
         ]
     if certificate.faults:
         parts += ["", *(f"- {fault.line()}" for fault in certificate.faults)]
@@ -187,8 +187,8 @@ def draw(certificate: Certificate, path: Path) -> Path:
         top = figure.subplots()
     _draw_rows(top, rows)
     verdict = "passed" if certificate.exit_code == 0 else "failed"
-    figure.suptitle(f"{certificate.package}: the same pixels in every tool", x=0.01, ha="left", fontsize=13, fontweight="bold",
-                    color="#222222" if verdict == "passed" else _COLOURS["failed"])  # fmt: skip
+    figure.suptitle(f"{certificate.package}: the same pixels in every tool", x=0.01, ha="left", fontsize=13,
+                    fontweight="bold", color="#222222" if verdict == "passed" else _COLOURS["failed"])  # fmt: skip
     figure.savefig(path, metadata={"Software": None})
     return path
 
@@ -216,8 +216,9 @@ def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
     for index, row in enumerate(rows):
         colour = _COLOURS[row.verdict]
         if row.difference is None:
-            axes.text(_FLOOR * 1.3, index, row.verdict if not row.note else f"{row.verdict}: {row.note[:70]}", va="center",
-                      fontsize=7.5, color=colour, style="italic")  # fmt: skip
+            told = f"{row.verdict}: {row.note[:70]}" if row.note else row.verdict
+            axes.text(_FLOOR * 1.3, index, told, va="center", fontsize=7.5,
+                      color=colour, style="italic")  # fmt: skip
             continue
         value = min(max(row.difference.largest, _FLOOR * 1.15), _CEILING)
         mean = min(max(row.difference.mean, _FLOOR * 1.05), _CEILING)

@@ -1,7 +1,7 @@
 """How a tool cuts an image into tiles, and that cutting done by ourselves over any predictor.
 
-Each tile is a window of the image, padded where it leaves it; of the network's result a part is kept and written. The same
-values serve every tool: only where the windows lie and how they are padded differs.
+Each tile is a window of the image, padded where it leaves it; of the network's result a part is kept and written. The
+same values serve every tool: only where the windows lie and how they are padded differs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """All tiles of an image, and how what lies outside is filled: ``symmetric`` repeats the edge pixel, ``reflect`` not."""
+    """All tiles of an image; what lies outside is filled ``symmetric`` (the edge pixel repeated) or by ``reflect``."""
 
     shape: tuple[int, int]
     tiles: tuple[Tile, ...]

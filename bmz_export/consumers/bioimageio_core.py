@@ -50,9 +50,9 @@ def _ids(evidence: Evidence) -> Iterator[str]:
 def _sizes(evidence: Evidence) -> Iterator[str]:
     for tensor in evidence.description.inputs:
         for axis in tensor.axes:
-            if axis.type in ("space", "time") and axis.size is None and axis.reference is None:
-                if not axis.min or not axis.step:
-                    yield f"input {tensor.id!r}: axis {axis.id!r} has no size of at least 1"
+            free = axis.type in ("space", "time") and axis.size is None and axis.reference is None
+            if free and not (axis.min and axis.step):
+                yield f"input {tensor.id!r}: axis {axis.id!r} has no size of at least 1"
     for output in evidence.description.outputs:
         for axis in output.axes:
             if axis.halo and axis.size is not None:
@@ -96,7 +96,8 @@ class BioimageioCore:
         Rule("format", "read by guessing, with a warning", _SOURCE, "write a format_version that it knows", _formats,
              "warning"),
         Rule("ids", "the description is refused", _SOURCE, "an id for each tensor and axis, each once", _ids),
-        Rule("sizes", "the description is refused", _SOURCE, "min and step of at least 1; halo only with free sizes", _sizes),
+        Rule("sizes", "the description is refused", _SOURCE, "min and step of at least 1; halo only with free sizes",
+             _sizes),
         Rule("operations", "the description is refused", _SOURCE, "operations of the specification",
              rules.operations(_operation)),
         Rule("tolerance", "the description is refused", _SOURCE, "a smaller absolute_tolerance", _tolerance),

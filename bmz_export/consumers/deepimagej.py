@@ -1,4 +1,4 @@
-"""deepImageJ in Fiji: plugin 3.1 on JDLL 0.6.1, read from their sources and, where marked [run], tried with their code."""
+"""deepImageJ in Fiji: plugin 3.1 on JDLL 0.6.1, read from their sources; what is marked [run] was tried with them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _OPERATIONS = frozenset(_SCALARS) | {"sigmoid", "clip", "zero_mean_unit_variance
 def java_order(keys: Sequence[str]) -> list[str]:
     """Return keys in the order in which a ``java.util.HashMap`` of up to twelve entries yields them.
 
-    A string's hash is the sum of ``31 ** (n - 1 - i) * char[i]`` in 32 bits; the map folds its upper half onto the lower and
-    takes the lowest four bits as the bucket; keys of one bucket stay in the order of insertion.
+    The hash of a string is the sum of ``31 ** (n - 1 - i) * char[i]`` in 32 bits. The map folds its upper half onto the
+    lower and takes the lowest four bits as the bucket; keys of one bucket stay in the order of insertion.
     """
 
     def bucket(key: str) -> int:
@@ -84,8 +84,7 @@ def _sizes(evidence: Evidence) -> Iterator[str]:
         for axis in tensor.axes:
             elements *= axis.at(0)
             if axis.min is not None and axis.step and axis.min % axis.step:
-                tile = -(-axis.min // axis.step) * axis.step
-                yield f"axis {axis.id!r}: sizes are {axis.min} + n * {axis.step}, tiles multiples of {axis.step} ({tile})"
+                yield f"axis {axis.id!r}: sizes are {axis.min} + n * {axis.step}, but tiles multiples of {axis.step}"
         if elements > MAX_ELEMENTS:
             yield f"input {tensor.id!r}: its smallest tile has {elements:,} elements"
 
@@ -128,12 +127,16 @@ def _least_tile(axis: Axis, halo: int) -> int:
 
 
 def _operation(operation: Operation, tensor: Tensor) -> str | None:
-    kwargs = operation.kwargs
+    empty = [name for name, value in operation.kwargs.items() if value is None]
     if operation.id not in _OPERATIONS:
         return "is not known there: the run throws"
-    empty = [name for name, value in kwargs.items() if value is None]
     if empty:
         return f"has the empty argument {empty[0]}"
+    return _other_pixels(operation, tensor)
+
+
+def _other_pixels(operation: Operation, tensor: Tensor) -> str | None:
+    kwargs = operation.kwargs
     if operation.id == "clip" and not {"min", "max"} <= set(kwargs):
         return "needs both min and max"
     lists = [name for name in _SCALARS.get(operation.id, ()) if isinstance(kwargs.get(name), list)]
@@ -241,7 +244,8 @@ class DeepImageJ:
              "normalise inside the network", rules.operations(_operation)),
         Rule("empty-kwargs", "an exception on reading the description", _SOURCE, "leave empty arguments out",
              _empty_kwargs, "warning"),
-        Rule("runnable-weights", "no weights that it could run", f"{_SOURCE}, ModelWeight", "add TorchScript", _no_weights),
+        Rule("runnable-weights", "no weights that it could run", f"{_SOURCE}, ModelWeight", "add TorchScript",
+             _no_weights),
         Rule("torchscript-first", "Fiji ends at the first run: its ONNX wrapper 0.4.2 frees each output twice",
              f"{_SOURCE}, ModelWeight's HashMap [run, 4 of 4]",
              "add TorchScript, and state pytorch_version 2.5.1", _onnx_first),
@@ -259,7 +263,7 @@ class DeepImageJ:
         return _choice(evidence)
 
     def tiling(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling | None:
-        """One tile where the size with its halo is a multiple of ``step``, else two; mirrored with the edge repeated."""
+        """One tile where size and halo make a multiple of ``step``, else two; mirrored with the edge repeated."""
         inputs = evidence.description.inputs[:1]
 
         def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:

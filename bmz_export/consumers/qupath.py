@@ -1,4 +1,4 @@
-"""QuPath 0.6 and 0.7: qupath-bioimageio-spec 0.2 and the DJL extension, read from their sources; [run]: with their code."""
+"""QuPath 0.6 and 0.7: qupath-bioimageio-spec 0.2 and DJL, read from their sources; [run]: tried with them."""
 
 from __future__ import annotations
 
@@ -149,7 +149,8 @@ class QuPath:
         Rule("same-size", "the result is stretched or shifted", f"{_SOURCE}, OpenCVTools.applyTiled",
              "an output of the input's height and width", _same_size),
         Rule("halo", "never ends", f"{_SOURCE}, its tiling [run]", "a halo of less than half the tile", _halo),
-        Rule("operations", "wrong pixels, silently, or seams between tiles", f"{_SOURCE}, BioimageIoTools.transformToOp",
+        Rule("operations", "wrong pixels, silently, or seams between tiles",
+             f"{_SOURCE}, BioimageIoTools.transformToOp",
              "normalise inside the network with constants", rules.operations(_operation)),
         Rule("no-placeholder-pixel", "resamples the image to this pixel size first", _SOURCE,
              "write no unit, or the true pixel size", _resamples, "warning"),
@@ -181,7 +182,7 @@ class QuPath:
         return grid(shape, along, "symmetric")
 
     def scripted(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling:
-        """Return the tiles of the script that a package carries: 512, overlapping by the halo, mirrored at the edges."""
+        """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges."""
 
         def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
             halo = rules.halo(evidence, "yx"[axis])

@@ -1,7 +1,7 @@
 """What a rule is, and the rules that several tools share.
 
-A rule looks at what the files of a package show (:class:`~bmz_export.evidence.Evidence`) and runs nothing. It says what a
-tool would stumble over in general, so that it holds for packages that nobody has seen yet.
+A rule looks at what the files of a package show (:class:`~bmz_export.evidence.Evidence`) and runs nothing. It says what
+a tool would stumble over in general, so that it holds for packages that nobody has seen yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PER_SAMPLE = frozenset({"zero_mean_unit_variance", "scale_range", "scale_mean_va
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found: the rule, how bad, what is wrong in this package, what the tool's user would see, the way out."""
+    """What a rule found: the rule, how bad, what is wrong here, what the tool's user would see, the way out."""
 
     rule: str
     severity: Severity
@@ -97,7 +97,7 @@ class Consumer(Protocol):
         """Return how it cuts an image of this (height, width) in pixels, None where it runs images whole."""
 
 
-# --- helpers for finders -----------------------------------------------------------------------------------------------
+# --- helpers for finders ------------------------------------------------------------------------------------
 
 
 def images(evidence: Evidence) -> Iterator[tuple[str, Tensor]]:
@@ -142,7 +142,7 @@ def _archive(*kinds: str) -> Callable[[Evidence], Iterator[str]]:
     return find
 
 
-# --- the archive -------------------------------------------------------------------------------------------------------
+# --- the archive --------------------------------------------------------------------------------------------
 
 AT_THE_ROOT = Rule(
     "rdf-at-root",
@@ -175,7 +175,7 @@ ONE_DESCRIPTION = Rule(
     "warning",
 )
 
-# --- the description ---------------------------------------------------------------------------------------------------
+# --- the description ----------------------------------------------------------------------------------------
 
 
 def _malformed(evidence: Evidence) -> Iterator[str]:
@@ -276,7 +276,7 @@ REFERENCES_EXIST = Rule(
 )
 
 
-# --- files -------------------------------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------------------
 
 
 def _missing(evidence: Evidence) -> Iterator[str]:
@@ -334,7 +334,7 @@ HASHED = Rule(
     "warning",
 )
 
-# --- test tensors ------------------------------------------------------------------------------------------------------
+# --- test tensors -------------------------------------------------------------------------------------------
 
 
 def _test_tensors(evidence: Evidence) -> Iterator[str]:
@@ -399,7 +399,7 @@ def _uninformative(evidence: Evidence) -> Iterator[str]:
             bad = float(np.mean(~np.isfinite(array)))
             yield f"{where}: {tensor.test.source}: {bad:.0%} of its values are NaN or infinite"
         elif array.size > 1 and np.ptp(array) == 0:
-            yield f"{where}: {tensor.test.source} is {array.flat[0]:g} everywhere, so the test would pass for any weights"
+            yield f"{where}: {tensor.test.source} is {array.flat[0]:g} everywhere, so the test proves nothing"
 
 
 TEST_TENSORS = Rule(
@@ -417,7 +417,7 @@ INFORMATIVE_TESTS = Rule(
     _uninformative,
 )
 
-# --- weights -----------------------------------------------------------------------------------------------------------
+# --- weights ------------------------------------------------------------------------------------------------
 
 
 def _torchscript_readable(evidence: Evidence) -> Iterator[str]:
@@ -539,9 +539,8 @@ def _onnx_external(evidence: Evidence) -> Iterator[str]:
 
 def _onnx_opset_told(evidence: Evidence) -> Iterator[str]:
     entry, shown = evidence.description.weights.get("onnx"), evidence.onnx
-    if entry and shown and not shown.error:
-        if entry.opset is not None and entry.opset != shown.opset:
-            yield f"the ONNX is of opset {shown.opset}, the description says {entry.opset}"
+    if entry and shown and not shown.error and entry.opset not in (None, shown.opset):
+        yield f"the ONNX is of opset {shown.opset}, the description says {entry.opset}"
 
 
 def _onnx_shapes(evidence: Evidence) -> Iterator[str]:
@@ -558,9 +557,10 @@ def _onnx_shapes(evidence: Evidence) -> Iterator[str]:
                 yield f"the ONNX input has {len(value.shape)} axes, the description {len(tensor.axes)}"
             continue
         for size, axis in zip(value.shape, tensor.axes, strict=True):
-            free = axis.type == "batch" and axis.size is None or bool(axis.step)
+            free = bool(axis.step) or (axis.type == "batch" and axis.size is None)
             if isinstance(size, int) and size > 0 and free:
-                yield f"the ONNX input is fixed to {size} along {axis.id or axis.letter}, the description leaves it free"
+                where = axis.id or axis.letter
+                yield f"the ONNX input is fixed to {size} along {where}, which the description leaves free"
             elif isinstance(size, int) and size > 0 and axis.size not in (None, size):
                 yield f"the ONNX input has {size} along {axis.id or axis.letter}, the description says {axis.size}"
 

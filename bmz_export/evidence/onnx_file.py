@@ -69,7 +69,7 @@ def read_onnx(path: Path) -> Onnx:
         if path.stat().st_size >= MAX_BYTES:
             return Onnx(error="2 GiB or more in one file, which no runtime parses")
         model = onnx.load_model(str(path), load_external_data=False)
-    except Exception as error:  # protobuf's own class, of whichever implementation is installed
+    except Exception as error:  # noqa: BLE001 -- protobuf's own class, of whichever implementation is installed
         return Onnx(error=f"not readable ({' '.join(str(error).split())[:120]})")
     if not model.graph.node and not model.graph.output:
         return Onnx(error="not an ONNX file: it holds no graph")
@@ -111,7 +111,7 @@ def read_onnx(path: Path) -> Onnx:
     )
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401 -- onnx has no types
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -119,7 +119,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
                 yield from _nodes(inner)
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
+def _tensors(graph: Any) -> Iterator[Any]:  # noqa: ANN401
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -130,7 +130,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
                 yield from _tensors(inner)
 
 
-def _trains(node: Any, constants: Mapping[str, Any]) -> bool:
+def _trains(node: Any, constants: Mapping[str, Any]) -> bool:  # noqa: ANN401
     if node.op_type == "BatchNormalization":
         return any(each.name == "training_mode" and each.i for each in node.attribute)
     if node.op_type != "Dropout" or len(node.input) < 3 or not node.input[2]:
@@ -140,7 +140,7 @@ def _trains(node: Any, constants: Mapping[str, Any]) -> bool:
     return array is None or bool(array.any())
 
 
-def _array(tensor: Any) -> NDArray[Any] | None:
+def _array(tensor: Any) -> NDArray[Any] | None:  # noqa: ANN401
     from onnx import TensorProto, numpy_helper
 
     if tensor.data_location == TensorProto.EXTERNAL:
@@ -151,7 +151,7 @@ def _array(tensor: Any) -> NDArray[Any] | None:
         return None
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any) -> Value:  # noqa: ANN401
     from onnx import helper
 
     tensor = value.type.tensor_type

@@ -172,16 +172,16 @@ class _Acts:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             return
         else:
-            for field_value in ast.iter_child_nodes(node):
-                if isinstance(field_value, ast.stmt):
-                    yield from self.statement(field_value)
-                elif isinstance(field_value, ast.expr):
-                    yield from self.expression(field_value)
-                elif isinstance(field_value, ast.ExceptHandler | ast.match_case):
-                    for inner in field_value.body:
-                        yield from self.statement(inner)
-                elif isinstance(field_value, ast.withitem):
-                    yield from self.expression(field_value.context_expr)
+            yield from self.children(node)
+
+    def children(self, node: ast.AST) -> Iterator[tuple[int, str]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt):
+                yield from self.statement(child)
+            elif isinstance(child, ast.expr):
+                yield from self.expression(child)
+            else:  # handlers, cases, what a with statement opens
+                yield from self.children(child)
 
     def expression(self, node: ast.expr, *, decorator: bool = False) -> Iterator[tuple[int, str]]:
         if decorator and not isinstance(node, ast.Call) and self.acts(node):

@@ -113,8 +113,8 @@ def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
 def write_zip(folder: Path, target: Path) -> Path:
     """Write the files of a folder as a zip that is byte for byte the same each time.
 
-    Entries are stored, not deflated (weights hardly shrink, and Java reads nothing but these two), carry one fixed date,
-    and stand in the order of their names after ``rdf.yaml``.
+    Entries are stored, not deflated (weights hardly shrink, and Java reads no third method), carry one fixed date, and
+    stand in the order of their names after ``rdf.yaml``.
 
     Parameters
     ----------

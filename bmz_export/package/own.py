@@ -1,4 +1,4 @@
-"""Whether an architecture file is, byte for byte, what this installed project writes: then it may be imported untrusted."""
+"""Whether an architecture file is, byte for byte, what this project writes: then it may be imported untrusted."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WORD = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 def is_own_architecture(evidence: Evidence) -> bool:
     """Say whether a package's architecture file equals the one composed from the networks installed here.
 
-    The composed file quotes the package's arguments, so only plain ones count: numbers, words, lists of them. The file then
-    does nothing at import that this project does not, whoever wrote the package.
+    The composed file quotes the package's arguments, so only plain ones count: numbers, words, lists of them. The file
+    then does nothing at import that this project does not, whoever wrote the package.
     """
     entry = evidence.description.weights.get("pytorch_state_dict")
     if entry is None or entry.architecture is None or entry.callable != CALLABLE or evidence.architecture is None:

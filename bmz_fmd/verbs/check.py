@@ -8,6 +8,7 @@ import typer
 
 def command(
     package: Annotated[Path, typer.Argument(help="A model package: its folder or its zip.", metavar="PACKAGE")],
+    *,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package and run nothing of it.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
     engines: Annotated[

@@ -1,4 +1,4 @@
-"""bioimageio's own validation and test of a package, and ilastik's way of packing it: rows among others, never trusted alone.
+"""bioimageio's own validation and test of a package, and ilastik's way of packing it: never trusted alone.
 
 The result is JSON in the bytes of the one array that ``predict`` returns.
 """
@@ -14,7 +14,7 @@ from bmz_export.engines.runtimes import Predict
 
 
 def load(task: dict[str, Any]) -> Predict:
-    """Validate ``task["package"]``, repackage it as ilastik does, and test the formats in ``task["options"]["formats"]``."""
+    """Validate the package, pack it as ilastik does, and test the formats in ``task["options"]["formats"]``."""
     from bioimageio.core import test_description
     from bioimageio.spec import (
         InvalidDescr,

@@ -1,0 +1,117 @@
+"""Two judgements beside the engines: the formats tensor by tensor, and bioimageio's own test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from bmz_export.bench import FORMATS, Bench, fault
+from bmz_export.certificate import Fault, Row, Verdict
+from bmz_export.engines import ENGINES
+
+_AGAIN = "export the package again from one network"
+_LIBRARY = ("BioImage.IO", "bioimageio.core", "ilastik")
+
+
+def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
+    """Yield how the weights of the formats compare, none of them run: the state dict loaded with ``weights_only``.
+
+    It needs no trust, and finds what no image shows: one parameter that is a per cent off.
+    """
+    if bench.options.engines is not None and not bench.options.engines:
+        return
+    files = {name: str(path) for name in FORMATS if (path := bench.evidence.weights(name)) is not None}
+    if not bench.safe_state_dict:
+        files.pop("pytorch_state_dict", None)
+    if len(files) < 2 and "pytorch_state_dict" not in files:
+        return
+    bench.told("the tensors of the formats")
+    found, outcome = bench.aside("tensors", files)
+    for name in files:
+        verdict, note, message = _tensors(name, found, outcome.error)
+        if message:
+            yield fault(*message, _AGAIN)
+        if name != "pytorch_state_dict" or verdict == "failed":
+            yield Row(
+                tools=("all",),
+                engine="tensors",
+                title="tensor by tensor",
+                version=version("torch"),
+                weights=name,
+                peak_memory=outcome.peak_memory or None,
+                verdict=verdict,
+                note=note,
+            )
+
+
+def _tensors(
+    name: str, found: Mapping[str, Any], error: str | None
+) -> tuple[Verdict, str, tuple[str, str, str] | None]:
+    """Return verdict, note, and (rule, message, what is seen) of a fault for one format."""
+    if not found:
+        return "not run", error or "no answer", None
+    if name in found["errors"]:
+        reason = found["errors"][name]
+        return "failed", reason, ("loads", f"{name} does not load: {reason}", "the model does not load")
+    if bad := found["nan"].get(name):
+        message = f"{name} holds NaN in {bad[0]} ({len(bad)} tensors)"
+        return "failed", message, ("finite-weights", message, "a blank image: every value is NaN")
+    compared = found["compared"].get(name)
+    if compared is None:
+        return "not run", "nothing to compare with", None
+    differ, same, missing = compared["differ"], compared["same"], compared["missing"]
+    if differ:
+        first, largest = max(differ.items(), key=lambda item: item[1])
+        how = "another shape" if largest >= 1e9 else f"{largest:.2g} of its largest value"
+        note = f"{len(differ)} of {same + len(differ)} tensors differ, {first} by {how}"
+        seen = "other pixels in the tools that run this format"
+        return "failed", note, ("same-weights", f"{name} holds other weights than its parent: {note}", seen)
+    note = f"{same} tensors equal" + (f", {len(missing)} folded away by the exporter" if missing else "")
+    return ("passed", note, None) if same else ("not run", "no tensor has a namesake", None)
+
+
+def library_test(bench: Bench) -> Iterator[Row | Fault]:
+    """Yield what bioimageio's own test says: a row and never the verdict, since it passes an ONNX of NaN."""
+    engine = ENGINES["bioimageio.core"]
+    if bench.options.engines is not None and engine.name not in bench.options.engines:
+        return
+    weights = bench.evidence.description.weights
+    formats = [name for name in ("torchscript", "onnx") if name in weights and bench.refusal(engine, name) is None]
+    bench.told("bioimageio's own test")
+    found, outcome = bench.aside(
+        "library_test", {"description": bench.evidence.description.path.name, "formats": formats}
+    )
+    verdict: Verdict = "passed" if found else "not run"
+    notes = [f"valid; {', '.join(formats) or 'nothing'} tested" if found else outcome.error or "no answer"]
+    faults = list(_library_faults(found)) if found else []
+    if faults:
+        verdict, notes = "failed", [each.message for each in faults]
+        yield from faults
+    yield Row(
+        tools=_LIBRARY,
+        engine="bioimageio test",
+        title="bioimageio's own test",
+        version=engine.version,
+        weights="all",
+        peak_memory=outcome.peak_memory or None,
+        verdict=verdict,
+        note="; ".join(notes)[:300],
+    )
+
+
+def _library_faults(found: Mapping[str, Any]) -> Iterator[Fault]:
+    if found["status"] != "valid":
+        problems = "; ".join(found["problems"][:3])
+        yield fault("valid-description", f"the description is not valid: {problems}", "the model is refused",
+                    "correct rdf.yaml", tools=_LIBRARY)  # fmt: skip
+    if found["repackaged"]:
+        yield fault("repackages", f"cannot be packed with TorchScript alone: {found['repackaged']}",
+                    "the model is refused", "let torchscript or the state dict stand alone",
+                    tools=("ilastik",))  # fmt: skip
+    for name, result in found["tests"].items():
+        if result["status"] != "passed":
+            reason = (result["errors"] or [result["status"]])[0]
+            yield fault("library-test", f"bioimageio's own test of {name} fails: {reason}",
+                        "the model is marked as failing", "see the other lines for the cause",
+                        tools=_LIBRARY[:2])  # fmt: skip

@@ -1,0 +1,156 @@
+"""What a check may run, and how: which engines on which formats, what is kept from running, the job that each gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bmz_export.certificate import Fault, Severity
+from bmz_export.consumers import CONSUMERS
+from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
+from bmz_export.engines.process import run_worker
+from bmz_export.evidence import Evidence
+from bmz_export.numbers import Array
+from bmz_export.package.own import is_own_architecture
+
+FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
+TOOLS = tuple(consumer.title for consumer in CONSUMERS.values())
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a check may do.
+
+    Attributes
+    ----------
+    rules_only : bool
+        Read the package and run nothing of it.
+    trust : bool
+        Let the package's own Python run.
+    tiles : bool
+        Repeat each tool's tiling on a large image.
+    engines : sequence of str or None
+        Names of the engines to run; None for all.
+    timeout : float
+        Seconds for each engine and weights format.
+    memory : int
+        Bytes that each may hold.
+    certify : bool
+        Take the seam that is measured as the one that the package states from now on.
+    """
+
+    rules_only: bool = False
+    trust: bool = False
+    tiles: bool = False
+    engines: Sequence[str] | None = None
+    timeout: float = 300.0
+    memory: int = 16 * GIB
+    certify: bool = False
+
+
+def fault(
+    rule: str,
+    message: str,
+    seen: str,
+    way_out: str,
+    *,
+    tools: tuple[str, ...] = TOOLS,
+    severity: Severity = "error",
+) -> Fault:
+    """Return a fault that was found by running the package."""
+    return Fault(
+        severity=severity, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out, source="run here"
+    )
+
+
+class Bench:
+    """Runs things of one package in processes of their own.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        The package, opened.
+    options : Options
+        What may be done.
+    told : Callable
+        Hears what is being done, a line each.
+    """
+
+    def __init__(self, evidence: Evidence, options: Options, told: Told) -> None:
+        self.evidence = evidence
+        self.options = options
+        self.told = told
+
+    @cached_property
+    def own(self) -> bool:
+        """Whether the architecture file is what this project writes."""
+        return is_own_architecture(self.evidence)
+
+    @property
+    def operations(self) -> bool:
+        """Whether the package has pre- or postprocessing."""
+        description = self.evidence.description
+        return any(tensor.operations for tensor in (*description.inputs, *description.outputs))
+
+    def selected(self) -> Iterator[tuple[Engine, str]]:
+        """Yield each engine that was asked for with each weights format that it runs and the package has."""
+        for name, engine in ENGINES.items():
+            if self.options.engines is None or name in self.options.engines:
+                for weights in FORMATS:
+                    if weights in engine.weights and weights in self.evidence.description.weights:
+                        yield engine, weights
+
+    def refusal(self, engine: Engine, weights: str) -> str | None:
+        """Say why an engine is not let near a weights file, None where it is."""
+        if not engine.installed():
+            return f"not installed: {engine.install_hint}"
+        if self.evidence.weights(weights) is None:
+            return "its file is missing"
+        description = self.evidence.description
+        tensors = (*description.inputs, *description.outputs)
+        custom = any(operation.id == "custom" for tensor in tensors for operation in tensor.operations)
+        if custom and engine.processing and not self.options.trust:
+            return "its operations are the package's own Python: run it with --trust if you know where it is from"
+        return self._hostile(weights)
+
+    def _hostile(self, weights: str) -> str | None:
+        onnx, torchscript = self.evidence.onnx, self.evidence.torchscript
+        if weights == "onnx" and onnx is not None and onnx.external:
+            return "the ONNX names other files as weights; they are not followed"
+        if weights == "torchscript" and torchscript is not None and torchscript.reaches:
+            return "the TorchScript reads or writes files; it is not run"
+        if weights == "pytorch_state_dict" and not self.safe_state_dict:
+            return "the state dict is not safe to load"
+        return None
+
+    @property
+    def safe_state_dict(self) -> bool:
+        """Whether the state dict's pickle calls nothing beyond tensors."""
+        shown = self.evidence.state_dict
+        return shown is None or not (shown.calls or shown.error)
+
+    def job(self, weights: str, images: Sequence[Array], *, patience: float = 1) -> Job:
+        """Return the job of running these images; ``patience`` multiplies the time limit."""
+        return Job(
+            package=self.evidence.package.folder,
+            weights_format=weights,
+            weights=self.evidence.weights(weights) or Path(),
+            inputs=tuple(images),
+            timeout=self.options.timeout * patience,
+            memory_limit=self.options.memory,
+            trust=self.options.trust or (weights == "pytorch_state_dict" and self.own),
+        )
+
+    def aside(self, runtime: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
+        """Run one of our own workers on the package, and return its answer: JSON in the bytes of an array."""
+        job = replace(self.job("", [np.zeros(1, np.float32)]), weights=self.evidence.description.path, trust=False)
+        outcome = run_worker(f"bmz_export.engines.runtimes.{runtime}", job, options)
+        return (json.loads(bytes(outcome.outputs[0])) if outcome.outputs else {}), outcome
