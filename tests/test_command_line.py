@@ -43,7 +43,7 @@ def child(*words, **options):
 # ---- the door
 
 
-@pytest.mark.parametrize("words", [["--help"], ["denoise", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in ("train", "export", "check", "denoise"))])
 def test_help_takes_at_most_0_4_s_of_processor_time(words):
     def seconds():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -51,7 +51,7 @@ def test_help_takes_at_most_0_4_s_of_processor_time(words):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(3)) <= 0.4
+    assert any(seconds() <= 0.4 for _ in range(3))  # a busy machine may slow one of them down
 
 
 @pytest.mark.parametrize("module", ["bmz_fmd.cli", "training.networks", "training.errors", "bmz_export.package"])
