@@ -10,7 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from training.datasets import Pair
 from training.denoise import Denoiser
 from training.errors import UserError
-from training.evaluate import check_replaceable, evaluate, residual_picture, telling
+from training.evaluate import evaluate, is_result, residual_picture, telling
+from training.files import check_replaceable
 from training.residuals import correlation, surprise, suspicion
 
 SHAPE = (96, 128)
@@ -156,30 +157,32 @@ def test_a_result_replaces_an_earlier_one_and_nothing_else(tmp_path):
     result = evaluate([pair()], UNCHANGED, convention="raw", data_range=255)
     scores.write_text(result.model_dump_json())
     residual_picture([pair()], UNCHANGED, picture)
-    check_replaceable(scores, "--json")
-    check_replaceable(picture, "--figure")
-    check_replaceable(tmp_path / "new" / "scores.json", "--json")
+    check_replaceable(scores, "--json", ".json", is_result)
+    check_replaceable(picture, "--figure", ".png", is_result)
+    check_replaceable(tmp_path / "new" / "scores.json", "--json", ".json", is_result)
 
 
 @pytest.mark.parametrize(
-    ("option", "name", "words"),
+    ("name", "words"),
     [
-        ("--json", "notes.json", "no result of an evaluation"),
-        ("--json", "list.json", "no result of an evaluation"),
-        ("--json", "cells.tif", "end in .json"),
-        ("--json", "folder.json", "is a folder"),
-        ("--json", "cells.tif/scores.json", "cannot be written to"),
-        ("--figure", "cells.png", "no result of an evaluation"),
-        ("--figure", "broken.png", "no result of an evaluation"),
-        ("--figure", "picture.jpg", "end in .png"),
+        ("notes.json", "no earlier result"),
+        ("list.json", "no earlier result"),
+        ("nowhere.json", "no earlier result"),
+        ("cells.tif", "end in .json"),
+        ("folder.json", "is a folder"),
+        ("cells.tif/scores.json", "cannot be written to"),
+        ("cells.png", "no earlier result"),
+        ("broken.png", "no earlier result"),
     ],
 )
-def test_other_files_are_never_replaced(tmp_path, option, name, words):
+def test_other_files_are_never_replaced(tmp_path, name, words):
     (tmp_path / "notes.json").write_text('{"mean": 3}')
     (tmp_path / "list.json").write_text("[")
+    (tmp_path / "nowhere.json").symlink_to(tmp_path / "later")
     (tmp_path / "cells.tif").write_bytes(b"II")
     (tmp_path / "broken.png").write_bytes(b"")
     (tmp_path / "folder.json").mkdir()
     matplotlib.image.imsave(tmp_path / "cells.png", np.zeros((4, 4)))
-    with pytest.raises(UserError, match=f"{option} .*{words}"):
-        check_replaceable(tmp_path / name, option)
+    suffix = ".png" if name.endswith("png") else ".json"
+    with pytest.raises(UserError, match=f"--json .*{words}"):
+        check_replaceable(tmp_path / name, "--json", suffix, is_result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -225,30 +224,8 @@ def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, t
         beside.unlink(missing_ok=True)
 
 
-def check_replaceable(path: Path, option: str) -> None:
-    """Raise a ``UserError`` unless a result may be written to ``path``: to a new file, or over an earlier result.
-
-    Parameters
-    ----------
-    path : Path
-        Ends in ``.json`` or ``.png``, as ``option`` wants it.
-    option : str
-        ``--json`` or ``--figure``, named in the message.
-    """
-    suffix = {"--json": ".json", "--figure": ".png"}[option]
-    if path.suffix.lower() != suffix:
-        raise UserError(f"{option} {path}: let the name end in {suffix}")
-    if path.is_dir():
-        raise UserError(f"{option} {path} is a folder: name a file")
-    if path.exists() and not _is_result(path):
-        raise UserError(f"{option} {path} exists and is no result of an evaluation: it is not replaced, name another")
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"{option} {path}: {existing} cannot be written to; name a file elsewhere")
-
-
-def _is_result(path: Path) -> bool:
-    """Return whether a JSON or PNG file is one that an evaluation wrote."""
+def is_result(path: Path) -> bool:
+    """Return whether a file that exists, ``.json`` or ``.png``, is one that an evaluation wrote."""
     if path.suffix.lower() == ".png":
         from PIL import Image, UnidentifiedImageError
 

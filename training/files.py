@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from training.datasets import matching
@@ -82,6 +82,31 @@ def results_for(inputs: Sequence[Path], folder: Path, *, overwrite: bool = False
         if not overwrite:
             raise UserError(f"{result} exists: choose another --out, or replace it with --overwrite")
     return results
+
+
+def check_replaceable(path: Path, option: str, suffix: str, is_result: Callable[[Path], bool]) -> None:
+    """Raise a ``UserError`` unless a result may be written to ``path``: to a new file, or over an earlier result.
+
+    Parameters
+    ----------
+    path : Path
+        As given.
+    option : str
+        What it was given with, named in the message.
+    suffix : str
+        What the name must end in.
+    is_result : callable
+        Whether a file that exists is an earlier result, which may be replaced.
+    """
+    if path.suffix.lower() != suffix:
+        raise UserError(f"{option} {path}: let the name end in {suffix}")
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: name a file")
+    if os.path.lexists(path) and not (path.exists() and is_result(path)):
+        raise UserError(f"{option} {path} exists and is no earlier result: it is not replaced, name another")
+    folder = _nearest(path.parent)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {path}: {folder} cannot be written to; name a file elsewhere")
 
 
 def check_space(folder: Path, nbytes: int) -> None:

@@ -24,17 +24,19 @@ def command(
 
     Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
     """
+    from bmz_export.certificate import Certificate
     from bmz_export.check import Options, check
     from bmz_export.report import show
     from bmz_fmd.console import note
-    from training.errors import UserError
+    from training.files import check_replaceable
 
-    if json is not None and not json.parent.is_dir():
-        raise UserError(f"--json {json}: there is no folder {json.parent}; make it first")
+    if json is not None:
+        check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
     chosen = None if engines == "all" else [] if engines == "none" else [name.strip() for name in engines.split(",")]
     options = Options(rules_only=rules_only, trust=trust, tiles=tiles, engines=chosen, timeout=timeout)
     certificate = check(package, options, told=lambda line: note(f"  {line}"))
     if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
         part = json.with_name(f".{json.name}.part")
         part.write_text(certificate.to_json(), encoding="utf-8")
         part.replace(json)

@@ -76,7 +76,8 @@ def command(
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
     """
     from bmz_fmd.models import model_kind, open_model
-    from training.evaluate import check_replaceable, evaluate, residual_picture, telling
+    from training.evaluate import evaluate, is_result, residual_picture, telling
+    from training.files import check_replaceable
 
     kind = model_kind(model)
     if (noisy is None) != (clean is None):
@@ -87,10 +88,10 @@ def command(
     if noisy is None and (pattern or channel):
         raise UserError(f"{'--pattern' if pattern else '--channel'} needs --noisy DIR and --clean DIR")
     if json_file is not None:
-        check_replaceable(json_file, "--json")
+        check_replaceable(json_file, "--json", ".json", is_result)
     picture = figure or _default_picture(model, kind, json_file)
     if picture is not None:
-        check_replaceable(picture, "--figure")
+        check_replaceable(picture, "--figure", ".png", is_result)
 
     opened = open_model(model, device)
     pairs = _pairs(opened, noisy, clean, pattern, channel)

@@ -65,6 +65,7 @@ def command(
     from training.datasets.settings import DataSettings
     from training.fit import Listener, train
     from training.plan import Words, begin, go_on
+    from training.run import choose_device
     from training.settings import parse_changes
 
     said = {
@@ -87,6 +88,7 @@ def command(
         changes=changes or (),
         name=name,
     )
+    choose_device(device)  # a device that is not here is said before a run folder is made
     if resume:
         run = go_on(words)
     else:
