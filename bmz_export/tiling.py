@@ -67,7 +67,7 @@ class Tiling:
         return whole
 
     def regions(self, near: int) -> dict[str, NDArray[np.bool_]]:
-        """Return which pixels are ``interior``, at a ``seam``, at the image's ``edge``, or in a ``cut`` block.
+        """Return which pixels are ``interior``, at a ``seam``, at the image's ``edge``, or inside a ``cut`` block.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class Tiling:
                     seam[y0:y1, max(line - near, 0) : line + near] = True
         edge = np.ones(self.shape, bool)
         edge[near : height - near, near : width - near] = False
-        return {"interior": ~(seam | edge | cut), "seam": seam & ~edge & ~cut, "edge": edge & ~cut, "cut": cut}
+        return {"interior": ~(seam | edge | cut), "seam": seam & ~edge, "edge": edge, "cut": cut & ~seam & ~edge}
 
 
 def grid(

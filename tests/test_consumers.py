@@ -1,0 +1,467 @@
+"""The rules of six tools, on a sound package and on the same one spoiled in one way at a time; nothing is run."""
+
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+from small_package import copy, describe, rehash, small_package
+
+from bmz_export.consumers import CONSUMERS
+from bmz_export.consumers.deepimagej import java_order
+from bmz_export.evidence import Evidence
+from bmz_export.package.archive import open_package
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return small_package(tmp_path_factory.mktemp("sound") / "package")
+
+
+@pytest.fixture
+def spoiled(sound, tmp_path):
+    return copy(sound, tmp_path / "package")
+
+
+def findings(path):
+    """Return {(tool, rule): severity} of all that is found."""
+    with open_package(path) as package:
+        evidence = Evidence(package)
+        return {
+            (consumer.name, finding.rule): finding.severity
+            for consumer in CONSUMERS.values()
+            for rule in consumer.rules
+            for finding in rule.check(evidence)
+        }
+
+
+def tools(path, rule):
+    return {tool for tool, name in findings(path) if name == rule}
+
+
+def test_a_sound_package_raises_no_alarm(sound):
+    assert findings(sound) == {}
+
+
+def test_rules_are_named_once_in_a_tool_and_say_where_they_come_from():
+    for consumer in CONSUMERS.values():
+        names = [rule.name for rule in consumer.rules]
+        assert len(names) == len(set(names))
+        assert all(rule.breaks and rule.source and rule.way_out for rule in consumer.rules)
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "2.1.0", "2.5.1", "2.6.0", "2.7.0", "2.9.0", "2.9.1", "2.15.0"])
+def test_versions_that_put_torchscript_first_in_deepimagej(version):
+    assert java_order([f"torchscript_v{version}", "onnx_v17"])[0] == f"torchscript_v{version}"
+
+
+@pytest.mark.parametrize("version", ["1.13.1", "2.7.1", "2.8.0", "2.10.0"])
+def test_versions_that_put_onnx_first_in_deepimagej(spoiled, version):
+    def change(raw):
+        for entry in ("torchscript", "pytorch_state_dict"):
+            raw["weights"][entry]["pytorch_version"] = version
+
+    assert findings(describe(spoiled, change)) == {("deepimagej", "torchscript-first"): "error"}
+
+
+def axis(raw, side, letter):
+    return next(axis for axis in raw[side][0]["axes"] if axis.get("id") == letter)
+
+
+def set_size(letter, size, side="inputs"):
+    return lambda raw: axis(raw, side, letter).update(size=size)
+
+
+def operation(identifier, side="inputs", **kwargs):
+    key = "preprocessing" if side == "inputs" else "postprocessing"
+    return lambda raw: raw[side][0].update({key: [{"id": identifier, "kwargs": kwargs}]})
+
+
+DESCRIPTIONS = {
+    "documentation as an object": (
+        lambda raw: raw.update(documentation={"source": raw["documentation"]}),
+        {"deepimagej": "plain-strings", "qupath": "plain-strings"},
+    ),
+    "covers as objects": (
+        lambda raw: raw.update(covers=[{"source": cover} for cover in raw["covers"]]),
+        {"deepimagej": "plain-strings", "qupath": "plain-strings"},
+    ),
+    "newest version": (lambda raw: raw.update(format_version="0.5.12"), {"qupath": "format"}),
+    "config without id": (lambda raw: raw.update(config={"x": 1}), {"deepimagej": "config-needs-id"}),
+    "tiling not allowed": (
+        lambda raw: raw.update(config={"deepimagej": {"allow_tiling": False}}, id="a-b"),
+        {"deepimagej": "config-needs-id", "bioimage.io": "given-by-the-site"},
+    ),
+    "min no multiple of step": (
+        set_size("y", {"min": 65, "step": 16}),
+        {"deepimagej": "min-multiple-of-step", "qupath": "tile-fits"},
+    ),
+    "min not above twice the halo": (
+        lambda raw: [axis(raw, "outputs", letter).update(halo=32) for letter in "yx"],
+        {"ilastik": "halo"},
+    ),
+    "halo of half a tile": (
+        lambda raw: [axis(raw, "outputs", letter).update(halo=256) for letter in "yx"],
+        {"qupath": "halo", "ilastik": "halo"},
+    ),
+    "unit on an output": (
+        lambda raw: axis(raw, "outputs", "y").update(unit="micrometer"),
+        {"deepimagej": "output-unit-scale-offset"},
+    ),
+    "scale on an output": (
+        lambda raw: axis(raw, "outputs", "y").update(scale=0.5),
+        {"deepimagej": "output-unit-scale-offset", "qupath": "same-size"},
+    ),
+    "placeholder pixel size": (
+        lambda raw: axis(raw, "inputs", "y").update(unit="micrometer", scale=1.0),
+        {"qupath": "no-placeholder-pixel"},
+    ),
+    "offset left out": (
+        lambda raw: axis(raw, "outputs", "y")["size"].pop("offset"),
+        {"qupath": "offset-written"},
+    ),
+    "axis order": (
+        lambda raw: raw["inputs"][0]["axes"].append(raw["inputs"][0]["axes"].pop(1)),
+        {"qupath": "bcyx", "ilastik": "axis-ids"},
+    ),
+    "no channel axis": (
+        lambda raw: [raw[side][0]["axes"].pop(1) for side in ("inputs", "outputs")],
+        {"deepimagej": "axes", "qupath": "bcyx", "ilastik": "axis-ids", "bioimageio.core": "test-tensors"},
+    ),
+    "time axis": (
+        lambda raw: raw["inputs"][0]["axes"].append({"type": "time", "id": "time", "size": 1}),
+        {"deepimagej": "axes", "qupath": "bcyx"},
+    ),
+    "scale_linear with lists": (operation("scale_linear", gain=[2.0], offset=[0.0]), {"deepimagej": "operations"}),
+    "scale_linear with scalars": (operation("scale_linear", gain=2.0, offset=0.0), {"qupath": "operations"}),
+    "statistics of each tile": (
+        operation("zero_mean_unit_variance", axes=["x", "y"]),
+        {"qupath": "operations", "ilastik": "operations"},
+    ),
+    "constants": (operation("fixed_zero_mean_unit_variance", mean=3.0, std=2.0), {"qupath": "operations"}),
+    "percentiles": (
+        operation("scale_range", min_percentile=1, max_percentile=99, axes=["x"]),
+        {"deepimagej": "operations", "qupath": "operations", "ilastik": "operations"},
+    ),
+    "open clip": (operation("clip", side="outputs", min=0.0), {"deepimagej": "operations"}),
+    "null argument": (operation("sigmoid", side="outputs", x=None), {"deepimagej": "operations"}),
+    "unknown operation": (
+        operation("sharpen"),
+        {"deepimagej": "operations", "qupath": "operations", "bioimageio.core": "operations"},
+    ),
+    "wrong callable": (
+        lambda raw: raw["weights"]["pytorch_state_dict"]["architecture"].update(callable="Nothing"),
+        {"bioimageio.core": "architecture", "bioimage.io": "architecture"},
+    ),
+    "unknown argument": (
+        lambda raw: raw["weights"]["pytorch_state_dict"]["architecture"].update(kwargs={"depht": 3}),
+        {"bioimageio.core": "architecture", "bioimage.io": "architecture"},
+    ),
+    "licence that is none": (lambda raw: raw.update(license="free"), {"bioimage.io": "licence"}),
+    "two originals": (
+        lambda raw: raw["weights"]["onnx"].pop("parent"),
+        {"bioimageio.core": "one-parent", "ilastik": "one-parent"},
+    ),
+    "wrong hash": (
+        lambda raw: raw["weights"]["onnx"].update(sha256="0" * 64),
+        {"bioimageio.core": "hashes", "ilastik": "hashes", "bioimage.io": "hashes"},
+    ),
+    "missing file": (
+        lambda raw: raw["weights"]["torchscript"].update(source="gone.pt"),
+        {"bioimageio.core": "files-present", "deepimagej": "weights-present", "qupath": "weights-present"},
+    ),
+    "another opset told": (
+        lambda raw: raw["weights"]["onnx"].update(opset_version=11),
+        {"bioimageio.core": "onnx-opset-told", "browser": "onnx-opset-told"},
+    ),
+    "state dict alone": (
+        lambda raw: [raw["weights"].pop(name) for name in ("torchscript", "onnx")],
+        {"deepimagej": "runnable-weights", "qupath": "torchscript", "browser": "onnx"},
+    ),
+    "fixed patch": (
+        lambda raw: [axis(raw, "inputs", letter).update(size=96) for letter in "yx"],
+        {"deepimagej": "fixed-size", "qupath": "tile-fits"},
+    ),
+    "another type told": (
+        lambda raw: raw["inputs"][0].update(data={"type": "uint16"}),
+        {"qupath": "float32", "ilastik": "float32", "bioimageio.core": "test-tensors"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_what_a_description_does_to_each_tool(spoiled, name):
+    change, expected = DESCRIPTIONS[name]
+    found = findings(describe(spoiled, change))
+    for tool, rule in expected.items():
+        assert (tool, rule) in found, found
+
+
+ARRAYS = {
+    "wrong type": (lambda array: array.astype(np.float64), "test-tensors"),
+    "wrong order": (np.asfortranarray, "test-tensors"),
+    "wrong shape": (lambda array: array[:, :, :-1], "test-tensors"),
+    "too small": (lambda array: array[:, :, :20], "test-tensors"),
+    "zeros": (np.zeros_like, "informative-test"),
+    "NaN": (lambda array: array * np.nan, "informative-test"),
+    "pickled": (lambda array: np.array([{}]), "test-tensors"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_test_tensors_that_do_not_serve(spoiled, name):
+    change, rule = ARRAYS[name]
+    path = spoiled / "test_input.npy"
+    np.save(path, change(np.load(path)), allow_pickle=True)
+    assert "bioimageio.core" in tools(rehash(spoiled), rule)
+
+
+def test_a_truncated_tensor_is_told(spoiled):
+    path = spoiled / "test_output.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    assert "deepimagej" in tools(rehash(spoiled), "test-tensors")
+
+
+HOSTILE = {
+    "import os": "import os\nos.system('true')\n",
+    "hidden": "getattr(__import__('os'), 'system')('true')\n",
+    "through a function": "import subprocess\ndef f():\n    subprocess.run(['true'])\nf()\n",
+    "as a default": "def f(x=open('/etc/passwd')):\n    pass\n",
+    "in a class body": "class A:\n    x = eval('1')\n",
+    "in a decorator": "import os\n@os.unlink\ndef f():\n    pass\n",
+    "by subclasses": "().__class__.__base__.__subclasses__()[0]()\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_architecture_that_acts_at_import_is_told(spoiled, name):
+    path = spoiled / "architecture.py"
+    path.write_text(path.read_text() + "\n" + HOSTILE[name])
+    assert "bioimageio.core" in tools(rehash(spoiled), "no-code-at-import")
+
+
+PLAIN = """
+import logging
+import math
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+T = TypeVar("T")
+LOG = logging.getLogger(__name__)
+SIZES = tuple(int(math.sqrt(n)) for n in range(4))
+KERNEL = torch.ones(3, 3)
+
+@torch.no_grad()
+def helper(x):
+    return open(x)
+
+if __name__ == "__main__":
+    helper("x")
+"""
+
+
+def test_a_plain_architecture_raises_no_alarm(spoiled):
+    path = spoiled / "architecture.py"
+    path.write_text(path.read_text() + PLAIN)
+    assert findings(rehash(spoiled)) == {}
+
+
+def test_imports_of_other_packages_are_told(spoiled):
+    path = spoiled / "architecture.py"
+    path.write_text("import einops\nfrom . import blocks\n" + path.read_text())
+    assert tools(rehash(spoiled), "torch-and-numpy-only") == {"bioimageio.core", "bioimage.io"}
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("the pickle ran",)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_would_run_is_told_and_does_not(spoiled, capsys, legacy):
+    import torch
+
+    state = {"a": torch.zeros(2), "b": Evil()}
+    torch.save(state, spoiled / "weights.pth", _use_new_zipfile_serialization=not legacy)
+    assert tools(rehash(spoiled), "state-dict-safe") == {"bioimageio.core", "bioimage.io"}
+    assert "the pickle ran" not in capsys.readouterr().out
+
+
+def test_a_plain_state_dict_in_either_layout_is_safe(spoiled):
+    import torch
+
+    state = torch.load(spoiled / "weights.pth", weights_only=True)
+    torch.save(state, spoiled / "weights.pth", _use_new_zipfile_serialization=False)
+    assert findings(rehash(spoiled)) == {}
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.pt", "weights.onnx"])
+def test_truncated_weights_are_told(spoiled, name):
+    path = spoiled / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    found = findings(rehash(spoiled))
+    assert any(rule in ("state-dict-safe", "torchscript-readable", "onnx-readable") for _, rule in found), found
+
+
+def rewrite_code(path, change):
+    """Change the code inside a TorchScript archive."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, change(content.decode()).encode() if name.endswith(".py") else content)
+
+
+RETURN = "return (torch.sub|_\\d+|.*)"
+TORCHSCRIPTS = {
+    "device literal": ('torch.zeros([1], device=torch.device("cpu"))', "no-device-literal"),
+    "dropout": ("torch.dropout(image, 0.5, True)", "torchscript-deterministic"),
+    "random": ("torch.rand_like(image)", "torchscript-deterministic"),
+    "file access": ('ops.aten.from_file("/etc/passwd")', "torchscript-stays-inside"),
+}
+
+
+@pytest.mark.parametrize("name", TORCHSCRIPTS)
+def test_what_the_torchscript_code_says(spoiled, name):
+    call, rule = TORCHSCRIPTS[name]
+
+    def change(code):
+        head, mark, tail = code.partition(") -> Tensor:\n")
+        return f"{head}{mark}    image = {call}\n{tail}" if mark else code
+
+    rewrite_code(spoiled / "weights.pt", change)
+    assert {"deepimagej", "qupath", "ilastik"} <= tools(rehash(spoiled), rule)
+
+
+def test_a_tuple_returned_is_told_for_qupath(spoiled):
+    def change(code):
+        return code.replace("-> Tensor:", "-> Tuple[Tensor, Tensor]:")
+
+    rewrite_code(spoiled / "weights.pt", change)
+    assert tools(rehash(spoiled), "one-tensor-returned") == {"qupath"}
+
+
+def respoil_onnx(folder, change):
+    import onnx
+
+    model = onnx.load(folder / "weights.onnx")
+    change(model)
+    (folder / "weights.onnx").write_bytes(model.SerializeToString())
+    return rehash(folder)
+
+
+def add_node(kind, **attributes):
+    def change(model):
+        from onnx import helper
+
+        name = model.graph.input[0].name
+        model.graph.node.append(helper.make_node(kind, [name], ["unused"], **attributes))
+
+    return change
+
+
+def make_external(model):
+    from onnx import TensorProto
+
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../etc/passwd")
+
+
+def make_nan(model):
+    from onnx import numpy_helper
+
+    tensor = next(each for each in model.graph.initializer if len(each.dims) == 4)
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.nan, tensor.name))
+
+
+def fix_batch(model):
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+ONNXES = {
+    "opset": (lambda model: setattr(model.opset_import[0], "version", 20), "deepimagej", "onnx-age"),
+    "IR": (lambda model: setattr(model, "ir_version", 10), "deepimagej", "onnx-age"),
+    "external data": (make_external, "browser", "onnx-one-file"),
+    "NaN": (make_nan, "browser", "onnx-finite"),
+    "random": (add_node("RandomNormalLike"), "bioimageio.core", "onnx-deterministic"),
+    "training": (add_node("BatchNormalization", training_mode=1), "bioimageio.core", "onnx-deterministic"),
+    "fixed batch": (fix_batch, "bioimageio.core", "onnx-shapes"),
+}
+
+
+@pytest.mark.parametrize("name", ONNXES)
+def test_what_the_onnx_says(spoiled, name):
+    change, tool, rule = ONNXES[name]
+    assert tool in tools(respoil_onnx(spoiled, change), rule)
+
+
+def test_rules_need_neither_torch_nor_a_place_to_write(sound):
+    import subprocess
+
+    code = (
+        "import sys\n"
+        "from bmz_export.consumers import CONSUMERS\n"
+        "from bmz_export.evidence import Evidence\n"
+        "from bmz_export.package.archive import open_package\n"
+        f"with open_package({str(sound)!r}) as package:\n"
+        "    evidence = Evidence(package)\n"
+        "    for consumer in CONSUMERS.values():\n"
+        "        for rule in consumer.rules:\n"
+        "            list(rule.check(evidence))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    before = sorted(sound.iterdir())
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert sorted(sound.iterdir()) == before
+
+
+def old_package(folder):
+    """A package as an older model of the zoo: format 0.4, state dict alone, fixed patch, statistics outside."""
+    import torch
+
+    folder.mkdir()
+    (folder / "net.py").write_text("from torch import nn\n\nclass Net(nn.Conv2d):\n    pass\n")
+    torch.save(torch.nn.Conv2d(1, 1, 3, padding=1).state_dict(), folder / "weights.pt")
+    image = np.random.default_rng(0).random((1, 1, 128, 128), np.float32)
+    np.save(folder / "in.npy", image)
+    np.save(folder / "out.npy", image)
+    raw = {
+        "format_version": "0.4.10",
+        "type": "model",
+        "name": "Old",
+        "license": "MIT",
+        "inputs": [
+            {
+                "name": "raw", "axes": "bcyx", "data_type": "float32", "shape": [1, 1, 128, 128],
+                "preprocessing": [
+                    {"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "cyx"}}
+                ],
+            }
+        ],
+        "outputs": [{"name": "out", "axes": "bcyx", "data_type": "float32", "shape": [1, 1, 128, 128]}],
+        "test_inputs": ["in.npy"],
+        "test_outputs": ["out.npy"],
+        "weights": {
+            "pytorch_state_dict": {
+                "source": "weights.pt", "architecture": "net.py:Net", "pytorch_version": "1.10",
+                "kwargs": {"in_channels": 1, "out_channels": 1, "kernel_size": 3, "padding": 1},
+            }
+        },
+    }  # fmt: skip
+    (folder / "rdf.yaml").write_text(yaml.safe_dump(raw))
+    return folder
+
+
+def test_an_older_model_of_the_zoo_is_diagnosed_tool_by_tool(tmp_path):
+    found = findings(old_package(tmp_path / "old"))
+    errors = {key for key, severity in found.items() if severity == "error"}
+    assert ("deepimagej", "runnable-weights") in errors
+    assert ("deepimagej", "operations") not in errors
+    assert {("qupath", "format"), ("qupath", "torchscript"), ("qupath", "operations"), ("qupath", "suffixes")} <= errors
+    assert ("ilastik", "operations") in errors
+    assert not {key for key in errors if key[0] == "bioimageio.core"}

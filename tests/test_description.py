@@ -1,0 +1,163 @@
+"""One view of the RDF of any package, of format 0.4 or 0.5; what is malformed is told and never raises."""
+
+import pytest
+
+from bmz_export.package.description import File, read_description
+from training.errors import UserError
+
+OLD = """
+format_version: 0.4.10
+type: model
+name: Old
+inputs:
+- name: raw
+  axes: bcyx
+  data_type: float32
+  shape: {min: [1, 1, 64, 64], step: [0, 0, 16, 16]}
+  preprocessing:
+  - {name: zero_mean_unit_variance, kwargs: {mode: per_sample, axes: yx}}
+outputs:
+- name: out
+  axes: bcyx
+  data_type: float32
+  halo: [0, 0, 8, 8]
+  shape: {reference_tensor: raw, scale: [1, 1, 2, 2], offset: [0, 0, -4, -4]}
+test_inputs: [test-input.npy]
+test_outputs: [test-output.npy]
+sample_inputs: [sample.tif]
+documentation: README.md
+covers: [cover.png]
+attachments: {files: [notes.txt]}
+weights:
+  pytorch_state_dict:
+    source: w.pth
+    sha256: abc
+    architecture: net.py:Net
+    architecture_sha256: def
+    kwargs: {width: 4}
+    pytorch_version: 1.13.1
+  pytorch_script: {source: w.pt}
+"""
+
+NEW = """
+format_version: 0.5.12
+type: model
+name: New
+id: nice-bee
+inputs:
+- id: raw
+  axes:
+  - {type: batch}
+  - {type: channel, channel_names: [a, b]}
+  - {type: space, id: y, size: {min: 32, step: 4}}
+  - {type: space, id: x, size: 64}
+  data: {type: uint16}
+  test_tensor: {source: in.npy, sha256: aa}
+outputs:
+- id: out
+  axes:
+  - {type: batch}
+  - {type: channel, channel_names: [a]}
+  - {type: space, id: y, size: {tensor_id: raw, axis_id: y, offset: 2}, halo: 3, scale: 0.5}
+  - {type: space, id: x, size: 64}
+  data: [{type: float32}]
+  postprocessing: [{id: clip, kwargs: {min: 0, max: 1}}]
+  test_tensor: {source: out.npy}
+documentation: {source: README.md, sha256: bb}
+covers: [{source: cover.png, sha256: cc}]
+attachments: [{source: notes.txt, sha256: dd}]
+weights:
+  onnx: {source: w.onnx, opset_version: 17}
+"""
+
+
+def read(tmp_path, text):
+    path = tmp_path / "rdf.yaml"
+    path.write_text(text)
+    return read_description(path)
+
+
+def test_format_0_4(tmp_path):
+    found = read(tmp_path, OLD)
+    assert found.problems == ()
+    assert found.version == (0, 4, 10)
+    tensor, output = found.inputs[0], found.outputs[0]
+    assert tensor.order == output.order == "bcyx"
+    assert tensor.shape(2, batch=3) == (3, 1, 96, 96)
+    assert (tensor.test, tensor.sample, output.test) == (
+        File("test-input.npy"),
+        File("sample.tif"),
+        File("test-output.npy"),
+    )
+    assert tensor.operations[0].id == "zero_mean_unit_variance"
+    assert output.axis("y").halo == 8
+    assert found.output_shape(output, {"raw": (1, 1, 64, 80)}) == (1, 1, 120, 152)
+    weights = found.weights["pytorch_state_dict"]
+    assert (weights.architecture, weights.callable, weights.kwargs) == (File("net.py", "def"), "Net", {"width": 4})
+    assert list(found.weights) == ["pytorch_state_dict", "torchscript"]
+    assert found.attachments == (File("notes.txt"),)
+
+
+def test_format_0_5_newest(tmp_path):
+    found = read(tmp_path, NEW)
+    assert found.problems == ()
+    tensor, output = found.inputs[0], found.outputs[0]
+    assert (tensor.dtype, output.dtype) == ("uint16", "float32")
+    assert tensor.shape(1) == (1, 2, 36, 64)
+    assert found.output_shape(output, {"raw": (5, 2, 32, 64)}) == (5, 1, 66, 64)
+    assert found.documentation == File("README.md", "bb")
+    assert found.covers == (File("cover.png", "cc"),)
+    assert found.weights["onnx"].opset == 17
+    assert [where for where, _ in found.files()].count("attachments") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- a\n- b\n",
+        "inputs: 3\noutputs: {a: 1}\nweights: [1]\n",
+        "inputs: [3, null, {axes: 7}]\noutputs: [{axes: [1, {type: 5, size: {min: x, step: -3}}]}]\n",
+        "inputs:\n- {axes: bcyx, shape: [a, b], halo: 3, data_type: 7}\noutputs:\n- {axes: bcyx, shape: {scale: 1}}\n",
+        "weights: {onnx: 5, torchscript: {source: [1]}, x: {architecture: {source: 3, kwargs: 4}}}\n",
+        "format_version: 0.5\nattachments: 3\ncovers: a\ndocumentation: 5\nlicense: {a: b}\nconfig: 9\n",
+        "inputs:\n- axes:\n  - {type: space, id: y, size: .inf}\n  - {type: space, size: {tensor_id: 3}}\n",
+    ],
+)
+def test_nothing_malformed_raises(tmp_path, text):
+    try:
+        found = read(tmp_path, text)
+    except UserError:
+        return
+    assert found.problems
+    list(found.files())
+
+
+def test_a_version_without_quotes_is_told(tmp_path):
+    found = read(tmp_path, NEW.replace("opset_version: 17", "opset_version: 17.5"))
+    assert [problem.where for problem in found.problems] == ["weights.onnx.opset_version"]
+    found = read(tmp_path, OLD.replace("1.13.1", "2.5"))
+    assert "put it in quotes" in found.problems[0].message
+
+
+def test_a_key_that_stands_twice_is_told(tmp_path):
+    assert [problem.kind for problem in read(tmp_path, NEW + "name: Other\n").problems] == ["yaml.duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a [" + ",".join(["x"] * 50) + "]\n" + "".join(
+            f"{chr(98 + n)}: &{chr(98 + n)} [" + ",".join([f"*{chr(97 + n)}"] * 50) + "]\n" for n in range(8)), "multiply"),
+        ("a: &a [*a]\n", "contains itself"),
+        ("[" * 5000, "nested too deeply|not readable"),
+        ("!!python/object/apply:os.system ['true']\n", "not readable as YAML"),
+        ("a: [1\n", "not readable as YAML"),
+        ("just words\n", "not a YAML mapping"),
+    ],
+)  # fmt: skip
+def test_hostile_yaml_is_refused_in_one_line(tmp_path, text, words):
+    with pytest.raises(UserError, match=words) as raised:
+        read(tmp_path, text)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 600
