@@ -243,6 +243,7 @@ def estimate(
     *,
     pretrained: bool,
     radius: int | None,
+    quick: bool = False,
     progress: Callable[[str], object] = lambda what: None,
 ) -> Constants:
     """Choose the map into the denoiser's range, and its constants.
@@ -268,6 +269,8 @@ def estimate(
         Whether the weights are worth a search.
     radius : int or None
         The network's receptive radius in pixels.
+    quick : bool
+        Whether the search computes in bfloat16.
     progress : callable
         Called with the transform's name after each trial.
     """
@@ -281,7 +284,7 @@ def estimate(
     maps = _maps(seen, recipe)
     if not pretrained:
         return _place(base, seen, recipe, transform=maps[-1])
-    score = _Trial(pairs, seen.intensity, denoiser, recipe, progress)
+    score = _Trial(pairs, seen.intensity, denoiser, recipe, progress, quick=quick)
 
     def best(candidates: Iterable[_Choice]) -> _Choice:
         return max(candidates, key=lambda choice: score(_place(base, seen, recipe, **asdict(choice))))
@@ -314,7 +317,10 @@ class _Trial:
         denoiser: nn.Module,
         recipe: Recipe,
         progress: Callable[[str], object],
+        *,
+        quick: bool,
     ) -> None:
+        self.half = quick
         small = sum(p.numel() for p in denoiser.parameters()) < _SMALL_NETWORK
         self.crops = list(_crops(pairs, intensity, recipe.seed, 12 if small else 4))
         self.denoiser = denoiser
@@ -331,7 +337,7 @@ class _Trial:
             device = next(self.denoiser.parameters()).device
             model.to(device)
             errors = []
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.half):
                 for noisy, clean in self.crops:
                     denoised = model(torch.from_numpy(noisy)[None, None].to(device))[0, 0].cpu().numpy()
                     errors.append(float(np.mean((denoised.astype(np.float64) - clean) ** 2)))

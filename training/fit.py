@@ -46,6 +46,7 @@ from training.run import (
     choose_device,
     load_checkpoint,
     now,
+    quick_in_half,
     versions,
     write_rows,
 )
@@ -171,11 +172,12 @@ def _begun(run: Run, dataset: PairedDataset, place: str, told: Listener) -> _Ses
             constants = estimate(
                 seen,
                 dataset.train,
-                denoiser.to(place),
+                denoiser.to(place).to(memory_format=torch.channels_last),
                 network,
                 recipe,
                 pretrained=True,
                 radius=radius,
+                quick=quick_in_half(place),
                 progress=lambda what: advance(1, what),
             )
     else:
@@ -274,9 +276,7 @@ def _fit(run: Run, session: _Session, dataset: PairedDataset, place: str, told: 
     judges = validation_crops(
         Planes(dataset.validation, session.intensity), side, int(_VALIDATION * len(crops) * area), recipe.seed
     )
-    learner = Learner(model, recipe, session.intensities, session.done).to(place)
-    if place.startswith("cuda"):
-        learner.to(memory_format=torch.channels_last)
+    learner = Learner(model, recipe, session.intensities, session.done).to(place).to(memory_format=torch.channels_last)
     if session.done == 0:
         _epoch_zero(run, session, learner, judges, margin)
     steps = math.ceil(len(crops) / batch)
@@ -307,7 +307,7 @@ def _fit(run: Run, session: _Session, dataset: PairedDataset, place: str, told: 
             accelerator="gpu" if place.startswith("cuda") else place,
             devices=[int(place.partition(":")[2])] if ":" in place else count,
             strategy="ddp_spawn" if count > 1 else "auto",
-            precision="bf16-mixed" if place.startswith("cuda") and torch.cuda.is_bf16_supported() else "32-true",
+            precision="bf16-mixed" if quick_in_half(place) else "32-true",
             max_epochs=left,
             callbacks=[record],
             logger=False,
@@ -363,7 +363,7 @@ def _seconds_per_pixel(learner: Learner, judges: Sequence[Any], batch: int, plac
     began = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        with torch.autocast("cuda", torch.bfloat16, enabled=place.startswith("cuda")):
+        with torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(place)):
             loss = learner.loss(noisy, clean)
         loss.backward()  # type: ignore[no-untyped-call]
         float(loss.detach())  # waits for the device

@@ -241,6 +241,16 @@ def choose_device(device: str = "auto") -> str:
     return device
 
 
+def quick_in_half(device: str) -> bool:
+    """Return whether a device is much faster in bfloat16: GPUs since 2020, CPUs with matrix units (AMX)."""
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, and not in every torch
+    return device == "cpu" and known is not None and bool(known())
+
+
 def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoiser:
     """Return a calibrated model, moved to a device, as a callable over arrays, with what its tiling needs."""
     from training.denoise import Denoiser
