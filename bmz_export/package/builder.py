@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bmz_export.package import rdf, readme, scripts, tensors
 from bmz_export.package.about import About, citation_of, plain_name
-from bmz_export.package.cover import write_cover
 from bmz_export.package.licence import LICENCE, decide_licence
 from bmz_export.package.weights import write_weights
+from training.figures import cover
 from training.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -120,8 +120,9 @@ def build(
     sample = tensors.choose_region(example, tiling.minimum)
     noisy, denoised = tensors.write_tensors(folder, model, sample)
     tensors.write_sample(folder / tensors.SAMPLE, sample)
-    write_cover(folder / rdf.COVER, noisy[0, 0], denoised[0, 0])
-    odd = np.concatenate([noisy[..., 3:-2, 5:-6], noisy[..., 2:-3, 6:-5]])[..., :67, :93]  # a batch of two, of a size that nothing expects
+    (folder / rdf.COVER).write_bytes(cover(noisy[0, 0], denoised[0, 0]))
+    # a batch of two, of a size that nothing expects
+    odd = np.concatenate([noisy[..., 3:-2, 5:-6], noisy[..., 2:-3, 6:-5]])[..., :67, :93]
     weights = write_weights(model, network, settings, folder, [noisy, odd])
 
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
