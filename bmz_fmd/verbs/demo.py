@@ -1,6 +1,48 @@
-"""``bmz-fmd demo``."""
+"""``bmz-fmd demo``: the whole once, on simulated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bmz_fmd import console
 
 
-def command() -> None:
-    """Not built yet."""
-    raise NotImplementedError
+def command(
+    name: Annotated[
+        str | None, typer.Option(help="Of the run and the package. [default: simulated, network, date]")
+    ] = None,
+) -> None:
+    """Train a narrow DnCNN on simulated images, export it and check it: about two minutes on two cores.
+
+    Leaves a run below runs/ and a package below packages/, as train and export would.
+    """
+    from bmz_export.package import Options
+    from bmz_fmd.verbs import export
+    from training.datasets.settings import DataSettings
+    from training.fit import Listener, train
+    from training.plan import Words, begin
+
+    run, _ = begin(
+        Words(
+            data=DataSettings(dataset="simulated"),
+            network="dncnn",
+            network_changes=("depth=8", "width=32"),
+            checkpoint="none",
+            recipe="demo",
+            name=name,
+        )
+    )
+    train(run, listener=Listener(note=console.note, warn=console.warn, progress=console.progress))
+    scores = run.provenance.scores["raw"]
+    export.hand_over(run, Options())
+    console.say(
+        f"The noisy test images had {scores.noisy.psnr:.1f} dB PSNR, the denoised ones have {scores.denoised.psnr:.1f}. "
+        "Look at:\n"
+        f"  {run.folder / 'panel.png'}  before and after, and what was taken away\n"
+        f"  {run.folder / 'curves.png'}  how it was learned\n"
+        f"  {Path('packages') / run.name / 'README.md'}  what a user of the package reads, with the table above\n"
+        f"Then your own images: bmz-fmd train --noisy DIR --clean DIR"
+    )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bmz_fmd import console
+
+if TYPE_CHECKING:
+    from bmz_export.certificate import Certificate
+    from bmz_export.package.exporter import Addition, Options
+    from training.run import Run
 
 
 def command(
@@ -65,7 +70,7 @@ def command(
     Writes NAME/ and NAME.zip; a package of that name from an earlier export is replaced when the new one is whole.
     """
     from bmz_export.package.about import read_about
-    from bmz_export.package.exporter import Options, export
+    from bmz_export.package import Options
     from training.errors import UserError
     from training.run import newest_run, open_run
 
@@ -76,9 +81,34 @@ def command(
         source = open_run(run)
     else:
         raise UserError("say what to export: either --dataset NAME or --run DIR")
-    console.note(f"Exporting {source.folder}: three weights formats, each compared with the trained network")
-    exported = export(source, Options(name=name, out=out, about=words, example=example))
+    hand_over(source, Options(name=name, out=out, about=words, example=example))
+
+
+def hand_over(source: Run, options: Options) -> None:
+    """Export a run, certify the package while it is built, and show the certificate.
+
+    Raises
+    ------
+    typer.Exit
+        With code 1 when a tool would fail or show other pixels; the package and its certificate are there all the same.
+    """
+    from bmz_export.check import certify
+    from bmz_export.package import export
+    from bmz_export.report import show
+
+    found: list[Certificate] = []
+
+    def certified(folder: Path) -> Addition:
+        certificate, addition = certify(folder, told=lambda line: console.note(f"  {line}"))
+        found.append(certificate)
+        return addition
+
+    console.note(f"Exporting {source.folder}: three weights formats, then every tool that is installed here")
+    exported = export(source, options, certify=certified)
+    show(found[0])
     console.say(f"{exported.archive} (unpacked: {exported.folder})")
     console.note(f"Public from now on, as its example: a part of {exported.example} (--example FILE chooses another)")
     for what in exported.missing:
         console.note(f"To be filled in before you publish: {what}")
+    if found[0].exit_code:
+        raise typer.Exit(found[0].exit_code)
