@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bmz_export.certificate import PICTURE, Certificate, Difference, Row, TileRow
+from bmz_export.consumers import CONSUMERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = ("tool", "engine", "version", "weights", "sizes", "largest", "mean", "s an image", "memory", "verdict")
 REGIONS = ("interior", "seam", "edge", "cut")
@@ -74,8 +76,9 @@ def summary(certificate: Certificate) -> str:
             engines += f", largest difference {figure_of(certificate.worst)} of the range"
         if certificate.not_run:
             engines += f", {len(certificate.not_run)} not run"
-    count = f"{len(certificate.errors)} errors, {len(certificate.warnings)} warnings of {certificate.rules} rules"
-    return f"{certificate.package}: {engines}; {count}"
+    found = [(len(certificate.errors), "error"), (len(certificate.warnings), "warning")]
+    count = ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in found)
+    return f"{certificate.package}: {engines}; {count} from {certificate.rules} rules"
 
 
 def show(certificate: Certificate) -> None:
@@ -171,85 +174,140 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(certificate: Certificate, path: Path) -> Path:
-    """Draw the largest difference of each run on a logarithmic scale, the tools' tilings below, and write a PNG."""
+    """Draw each run as a row: the mean and the largest difference on a logarithmic scale; the tools' tilings below.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        What was found.
+    path : Path
+        The PNG to write.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = list(certificate.rows)
-    tiles = [row for row in certificate.tiles if row.seam]
-    height = 1.6 + 0.32 * len(rows) + (1.0 + 0.42 * len(tiles) if tiles else 0)
-    figure = Figure(figsize=(10, height), dpi=120, layout="constrained", facecolor="white")
+    rows = sorted(certificate.rows, key=_group)
+    tiles = certificate.tiles
+    heights = [0.3 * max(len(rows), 1) + 0.75, *([0.3 * len(tiles) + 0.95] if tiles else [])]
+    total = _HEAD + sum(heights) + 0.1
+    figure = Figure(figsize=(_WIDTH, total), dpi=130, facecolor="white")
     FigureCanvasAgg(figure)
-    if tiles:
-        top, bottom = figure.subplots(2, 1, height_ratios=[len(rows) + 1.5, 1.3 * len(tiles) + 1.5])
-        _draw_tiles(bottom, tiles)
-    else:
-        top = figure.subplots()
-    _draw_rows(top, rows)
-    verdict = "passed" if certificate.exit_code == 0 else "failed"
-    figure.suptitle(f"{certificate.package}: the same pixels in every tool", x=0.01, ha="left", fontsize=13,
-                    fontweight="bold", color="#222222" if verdict == "passed" else _COLOURS["failed"])  # fmt: skip
+    _draw_title(figure, certificate, total)
+    top = total - _HEAD
+    for index, height in enumerate(heights):
+        frame = (_LEFT / _WIDTH, (top - height + 0.5) / total, (_WIDTH - _LEFT - 0.3) / _WIDTH, (height - 0.55) / total)
+        axes = figure.add_axes(frame)
+        if index == 0:
+            _draw_rows(axes, rows)
+        else:
+            _draw_tiles(axes, tiles)
+        top -= height
     figure.savefig(path, metadata={"Software": None})
     return path
 
 
-_FLOOR, _CEILING = 1e-8, 1.0
+_WIDTH, _LEFT, _HEAD = 10.5, 4.75, 0.95
+_FLOOR, _CEILING = 3e-9, 1.0
+_MARKS = {"interior": ("o", "#2a7f62"), "seam": ("D", "#3b6ea5"), "edge": ("s", "#d98a29"), "cut": ("^", "#8e5ea2")}
+_REGION_NAMES = {"interior": "interior", "seam": "at seams", "edge": "image's edge", "cut": "cut blocks"}
+_INK, _PALE = "#20242a", "#868c96"
 
 
-def _frame(axes: Axes, names: Sequence[str]) -> None:
+def _group(row: Row) -> tuple[int, str, str]:
+    order = [consumer.title for consumer in CONSUMERS.values()]
+    return (order.index(row.tools[0]) if row.tools[0] in order else len(order), row.tools[0], row.weights)
+
+
+def _draw_title(figure: Figure, certificate: Certificate, total: float) -> None:
+    good = certificate.exit_code == 0
+    name = certificate.package if len(certificate.package) < 60 else f"{certificate.package[:57]}..."
+    told = summary(certificate).removeprefix(f"{certificate.package}: ")
+    verdict = "the same pixels in every tool" if good else "not the same everywhere"
+    left, right = 0.2 / _WIDTH, 1 - 0.3 / _WIDTH
+    figure.text(left, 1 - 0.3 / total, name, fontsize=15, fontweight="bold", color=_INK, va="center")
+    figure.text(left, 1 - 0.58 / total, told, fontsize=9, color=_PALE, va="center")
+    figure.text(right, 1 - 0.32 / total, verdict,
+                fontsize=10, fontweight="bold", color="white", ha="right", va="center",
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": _COLOURS["passed" if good else "failed"],
+                      "edgecolor": "none"})  # fmt: skip
+
+
+def _frame(axes: Axes, count: int) -> None:
     axes.set_xscale("log")
     axes.set_xlim(_FLOOR, _CEILING)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, fontsize=8.5)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=8)
-    axes.grid(axis="x", color="#e6e8eb", linewidth=0.8)
+    axes.set_ylim(count - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.set_xticks([10.0**power for power in range(-8, 1)])
+    axes.tick_params(axis="x", which="both", length=0, labelsize=7.5, labelcolor=_PALE, pad=2)
+    axes.minorticks_off()
+    axes.grid(axis="x", color="#eceef1", linewidth=0.8)
     axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.axvspan(_LIMITS[0], _LIMITS[1], color="#f6e3b4", alpha=0.5, linewidth=0)
-    axes.axvspan(_LIMITS[1], _CEILING, color="#f3c6c0", alpha=0.5, linewidth=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.axvspan(_LIMITS[0], _LIMITS[1], color="#fbf1d3", linewidth=0, zorder=0)
+    axes.axvspan(_LIMITS[1], _CEILING, color="#f9e2de", linewidth=0, zorder=0)
+    for line in range(1, count):
+        axes.axhline(line - 0.5, color="#f3f4f6", linewidth=0.8, xmin=-1, clip_on=False, zorder=0)
+
+
+def _label(axes: Axes, row: int, inches: float, text: str, **style: object) -> None:
+    """Write left of the plot, so many inches from the figure's left edge."""
+    width = _WIDTH - _LEFT - 0.3
+    axes.text((inches - _LEFT) / width, row, text, transform=axes.get_yaxis_transform(), va="center", clip_on=False,
+              **{"fontsize": 8.5, "color": _INK, **style})  # type: ignore[arg-type]  # fmt: skip
 
 
 def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
-    _frame(axes, [f"{', '.join(row.tools[:2])}   {row.title} · {row.weights}" for row in rows])
+    _frame(axes, max(len(rows), 1))
+    before = ""
     for index, row in enumerate(rows):
         colour = _COLOURS[row.verdict]
+        tool = "every tool" if row.tools == ("all",) else row.tools[0]
+        if tool != before:
+            _label(axes, index, 0.2, tool, fontweight="bold")
+        before = tool
+        _label(axes, index, 1.55, row.title.partition(" (")[0])
+        _label(axes, index, 3.35, _FORMATS.get(row.weights, row.weights), color=_PALE, fontsize=8)
         if row.difference is None:
-            told = f"{row.verdict}: {row.note[:70]}" if row.note else row.verdict
-            axes.text(_FLOOR * 1.3, index, told, va="center", fontsize=7.5,
+            told = f"{row.verdict}: {row.note}" if row.note else row.verdict
+            axes.text(_FLOOR * 1.4, index, told if len(told) < 75 else f"{told[:72]}...", va="center", fontsize=7.5,
                       color=colour, style="italic")  # fmt: skip
             continue
-        value = min(max(row.difference.largest, _FLOOR * 1.15), _CEILING)
-        mean = min(max(row.difference.mean, _FLOOR * 1.05), _CEILING)
-        axes.plot([mean, value], [index, index], color=colour, linewidth=2.2, solid_capstyle="round")
-        axes.plot([mean], [index], "|", color=colour, markersize=8, markeredgewidth=1.6)
-        axes.plot([value], [index], "o", color=colour, markersize=6.5)
-        axes.text(
-            min(value * 1.5, 0.2), index, figure_of(row.difference.largest), va="center", fontsize=8, color=colour
-        )
-    axes.set_xlabel("difference, as a part of the output's range: bar = mean, dot = largest pixel; "
-                    "yellow above 1e-4, red above 1e-3 (BioImage.IO's limit)", fontsize=8)  # fmt: skip
+        value, mean = (min(max(each, _FLOOR * 1.5), _CEILING) for each in (row.difference.largest, row.difference.mean))
+        axes.plot([mean, value], [index, index], color=colour, linewidth=2.4, solid_capstyle="round", alpha=0.45)
+        axes.plot([mean], [index], "|", color=colour, markersize=7, markeredgewidth=1.6)
+        axes.plot([value], [index], "o", color=colour, markersize=6, clip_on=False)
+        told = "identical" if row.difference.largest == 0 else figure_of(row.difference.largest)
+        if value < 0.05:
+            axes.text(value * 1.8, index, told, va="center", fontsize=7.5, color=colour)
+        else:
+            axes.text(value / 1.8, index, told, va="center", ha="right", fontsize=7.5, color=colour)
+    axes.set_xlabel("difference as a part of the output's range: | mean, ● largest pixel. BioImage.IO fails above 1e-3",
+                    fontsize=7.5, color=_PALE, loc="left", labelpad=3)  # fmt: skip
+
+
+_FORMATS = {"pytorch_state_dict": "state dict", "torchscript": "TorchScript", "onnx": "ONNX", "all": "all formats"}
 
 
 def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
-    _frame(
-        axes, [f"{row.tool}   {row.tiles} tiles" + ("\n(no halo)" if row.verdict == "shown" else "") for row in tiles]
-    )
-    marks = {"interior": ("o", "#2a7f62"), "seam": ("D", "#3b6ea5"), "edge": ("s", "#d98a29"), "cut": ("^", "#8e5ea2")}
-    for name, (mark, colour) in marks.items():
-        points = [(getattr(row, name), index) for index, row in enumerate(tiles)]
-        known = [(min(max(part.largest, _FLOOR * 1.15), _CEILING), index) for part, index in points if part]
-        if known:
-            xs, ys = zip(*known, strict=True)
-            axes.plot(
-                xs,
-                ys,
-                mark,
-                color=colour,
-                markersize=6.5,
-                label={"cut": "cut blocks", "edge": "image's edge"}.get(name, name),
-            )
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.02), ncols=4, fontsize=8, frameon=False, handletextpad=0.3)
-    axes.set_ylim(len(tiles) - 0.5, -1.3)
-    axes.set_xlabel("largest difference to the whole image, as each tool tiles", fontsize=8)
+    _frame(axes, len(tiles))
+    for index, row in enumerate(tiles):
+        _label(axes, index, 0.2, row.tool, fontweight="bold")
+        _label(axes, index, 1.55, row.way.partition(",")[0].partition(" (")[0], fontsize=8)
+        known = [(name, part) for name in REGIONS if (part := getattr(row, name)) is not None]
+        for name, part in known:
+            mark, colour = _MARKS[name]
+            axes.plot([min(max(part.largest, _FLOOR * 1.5), _CEILING)], [index], mark, color=colour, markersize=6.5,
+                      alpha=0.85, clip_on=False)  # fmt: skip
+    for mark, colour, name in ((*_MARKS[name], _REGION_NAMES[name]) for name in REGIONS):
+        axes.plot([], [], mark, color=colour, markersize=6, label=name)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7.5, frameon=False, handletextpad=0.2,
+                borderaxespad=0.2, columnspacing=1.2, labelcolor=_PALE)  # fmt: skip
+    height, width = tiles[0].image
+    axes.set_xlabel(f"as each tool tiles {width} x {height} pixels: largest difference to the whole image",
+                    fontsize=7.5, color=_PALE, loc="left", labelpad=3)  # fmt: skip
