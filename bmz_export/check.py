@@ -14,8 +14,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bmz_export import numbers, seams
 from bmz_export.aside import compare_tensors, library_test
@@ -189,7 +191,7 @@ class _Check:
         if self.bench.options.tiles:
             self._add(tile_as_tools(self.bench, primary, image))
 
-    def _array(self, identifier: str) -> np.ndarray | None:  # type: ignore[type-arg]
+    def _array(self, identifier: str) -> NDArray[Any] | None:
         tensor = self.description.tensor(identifier)
         test = self.evidence.test(tensor) if tensor else None
         return test.array if test else None
