@@ -21,7 +21,7 @@ def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
     """
     if bench.options.engines is not None and not bench.options.engines:
         return
-    files = {name: str(path) for name in FORMATS if (path := bench.evidence.weights(name)) is not None}
+    files = {name: str(path.absolute()) for name in FORMATS if (path := bench.evidence.weights(name)) is not None}
     if not bench.safe_state_dict:
         files.pop("pytorch_state_dict", None)
     if len(files) < 2 and "pytorch_state_dict" not in files:
