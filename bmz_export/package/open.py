@@ -182,7 +182,9 @@ def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format
         for image in images:
             shaped = _shape(image[None], takes)
             sample = create_sample_for_model(model, inputs={takes.id: shaped})
-            output = pipeline.predict_sample_without_blocking(sample).members
+            output = pipeline.predict_sample_without_blocking(
+                sample, skip_input_padding=True, skip_output_cropping=True
+            ).members
             (result,) = output.values()
             results.append(_unshape(np.asarray(result.data.values, dtype=np.float32), gives))
         return np.concatenate(results)
