@@ -45,6 +45,8 @@ class Options:
         Bytes that each may hold.
     certify : bool
         Take the seam that is measured as the one that the package states from now on.
+    fiji, qupath, ilastik : Path or None
+        The user's own Fiji (folder), QuPath (program), ilastik (folder), to be run too.
     """
 
     rules_only: bool = False
@@ -54,6 +56,9 @@ class Options:
     timeout: float = 300.0
     memory: int = 16 * GIB
     certify: bool = False
+    fiji: Path | None = None
+    qupath: Path | None = None
+    ilastik: Path | None = None
 
 
 def fault(

@@ -30,6 +30,7 @@ from bmz_export.jury import Jury, Result, tools_of
 from bmz_export.package.archive import open_package
 from bmz_export.package.exporter import Addition
 from bmz_export.tiled import tile_as_tools
+from bmz_export.user_tools import find_programs, user_tools
 from training.errors import UserError
 
 __all__ = ["Options", "certify", "check"]
@@ -58,12 +59,13 @@ def check(path: Path, options: Options | None = None, *, told: Told | None = Non
     Raises
     ------
     UserError
-        Where there is no package to read, or an engine is asked for that is not there.
+        Where there is no package to read, or an engine or a tool is asked for that is not there.
     """
     options = options or Options()
     for name in options.engines or ():
         if name not in ENGINES:
             raise UserError(f"--engines {name}: there is no such engine; there are {', '.join(ENGINES)}, all and none")
+    find_programs(options)
     with open_package(path) as package:
         return _Check(Bench(Evidence(package), options, told or (lambda line: None))).run()
 
@@ -113,6 +115,7 @@ class _Check:
         applied = self._rules()
         if not options.rules_only:
             self._numbers()
+            self._add(user_tools(self.bench))
         return Certificate(
             package=self.description.name or self.evidence.package.path.name,
             format_version=self.description.format_version,

@@ -18,6 +18,16 @@ def command(
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds for each engine and weights format.", metavar="SECONDS")
     ] = 300,
+    fiji: Annotated[
+        Path | None,
+        typer.Option(help="Your Fiji's folder: run deepImageJ's macro in it, without a window.", metavar="DIR"),
+    ] = None,
+    qupath: Annotated[
+        Path | None, typer.Option(help="Your QuPath's program: run the script in it, without a window.", metavar="FILE")
+    ] = None,
+    ilastik: Annotated[
+        Path | None, typer.Option(help="Your ilastik's folder: run the model in its Python.", metavar="DIR")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the certificate as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Say with numbers what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
@@ -33,7 +43,8 @@ def command(
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
     chosen = None if engines == "all" else [] if engines == "none" else [name.strip() for name in engines.split(",")]
-    options = Options(rules_only=rules_only, trust=trust, tiles=tiles, engines=chosen, timeout=timeout)
+    options = Options(rules_only=rules_only, trust=trust, tiles=tiles, engines=chosen, timeout=timeout,
+                      fiji=fiji, qupath=qupath, ilastik=ilastik)  # fmt: skip
     certificate = check(package, options, told=lambda line: note(f"  {line}"))
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
