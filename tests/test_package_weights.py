@@ -11,9 +11,10 @@ import pytest
 import torch
 from building import SMALL, noisy_image, random_model
 
-from bmz_export.package import weights
+from bmz_export.package import build, weights
+from training.calibration import Calibrated
 from training.errors import UserError
-from training.networks import NETWORKS
+from training.networks import NETWORKS, create
 
 SIZES = [(1, 64, 64), (2, 41, 37), (3, 5, 7), (1, 1, 1)]
 EVERY = pytest.mark.parametrize("network", sorted(NETWORKS))
@@ -186,3 +187,18 @@ def test_the_onnx_file_runs_without_torch(written):
     with torch.no_grad():
         expected = model(torch.from_numpy(image)).numpy()
     np.testing.assert_allclose(session.run(None, {"raw": image})[0], expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.slow
+@EVERY
+def test_a_full_size_network_becomes_a_package(network, tmp_path):
+    """Random weights, as published in size; each takes up to minutes and 3.4 GB of memory."""
+    torch.manual_seed(0)
+    entry = NETWORKS[network]
+    model = Calibrated(
+        create(network), transform="anscombe", gain=2.0, scale=300.0, sigma=0.1, multiple=entry.stride,
+        noise_map=entry.noise_map,
+    ).eval()  # fmt: skip
+    built = build(tmp_path, model, network=network, example=noisy_image(260, 270))
+    assert (built.tiling.minimum, built.tiling.halo) == ((64, 24) if network == "dncnn" else (256, 96))
+    assert (tmp_path / "weights.onnx").stat().st_size < 2**31
