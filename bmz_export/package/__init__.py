@@ -4,6 +4,13 @@ Looking into this room loads no torch; its functions load what they need when th
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bmz_export.package.about import About, read_about
+    from bmz_export.package.builder import Built, build
+    from bmz_export.package.exporter import Options, export
+    from bmz_export.package.open import open_denoiser
 
 __all__ = ["About", "Built", "Options", "build", "export", "open_denoiser", "read_about"]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.package.about import About
@@ -18,10 +19,14 @@ from bmz_export.package.archive import write_zip
 from bmz_export.package.builder import Built, build
 from bmz_export.package.description import read_description
 from bmz_export.package.rdf import MARK, RDF, is_ours
+from bmz_export.seams import measure_halo
 from training.errors import UserError
+from training.networks import NETWORKS
+from training.run import predictor
 from training.settings import check_name
 
 if TYPE_CHECKING:
+    from training.calibration import Calibrated
     from training.run import Run
 
 PACKAGES = Path("packages")
@@ -42,15 +47,12 @@ class Options:
         Authors, citation, licence, words.
     example : Path or None
         The image whose part becomes the public example; a test image of the run by default.
-    halo : int or None
-        A measured halo in pixels, in place of the one that follows from the network.
     """
 
     name: str | None = None
     out: Path = PACKAGES
     about: About = field(default_factory=About)
     example: Path | None = None
-    halo: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,19 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     _refuse_foreign(target, archive)
     provenance = run.provenance
     image, example = _example(run, options.example)
+    model = run.model()
+    halo = _measured_halo(model, image, NETWORKS[provenance.network.name].stride)
     with _workspace(options.out, name) as work:
         built = build(
             work / name,
-            run.model(),
+            model,
             network=provenance.network.name,
             settings=provenance.network.settings,
             example=image,
             example_name=example,
             about=options.about,
             provenance=provenance,
-            halo=options.halo,
+            halo=halo,
         )
         if certify is not None:
             _add(built, certify(built.folder))
@@ -128,6 +132,16 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
         _put_in_place(built.folder, target, work / _PREVIOUS)
         whole.replace(archive)
     return Exported(target, archive, example, built.missing)
+
+
+_HALOS = (8, 16, 24, 32, 48, 64, 80, 96, 112)  # pixels; twice the largest still fits the smallest size that is declared
+
+
+def _measured_halo(model: Calibrated, image: NDArray[Any], stride: int) -> int:
+    """The smallest halo at which two tiles of the example show no seam, or all but the least that any halo leaves."""
+    noisy = np.asarray(image, np.float32)[None, None]
+    halo, _ = measure_halo(predictor(model), noisy, stride=stride, candidates=_HALOS)
+    return halo
 
 
 _PREVIOUS = "previous"  # where a replaced package waits inside the workspace until the new one stands

@@ -36,13 +36,12 @@ def command(
         )
     )
     train(run, listener=Listener(note=console.note, warn=console.warn, progress=console.progress))
-    scores = run.provenance.scores["raw"]
+    scores = run.provenance.scores["affine"]
     export.hand_over(run, Options())
     console.say(
-        f"The noisy test images had {scores.noisy.psnr:.1f} dB PSNR, the denoised ones have {scores.denoised.psnr:.1f}. "
-        "Look at:\n"
+        f"PSNR of the test images: noisy {scores.noisy.psnr:.1f} dB, denoised {scores.denoised.psnr:.1f} dB. Look at:\n"
         f"  {run.folder / 'panel.png'}  before and after, and what was taken away\n"
         f"  {run.folder / 'curves.png'}  how it was learned\n"
         f"  {Path('packages') / run.name / 'README.md'}  what a user of the package reads, with the table above\n"
-        f"Then your own images: bmz-fmd train --noisy DIR --clean DIR"
+        "Then your own images: bmz-fmd train --noisy DIR --clean DIR"
     )

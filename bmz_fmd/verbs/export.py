@@ -69,8 +69,8 @@ def command(
 
     Writes NAME/ and NAME.zip; a package of that name from an earlier export is replaced when the new one is whole.
     """
-    from bmz_export.package.about import read_about
     from bmz_export.package import Options
+    from bmz_export.package.about import read_about
     from training.errors import UserError
     from training.run import newest_run, open_run
 
