@@ -109,6 +109,8 @@ def _read_legacy(stream: BinaryIO) -> Pickle:
     devices: set[str] = set()
     first = stream.read(2)
     stream.seek(0)
+    if first == b"PK":
+        return Pickle("other", error="cut off: a zip without its end")
     if first[:1] != b"\x80":
         return Pickle("other", error="not a file that torch.save writes")
     for number in range(5):  # magic number, protocol, system, the object itself, the keys of its storages
