@@ -1,0 +1,377 @@
+"""Where libtorch 1.13.1 and 2.0.0 would stop to compile: groups of touching pointwise operations in a network's code.
+
+The two are built with LLVM. At the second call with an image size they compile every group of at least two such
+operations that touch, and a group takes about a sixth of a second: a person who opens images of different sizes in Fiji
+waits each time. The code is followed here as the library's fuser follows its graph, without running it. Which
+operations fuse was tried one by one in torch 1.13.1; its counts for whole networks were the same.
+"""
+
+import ast
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bmz_export.engines.torchscript import Archive, Inert, TensorShape, operator_name, read_archive
+
+SECONDS_A_GROUP = 0.16
+"""What a group cost to compile: 59 s for 360 in KBNet, 16.4 s for 132 in Restormer, on one core."""
+
+_POINTWISE = frozenset((
+    "neg", "abs", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "asin",
+    "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "relu", "floor", "ceil", "round", "trunc", "frac",
+    "reciprocal", "lgamma", "isnan", "gelu", "silu", "mish", "elu", "softplus", "relu6", "hardtanh", "hardsigmoid",
+    "hardswish", "hardshrink", "leaky_relu", "threshold", "add", "sub", "mul", "div", "fmod", "remainder", "atan2",
+    "eq", "ne", "gt", "ge", "lt", "le", "max", "min", "type_as", "where", "pow", "clamp", "lerp", "addcmul", "to",
+    "cat", "unsqueeze", "batch_norm",
+))  # fmt: skip
+_JOIN_ONLY = frozenset(("chunk", "unsqueeze"))
+_VIEWS = frozenset((
+    "alias", "slice", "select", "unsqueeze", "squeeze", "view", "view_as", "reshape", "flatten", "permute",
+    "transpose", "expand", "expand_as", "t", "contiguous", "chunk", "split", "split_with_sizes", "unbind", "detach",
+    "narrow", "movedim", "swapaxes", "as_strided", "to", "type_as",
+))  # fmt: skip
+_NUMBERS = frozenset((
+    "size", "len", "dim", "numel", "Int", "Float", "Bool", "IntImplicit", "FloatImplicit", "ScalarImplicit", "item",
+    "is_floating_point",
+))  # fmt: skip
+_MOST_NODES = 200_000
+_DEEPEST = 120
+
+
+class UnreadableError(Exception):
+    """The code cannot be followed."""
+
+
+@dataclass
+class _Value:
+    """What a name stands for while the code is followed."""
+
+    tensor: bool = False
+    node: int | None = None
+    root: int | None = None  # the node whose memory it shares
+    content: Any = None  # an Inert, a TensorShape, a list of values, a constant
+
+
+@dataclass
+class _Node:
+    fuses: bool
+    counts: bool = True  # towards the two that a group needs
+    deps: set[int] = field(default_factory=set)
+    writes: bool = False
+
+
+def fusion_groups(archive: Path | Archive) -> int | None:
+    """Count the groups that libtorch 1.13.1 and 2.0.0 would compile at each new image size.
+
+    Returns
+    -------
+    int or None
+        None where the code cannot be followed.
+    """
+    archive = archive if isinstance(archive, Archive) else read_archive(archive)
+    try:
+        return _Follower(archive).groups()
+    except (UnreadableError, RecursionError):
+        return None
+
+
+class _Follower:
+    """Follows ``forward`` through all submodules into one list of nodes a block, as the library inlines it."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.functions: dict[str, ast.FunctionDef] = {}
+        for module, tree in archive.trees.items():
+            for statement in tree.body if tree else ():
+                if isinstance(statement, ast.ClassDef):
+                    for method in statement.body:
+                        if isinstance(method, ast.FunctionDef):
+                            self.functions[f"{module}.{statement.name}.{method.name}"] = method
+                elif isinstance(statement, ast.FunctionDef):
+                    self.functions[f"{module}.{statement.name}"] = statement
+        self.root = archive.root
+        self.nodes: list[_Node] = []
+        self.blocks: list[list[int]] = [[]]
+        self.finished: list[list[int]] = []
+        self.writer: dict[int, int] = {}
+        self.readers: dict[int, set[int]] = {}
+        self.depth = 0
+
+    def groups(self) -> int:
+        if not isinstance(self.root, Inert):
+            raise UnreadableError
+        result = self.call(f"{self.root.kind}.forward", [_Value(content=self.root), self.new([], tensor=True)])
+        self.finished.append(self.blocks[0])
+        needed = self._needed(result)
+        return sum(_count_groups({i: self.nodes[i] for i in block if i in needed}) for block in self.finished)
+
+    def _needed(self, result: _Value) -> set[int]:
+        """Return the nodes that the result rests upon; the library drops the others before it fuses."""
+        waiting = [i for value in _flat(result) for i in [value.node] if i is not None]
+        waiting += [i for i, node in enumerate(self.nodes) if node.writes]
+        needed: set[int] = set()
+        while waiting:
+            i = waiting.pop()
+            if i not in needed:
+                needed.add(i)
+                waiting.extend(self.nodes[i].deps)
+        return needed
+
+    def call(self, name: str, arguments: list[_Value]) -> _Value:
+        function = self.functions.get(name)
+        if function is None or self.depth > _DEEPEST:
+            raise UnreadableError
+        self.depth += 1
+        names = [argument.arg for argument in function.args.args]
+        scope = dict(zip(names, arguments, strict=False))
+        for missing in names[len(arguments) :]:
+            scope[missing] = _Value()
+        result = self.run(function.body, scope) or _Value()
+        self.depth -= 1
+        return result
+
+    def run(self, body: list[ast.stmt], scope: dict[str, _Value]) -> _Value | None:
+        for statement in body:
+            if isinstance(statement, ast.Return):
+                return self.value(statement.value, scope) if statement.value else _Value()
+            if isinstance(statement, ast.Assign):
+                value = self.value(statement.value, scope)
+                for target in statement.targets:
+                    self.assign(target, value, scope)
+            elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+                self.assign(statement.target, self.value(statement.value, scope), scope)
+            elif isinstance(statement, ast.Expr):
+                self.value(statement.value, scope)
+            elif isinstance(statement, ast.If):
+                self.branch(statement.test, [statement.body, statement.orelse], scope)
+            elif isinstance(statement, ast.While):
+                self.branch(statement.test, [statement.body], scope)
+            elif isinstance(statement, ast.For):
+                self.branch(statement.iter, [statement.body], scope, statement.target)
+        return None
+
+    def branch(
+        self, test: ast.expr, bodies: list[list[ast.stmt]], scope: dict[str, _Value], target: ast.expr | None = None
+    ) -> None:
+        """Follow inner blocks, each fused for itself; what they assign rests upon one node outside."""
+        tested = self.value(test, scope)
+        first = len(self.nodes)
+        changed: dict[str, _Value] = {}
+        for body in bodies:
+            inner = dict(scope)
+            if target is not None:
+                self.assign(target, _Value(), inner)
+            self.blocks.append([])
+            self.run(body, inner)
+            self.finished.append(self.blocks.pop())
+            changed.update({name: value for name, value in inner.items() if scope.get(name) is not value})
+        outer = {i for node in self.nodes[first:] for i in node.deps if i < first}
+        barrier = self.new([tested, *changed.values()], tensor=True)
+        assert barrier.node is not None
+        self.nodes[barrier.node].deps |= outer
+        for name, value in changed.items():
+            scope[name] = _Value(value.tensor, barrier.node, barrier.node, value.content)
+
+    def assign(self, target: ast.expr, value: _Value, scope: dict[str, _Value]) -> None:
+        if isinstance(target, ast.Name):
+            scope[target.id] = value
+        elif isinstance(target, ast.Tuple | ast.List):
+            parts = value.content if isinstance(value.content, list) else [value] * len(target.elts)
+            for each, part in zip(target.elts, parts, strict=False):
+                self.assign(each, part, scope)
+
+    def value(self, expression: ast.expr, scope: dict[str, _Value]) -> _Value:
+        if isinstance(expression, ast.Constant):
+            return _Value(content=expression.value)
+        if isinstance(expression, ast.Name):
+            return scope.get(expression.id, _Value())
+        if isinstance(expression, ast.List | ast.Tuple):
+            return _Value(content=[self.value(each, scope) for each in expression.elts])
+        if isinstance(expression, ast.Attribute | ast.Call | ast.Subscript):
+            return self.compound(expression, scope)
+        parts = [self.value(each, scope) for each in ast.iter_child_nodes(expression) if isinstance(each, ast.expr)]
+        return self.new(parts, tensor=False) if any(part.node is not None for part in parts) else _Value()
+
+    def compound(self, expression: ast.Attribute | ast.Call | ast.Subscript, scope: dict[str, _Value]) -> _Value:
+        if isinstance(expression, ast.Attribute):
+            return self.attribute(expression, scope)
+        if isinstance(expression, ast.Call):
+            return self.called(expression, scope)
+        return self.item(self.value(expression.value, scope), expression.slice, scope)
+
+    def attribute(self, expression: ast.Attribute, scope: dict[str, _Value]) -> _Value:
+        if isinstance(expression.value, ast.Name) and expression.value.id == "CONSTANTS":
+            return _Value(tensor=True)
+        return self.member(self.value(expression.value, scope), expression.attr)
+
+    def member(self, owner: _Value, name: str) -> _Value:
+        content = owner.content.attributes.get(name) if isinstance(owner.content, Inert) else None
+        return _Value(tensor=isinstance(content, TensorShape), content=content)
+
+    def item(self, owner: _Value, index: ast.expr, scope: dict[str, _Value]) -> _Value:
+        number = index.value if isinstance(index, ast.Constant) else None
+        if (
+            isinstance(owner.content, list)
+            and isinstance(number, int)
+            and -len(owner.content) <= number < len(owner.content)
+        ):
+            part = owner.content[number]
+            return part if isinstance(part, _Value) else _Value(content=part)
+        self.value(index, scope)
+        return _Value(owner.tensor, owner.node, owner.root)
+
+    def called(self, expression: ast.Call, scope: dict[str, _Value]) -> _Value:
+        function = expression.func
+        operator = operator_name(function)
+        if operator is None and isinstance(function, ast.Attribute):
+            owner = self.value(function.value, scope)
+            if isinstance(owner.content, Inert):
+                arguments = [self.value(each, scope) for each in expression.args]
+                return self.call(f"{owner.content.kind}.{function.attr}", [owner, *arguments])
+            name = ast.unparse(function)
+            if name in self.functions:
+                return self.call(name, [self.value(each, scope) for each in expression.args])
+        if isinstance(function, ast.Name) and function.id == "getattr":
+            key = expression.args[1]
+            return self.member(self.value(expression.args[0], scope), str(getattr(key, "value", "")))
+        arguments = [self.value(each, scope) for each in expression.args]
+        if isinstance(function, ast.Name) and function.id in ("annotate", "unchecked_cast"):
+            return arguments[-1]
+        words = {keyword.arg or "": self.value(keyword.value, scope) for keyword in expression.keywords}
+        if operator is None:
+            return self.new([*arguments, *words.values()], tensor=False)
+        return self.operation(operator, arguments, words)
+
+    def operation(self, operator: str, arguments: list[_Value], words: dict[str, _Value]) -> _Value:
+        space, _, name = operator.partition("::")
+        given = [*arguments, *words.values()]
+        tensor = name not in _NUMBERS and (operator == "prim::NumToTensor" or any(v.tensor for v in map(_any, given)))
+        if space == "aten" and not any(v.tensor for v in map(_any, given)):
+            tensor = name in ("zeros", "ones", "full", "arange", "rand", "randn", "tensor", "empty", "linspace", "eye")
+        chunk = name == "chunk" and all(not v.tensor and v.node is None for v in arguments[1:])
+        fuses = space == "aten" and (chunk or _fuses(name, arguments, words))
+        result = self.new(given, tensor=tensor, fuses=fuses, counts=name not in _JOIN_ONLY)
+        assert result.node is not None
+        if arguments and (name in _VIEWS or _in_place(name)):
+            result.root = arguments[0].root if arguments[0].root is not None else result.node
+        if _in_place(name) and arguments and arguments[0].root is not None:
+            self.write(result.node, arguments[0].root)
+        return result
+
+    def write(self, node: int, root: int) -> None:
+        """Order an operation that changes its input in place after all readers before it and before all later ones."""
+        self.nodes[node].writes = True
+        self.nodes[node].deps |= self.readers.get(root, set()) - {node}
+        self.writer[root] = node
+
+    def new(self, inputs: list[_Value], *, tensor: bool, fuses: bool = False, counts: bool = True) -> _Value:
+        if len(self.nodes) >= _MOST_NODES:
+            raise UnreadableError
+        index = len(self.nodes)
+        node = _Node(fuses, counts)
+        for value in (part for each in inputs for part in _flat(each)):
+            if value.node is not None:
+                node.deps.add(value.node)
+            if value.root is not None:
+                if value.root in self.writer:
+                    node.deps.add(self.writer[value.root])
+                self.readers.setdefault(value.root, set()).add(index)
+        self.nodes.append(node)
+        self.blocks[-1].append(index)
+        return _Value(tensor, index, index)
+
+
+def _flat(value: _Value) -> list[_Value]:
+    if isinstance(value.content, list):
+        return [part for each in value.content if isinstance(each, _Value) for part in _flat(each)]
+    return [value]
+
+
+def _any(value: _Value) -> _Value:
+    """Return a value that is a tensor where the given one is, or is a list that holds one."""
+    return next((part for part in _flat(value) if part.tensor), value)
+
+
+def _in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _fuses(name: str, arguments: list[_Value], words: dict[str, _Value]) -> bool:
+    """Say whether the fuser takes this call."""
+    if name in ("_convolution", "conv2d"):
+        return _is_depthwise(arguments)
+    if name not in _POINTWISE or not any(_any(value).tensor for value in arguments):
+        return False
+    if name in ("pow", "clamp"):
+        return arguments[0].tensor and not any(value.tensor for value in arguments[1:])
+    if name == "div":
+        return "rounding_mode" not in words
+    return not (name in ("max", "min") and (len(arguments) < 2 or not arguments[1].tensor))
+
+
+def _is_depthwise(arguments: list[_Value]) -> bool:
+    """Say whether a convolution has one 3 x 3 filter a channel, without dilation: the kind that the fuser knows."""
+    weight = arguments[1].content if len(arguments) > 6 else None
+    if not isinstance(weight, TensorShape) or len(weight.shape) != 4:
+        return False
+    groups = next((v.content for v in (*arguments[8:9], arguments[6]) if type(v.content) is int), 1)
+    dilation = [part.content for part in _flat(arguments[5])]
+    return weight.shape[1:] == (1, 3, 3) and weight.shape[0] == groups and set(dilation) <= {1}
+
+
+def _count_groups(nodes: dict[int, _Node]) -> int:
+    """Count the groups of at least two nodes of one block, grown as the fuser grows them: backwards, along the data."""
+    users: dict[int, set[int]] = {index: set() for index in nodes}
+    for index, node in nodes.items():
+        for dep in node.deps:
+            if dep in users:
+                users[dep].add(index)
+    member: dict[int, int] = {}
+    groups: dict[int, set[int]] = {}
+    for start in sorted(nodes, reverse=True):
+        if not nodes[start].fuses or start in member:
+            continue
+        group = {start}
+        grown = True
+        while grown:
+            grown = False
+            producers = {dep for index in group for dep in nodes[index].deps if dep in nodes} - group
+            for producer in sorted(producers, reverse=True):
+                other = groups.get(member.get(producer, -1), {producer})
+                if nodes[producer].fuses and _may_join(other, group, users):
+                    group |= other
+                    groups.pop(member.get(producer, -1), None)
+                    grown = True
+                    break
+        groups[start] = group
+        member.update(dict.fromkeys(group, start))
+    joined = _join_neighbours(list(groups.values()), users)
+    return sum(sum(nodes[index].counts for index in group) > 1 for group in joined)
+
+
+def _join_neighbours(groups: list[set[int]], users: dict[int, set[int]]) -> list[set[int]]:
+    """Join each group with the one before it in the program where neither needs the other through something outside."""
+    joined: list[set[int]] = []
+    for group in sorted(groups, key=max):
+        if joined and _may_join(joined[-1], group, users) and _may_join(group, joined[-1], users):
+            joined[-1] = joined[-1] | group
+        else:
+            joined.append(group)
+    return joined
+
+
+def _may_join(producer: set[int], consumer: set[int], users: dict[int, set[int]]) -> bool:
+    """Say whether no way leads from one set through a node outside both into the other."""
+    last = max(consumer)
+    waiting = [user for index in producer for user in users[index] if user not in producer and user not in consumer]
+    seen: set[int] = set()
+    while waiting:
+        index = waiting.pop()
+        if index in seen or index > last:
+            continue
+        seen.add(index)
+        for user in users[index]:
+            if user in consumer:
+                return False
+            if user not in producer:
+                waiting.append(user)
+    return True
