@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
@@ -154,9 +154,20 @@ def _other_pixels(operation: Operation, tensor: Tensor) -> str | None:
 
 def _empty_kwargs(evidence: Evidence) -> Iterator[str]:
     for name, entry in evidence.description.weights.items():
-        for key, value in entry.kwargs.items():
-            if value is None:
-                yield f"weights.{name}: the argument {key} is empty"
+        for key in _empty(entry.kwargs):
+            yield f"weights.{name}: the argument {key} is empty"
+
+
+def _empty(value: object, name: str = "") -> Iterator[str]:
+    """Yield the dotted name of each null in nested arguments."""
+    if value is None:
+        yield name
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _empty(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _empty(inner, f"{name}[{index}]")
 
 
 def _choice(evidence: Evidence) -> str | None:
@@ -195,9 +206,9 @@ def _onnx_age(evidence: Evidence) -> Iterator[str]:
 
 
 def _wait(evidence: Evidence) -> Iterator[str]:
-    shown = evidence.torchscript
-    if shown and shown.fused * FUSED_GROUP_SECONDS > 2:
-        yield f"{shown.fused} groups of touching pointwise operations: about {shown.fused * FUSED_GROUP_SECONDS:.0f} s"
+    groups = evidence.torchscript.fused if evidence.torchscript else 0
+    if groups * FUSED_GROUP_SECONDS > 2:
+        yield f"{groups} groups of touching pointwise operations to compile: about {groups * FUSED_GROUP_SECONDS:.0f} s"
 
 
 def _sample(evidence: Evidence) -> Iterator[str]:
@@ -243,9 +254,10 @@ class DeepImageJ:
         Rule("operations", "other pixels than elsewhere, or an exception", f"{_SOURCE}, its transformations [run]",
              "normalise inside the network", rules.operations(_operation)),
         Rule("empty-kwargs", "an exception on reading the description", _SOURCE, "leave empty arguments out",
-             _empty_kwargs, "warning"),
+             _empty_kwargs),
         Rule("runnable-weights", "no weights that it could run", f"{_SOURCE}, ModelWeight", "add TorchScript",
              _no_weights),
+        rules.known_operators("1.13.1", "2.0.0"),
         Rule("torchscript-first", "Fiji ends at the first run: its ONNX wrapper 0.4.2 frees each output twice",
              f"{_SOURCE}, ModelWeight's HashMap [run, 4 of 4]",
              "add TorchScript, and state pytorch_version 2.5.1", _onnx_first),

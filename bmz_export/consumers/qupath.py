@@ -136,6 +136,7 @@ class QuPath:
         rules.FLOAT32,
         *rules.TORCHSCRIPT_RULES,
         rules.ONE_TENSOR,
+        rules.known_operators("2.5.1", "2.7.1"),
         Rule("format", "the model is not recognised", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("rdf-alone", "another description than rdf.yaml is read", f"{_SOURCE}, Model.findRdf",
              "keep rdf.yaml alone", _other_description),

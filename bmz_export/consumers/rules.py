@@ -504,6 +504,24 @@ ONE_TENSOR = Rule(
 )
 
 
+def known_operators(*versions: str) -> Rule:
+    """Return the rule that each of these versions of libtorch knows every operator of the TorchScript."""
+
+    def find(evidence: Evidence) -> Iterator[str]:
+        unknown = {version: evidence.unknown_operators(version) for version in versions}
+        for name in dict.fromkeys(name for names in unknown.values() for name in names):
+            lacking = ", ".join(version for version, names in unknown.items() if name in names)
+            yield f"libtorch {lacking} does not know {name}"
+
+    return Rule(
+        "operators",
+        "the model does not load: unknown builtin operator",
+        "a table of the operators of each libtorch, made from the libraries",
+        "trace the network instead of scripting it, and write it with older operators",
+        find,
+    )
+
+
 def _onnx_readable(evidence: Evidence) -> Iterator[str]:
     entry = evidence.description.weights.get("onnx")
     if entry and evidence.onnx and evidence.onnx.error:
@@ -614,7 +632,7 @@ def _state_dict_safe(evidence: Evidence) -> Iterator[str]:
     if shown is None:
         return
     if shown.error:
-        yield f"the state dict is {shown.error}" if shown.error.startswith("not ") else f"the state dict: {shown.error}"
+        yield f"the state dict cannot be read: {shown.error}"
     elif shown.layout == "torchscript":
         yield "the state dict is a TorchScript archive"
     elif shown.calls:

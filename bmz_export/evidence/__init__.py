@@ -6,6 +6,7 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
+from bmz_export.engines.torchscript import Archive, read_archive, unknown_operators
 from bmz_export.evidence.onnx_file import Onnx, read_onnx
 from bmz_export.evidence.pickles import Pickle, read_pickle
 from bmz_export.evidence.source import Source, read_source
@@ -13,6 +14,7 @@ from bmz_export.evidence.tensors import TestTensor, read_tensor
 from bmz_export.evidence.torchscript import TorchScript, read_torchscript
 from bmz_export.package.archive import Package
 from bmz_export.package.description import Description, File, Tensor
+from training.errors import UserError
 
 __all__ = ["Evidence", "Onnx", "Pickle", "Source", "TestTensor", "TorchScript"]
 
@@ -46,6 +48,21 @@ class Evidence:
         """The TorchScript archive's code."""
         path = self.weights("torchscript")
         return read_torchscript(path) if path else None
+
+    def unknown_operators(self, libtorch: str) -> list[str]:
+        """Return the operators of the TorchScript that a version of libtorch, such as ``1.13.1``, does not know."""
+        archive = self._archive
+        return [] if archive is None else unknown_operators(archive, libtorch)
+
+    @cached_property
+    def _archive(self) -> Archive | None:
+        path = self.weights("torchscript")
+        if path is None or (self.torchscript and self.torchscript.error):
+            return None
+        try:
+            return read_archive(path)
+        except UserError:
+            return None
 
     @cached_property
     def onnx(self) -> Onnx | None:

@@ -35,6 +35,25 @@ _PLAIN_NAMES = frozenset({
     "all", "slice", "property", "staticmethod", "classmethod", "super", "object", "isinstance", "issubclass",
     "type", "ValueError", "TypeError", "RuntimeError", "NotImplementedError", "divmod", "pow", "repr", "print",
 })  # fmt: skip
+_WAYS_OUT = frozenset({
+    "os", "sys", "subprocess", "socket", "shutil", "ctypes", "importlib", "builtins", "pickle", "marshal", "runpy",
+    "system", "popen", "__builtins__", "__globals__", "__import__", "__subclasses__", "__loader__", "__code__",
+    "__getattribute__",
+})  # fmt: skip
+"""Attributes by which one gets from any object to the machine."""
+_REACHING_NAMES = frozenset({"exec", "eval", "compile", "open", "__import__", "input", "breakpoint"})
+_REACHING_CALLS = (
+    "os.system", "os.popen", "os.exec", "os.spawn", "os.fork", "os.kill", "os.remove", "os.unlink", "os.rmdir",
+    "os.removedirs", "os.rename", "os.replace", "os.mkdir", "os.makedirs", "os.open", "os.write", "os.link",
+    "os.symlink", "os.chmod", "os.putenv", "os.posix_spawn", "subprocess.", "socket.", "shutil.", "ctypes.", "urllib.",
+    "http.", "ftplib.", "smtplib.", "requests.", "pty.", "runpy.", "pickle.load", "pickle.Unpickler", "marshal.load",
+    "importlib.import_module", "builtins.", "webbrowser.", "multiprocessing.", "torch.load", "torch.hub.",
+    "torch.jit.load", "torch.ops.load_library", "torch.utils.cpp_extension.", "numpy.load", "numpy.fromfile",
+    "numpy.memmap", "io.open", "pathlib.Path.write", "atexit.",
+)  # fmt: skip
+"""What no network needs to compute: processes, sockets, files, code from text. As beginnings of the full name."""
+_CLASS_HOOKS = frozenset({"__init_subclass__", "__new__", "__init__", "__prepare__", "__call__", "__set_name__"})
+_MODULE_HOOKS = frozenset({"__getattr__", "__dir__"})
 
 
 @dataclass(frozen=True)
@@ -67,6 +86,8 @@ class Source:
         Top-level names of the modules that it imports anywhere; relative ones begin with a dot.
     acts : tuple of (int, str)
         Line and text of what it would do at import beyond defining.
+    reaches : tuple of (int, str)
+        Line and text of what its functions would do beyond computing, once they are called.
     error : str or None
         Why it cannot be read.
     """
@@ -74,6 +95,7 @@ class Source:
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     imports: frozenset[str] = field(default=frozenset())
     acts: tuple[tuple[int, str], ...] = ()
+    reaches: tuple[tuple[int, str], ...] = ()
     error: str | None = None
 
     @property
@@ -97,7 +119,8 @@ def read_source(path: Path) -> Source:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     }
     try:
-        return Source(definitions, frozenset(_imports(tree)), tuple(_Acts(tree).found()))
+        found = _Acts(tree)
+        return Source(definitions, frozenset(_imports(tree)), tuple(found.at_import()), tuple(found.when_called()))
     except RecursionError as error:
         return Source(error=f"nested too deeply ({error})")
 
@@ -133,7 +156,11 @@ def _signature(kind: str, arguments: ast.arguments, skip: int) -> Definition:
 
 
 class _Acts:
-    """Finds what a module does at import: calls that are neither plain constructors nor torch's or numpy's."""
+    """Finds what a module does beyond defining and computing: at import, and when its functions are called.
+
+    At import any call counts that is neither a plain constructor nor torch's or numpy's, and so does handing on a function
+    that acts (``map(exec, ...)``). In functions only what reaches out of the computation by a name that says so.
+    """
 
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
@@ -153,26 +180,52 @@ class _Acts:
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 self.local[node.name] = node
 
-    def found(self) -> Iterator[tuple[int, str]]:
+    def at_import(self) -> Iterator[tuple[int, str]]:
         for statement in self.tree.body:
             yield from self.statement(statement)
 
+    def when_called(self) -> Iterator[tuple[int, str]]:
+        for definition in self.local.values():
+            for node in ast.walk(definition):
+                if isinstance(node, ast.Call) and self.reaches_out(node.func):
+                    yield node.lineno, ast.unparse(node)[:80]
+
+    # --- at import -----------------------------------------------------------------------------------------------
+
     def statement(self, node: ast.stmt) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for expression in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
-                yield from self.expression(expression, decorator=expression in node.decorator_list)
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            arguments += [each for each in (node.args.vararg, node.args.kwarg) if each]
+            annotations = [node.returns, *(argument.annotation for argument in arguments)]
+            for expression in (*node.args.defaults, *filter(None, (*node.args.kw_defaults, *annotations))):
+                yield from self.expression(expression)
+            yield from self.decorators(node.decorator_list)
+            if node.name in _MODULE_HOOKS and node in self.tree.body and self.local_acts(node.name):
+                yield node.lineno, f"def {node.name}"
         elif isinstance(node, ast.ClassDef):
-            for expression in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
-                yield from self.expression(expression, decorator=expression in node.decorator_list)
+            for expression in (*node.bases, *(keyword.value for keyword in node.keywords)):
+                yield from self.expression(expression)
+                if isinstance(expression, ast.Name) and self.acts_on_subclasses(expression.id):
+                    yield node.lineno, f"class {node.name}({expression.id})"
+            yield from self.decorators(node.decorator_list)
             for inner in node.body:
                 yield from self.statement(inner)
         elif isinstance(node, ast.If) and _is_main(node.test):
             for inner in node.orelse:
                 yield from self.statement(inner)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            return
-        else:
+        elif not isinstance(node, ast.Import | ast.ImportFrom):
+            for target in _targets(node):
+                head = (_dotted(target) or "").partition(".")[0]
+                if head in self.names:
+                    yield node.lineno, ast.unparse(node)[:80]
             yield from self.children(node)
+
+    def decorators(self, nodes: list[ast.expr]) -> Iterator[tuple[int, str]]:
+        for node in nodes:
+            if not isinstance(node, ast.Call) and self.acts(node):
+                yield node.lineno, f"@{ast.unparse(node)[:80]}"
+            else:
+                yield from self.expression(node)
 
     def children(self, node: ast.AST) -> Iterator[tuple[int, str]]:
         for child in ast.iter_child_nodes(node):
@@ -183,12 +236,20 @@ class _Acts:
             else:  # handlers, cases, what a with statement opens
                 yield from self.children(child)
 
-    def expression(self, node: ast.expr, *, decorator: bool = False) -> Iterator[tuple[int, str]]:
-        if decorator and not isinstance(node, ast.Call) and self.acts(node):
-            yield node.lineno, f"@{ast.unparse(node)[:80]}"
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Call) and self.acts(inner.func):
-                yield inner.lineno, ast.unparse(inner)[:80]
+    def expression(self, node: ast.AST) -> Iterator[tuple[int, str]]:
+        if (isinstance(node, ast.Call) and self.acts(node.func)) or self.hands_on(node):
+            yield getattr(node, "lineno", 0), ast.unparse(node)[:80]
+            return
+        for child in ast.iter_child_nodes(node):
+            yield from self.expression(child)
+
+    def hands_on(self, node: ast.AST) -> bool:
+        """Say whether this names something that acts, to be called by somebody else."""
+        if isinstance(node, ast.Name):
+            if node.id in self.names:
+                return self.names[node.id].partition(".")[0] in _ACTING_MODULES
+            return node.id not in self.local and node.id in _ACTING_NAMES
+        return isinstance(node, ast.Attribute) and _is_a_way_out(node.attr)
 
     def acts(self, function: ast.expr) -> bool:
         """Say whether calling this does more than compute a value, as far as can be told."""
@@ -196,6 +257,8 @@ class _Acts:
         if dotted is None:  # a call of a call, of a subscript, of a lambda, or a method of a literal
             return not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant))
         head, _, rest = dotted.partition(".")
+        if any(_is_a_way_out(part) for part in rest.split(".")):
+            return True
         if head in self.local and not rest:
             return self.local_acts(head)
         if head in self.names:
@@ -208,21 +271,51 @@ class _Acts:
             return "__" in rest
         return head in _ACTING_NAMES or head not in _PLAIN_NAMES
 
+    def acts_on_subclasses(self, name: str) -> bool:
+        """Say whether a class of this file acts as soon as another class names it as its base or metaclass."""
+        node = self.local.get(name)
+        hooks = {item.name for item in ast.walk(node) if isinstance(item, ast.FunctionDef)} if node else set()
+        return bool(hooks & _CLASS_HOOKS) and self.local_acts(name)
+
     def local_acts(self, name: str) -> bool:
         if name in self.looking:
             return False
         self.looking.add(name)
         try:
             nodes = (inner for inner in ast.walk(self.local[name]) if isinstance(inner, ast.Call))
-            return any(self.reaches_out(inner.func) for inner in nodes)
+            return any(self.known(inner.func) and self.acts(inner.func) for inner in nodes)
         finally:
             self.looking.discard(name)
 
+    def known(self, function: ast.expr) -> bool:
+        head, _, rest = (_dotted(function) or "").partition(".")
+        return head in self.names or head in self.local or head in _ACTING_NAMES or _is_a_way_out(rest.split(".")[0])
+
+    # --- when called ---------------------------------------------------------------------------------------------
+
     def reaches_out(self, function: ast.expr) -> bool:
         dotted = _dotted(function)
-        head = dotted.partition(".")[0] if dotted else ""
-        known = head in self.names or head in self.local or head in _ACTING_NAMES
-        return known and self.acts(function)
+        if dotted is None:
+            return False
+        head, _, rest = dotted.partition(".")
+        if head not in self.names:
+            return (dotted in _REACHING_NAMES and head not in self.local) or "os.system" in dotted
+        full = self.names[head] + (f".{rest}" if rest else "")
+        return full.startswith(_REACHING_CALLS) or any(_is_a_way_out(part) for part in rest.split("."))
+
+
+def _is_a_way_out(attribute: str) -> bool:
+    """Say whether an attribute of that name leads from any module to the machine: ``torch.serialization.os``."""
+    return attribute in _WAYS_OUT
+
+
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    """Return the attributes and items that a statement replaces."""
+    targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [getattr(node, "target", None)]
+    flat = [
+        part for each in targets if each for part in ast.walk(each) if isinstance(part, ast.Attribute | ast.Subscript)
+    ]
+    return [each.value if isinstance(each, ast.Subscript) else each for each in flat]
 
 
 def _dotted(node: ast.expr) -> str | None:
@@ -233,4 +326,13 @@ def _dotted(node: ast.expr) -> str | None:
 
 
 def _is_main(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
+    """Say whether this is ``__name__ == "__main__"``, which holds in none of the tools."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+        and isinstance(test.ops[0], ast.Eq)
+        and isinstance(test.comparators[0], ast.Constant)
+        and test.comparators[0].value == "__main__"
+        and len(test.ops) == 1
+    )
