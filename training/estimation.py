@@ -27,7 +27,7 @@ _LEVELS = (8.0, 11.0, 14.0, 19.0, 25.0, 34.0)  # of 255: what the residual noise
 _SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0)  # noise map over residual noise
 _ANCHORS = (0.0, 0.5, 1.0)  # where the range of intensities lies in [0, 1]: at its bottom, middle, top
 _REFINED = (0.87, 1.0, 1.15)
-_CROP = 96
+_CROP = 72
 _SMALL_NETWORK = 5_000_000  # parameters: what has more is searched on fewer pixels
 
 
@@ -322,7 +322,7 @@ class _Trial:
     ) -> None:
         self.half = quick
         small = sum(p.numel() for p in denoiser.parameters()) < _SMALL_NETWORK
-        self.crops = list(_crops(pairs, intensity, recipe.seed, 12 if small else 4))
+        self.crops = list(_crops(pairs, intensity, recipe.seed, 24 if small else 8))
         self.denoiser = denoiser
         self.progress = progress
         self.known: dict[Constants, float] = {}
