@@ -24,7 +24,6 @@ TABLE = Path(__file__).with_name("operators") / "libtorch.json"
 _MOST_CODE = 64 * 2**20
 _LOOKED_UP = re.compile(r"\b(?:torch|ops\.\w+)\.(\w+)\(")
 _NO_OPERATORS = {"device", "jit"}
-_TOUCH_FILES = {"aten::save", "aten::from_file"}
 
 
 @dataclass(frozen=True)
@@ -136,25 +135,6 @@ def unknown_operators(archive: Path | Archive, libtorch: str) -> list[str]:
             words = ", ".join(keyword.arg or "**" for keyword in call.keywords)
             unknown.add(f"{name} with {len(call.args)} arguments" + (f" and {words}" if words else ""))
     return sorted(unknown)
-
-
-def device_literals(archive: Path | Archive) -> list[str]:
-    """Return where an archive's code names a device: tensors made there stay behind when a tool moves the network.
-
-    Each entry reads like ``torch.device("cpu") in unet.py, line 12``.
-    """
-    archive = archive if isinstance(archive, Archive) else read_archive(archive)
-    found = []
-    for module, text in archive.sources.items():
-        for number, line in enumerate(text.splitlines(), 1):
-            found += [f"{call} in {module}, line {number}" for call in re.findall(r"torch\.device\([^)]*\)", line)]
-    return found
-
-
-def file_operators(archive: Path | Archive) -> list[str]:
-    """Return those operators of an archive that read or write files when it runs; a network has no use for them."""
-    archive = archive if isinstance(archive, Archive) else read_archive(archive)
-    return sorted({name for name, _ in _calls(archive)} & _TOUCH_FILES)
 
 
 def compact(schema: str) -> str:

@@ -4,6 +4,7 @@ The result is JSON in the bytes of the one array that ``predict`` returns.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,21 @@ def compare(parent: Tensors, other: Tensors) -> dict[str, Any]:
     -------
     dict
         ``same``: how many agree; ``differ``: name to the largest difference relative to the tensor's largest value;
-        ``missing``: names without a counterpart (folded away by an exporter, or gone).
+        ``missing``: names without a counterpart (folded away by an exporter, or gone); ``prefix``: what the parent's
+        names begin with and the other's do not (``module.`` of a network that trained on several cards).
     """
-    ends = {key: [name for name in other if name == key or name.endswith(f".{key}")] for key in parent}
     same, differ, missing = 0, {}, []
+    outer, prefix = _prefix(parent, other), ""
+    if outer is None:
+        prefix, outer = _prefix(other, parent) or "", ""
     for key, value in parent.items():
         if value.dtype.kind != "f":
             continue
-        names = ends[key]
-        if not names:
+        name = outer + key.removeprefix(prefix)
+        if name not in other:
             missing.append(key)
             continue
-        twin = other[names[0]]
+        twin = other[name]
         if twin.shape != value.shape and twin.size == value.size:
             twin = twin.reshape(value.shape)
         if twin.shape != value.shape:
@@ -77,7 +81,19 @@ def compare(parent: Tensors, other: Tensors) -> dict[str, Any]:
             same += 1
         else:
             differ[key] = largest if np.isfinite(largest) else float("inf")
-    return {"same": same, "differ": {key: min(value, 1e9) for key, value in differ.items()}, "missing": missing}
+    limited = {key: min(value, 1e9) for key, value in differ.items()}
+    return {"same": same, "differ": limited, "missing": missing, "prefix": prefix}
+
+
+def _prefix(inner: Tensors, outer: Tensors) -> str | None:
+    """Return what most of the outer names put before the inner ones, None where no two of them match."""
+    found = Counter(
+        name.removesuffix(key)
+        for key in inner
+        for name in outer
+        if name == key or name.endswith(f".{key}")
+    )  # fmt: skip
+    return max(found, key=lambda prefix: (found[prefix], -len(prefix))) if found else None
 
 
 def _state_dict(path: Path) -> Tensors:
