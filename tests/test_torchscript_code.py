@@ -6,7 +6,6 @@ import zipfile
 import engine_packages as tiny
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from bmz_export.engines.fusion import fusion_groups
@@ -18,7 +17,7 @@ VERSIONS = ("1.13.1", "2.0.0", "2.5.1", "2.7.1")
 
 def apart(tensor):
     """An operation that never joins a group."""
-    return F.softmax(tensor, -1)
+    return nn.functional.softmax(tensor, -1)
 
 
 def product(first, second):
@@ -58,7 +57,7 @@ def test_an_ordinary_network_is_known_everywhere(tmp_path):
 
 
 def test_newer_operators_are_named_for_the_libraries_that_lack_them(tmp_path):
-    weights = traced(tmp_path, lambda self, x: F.rms_norm(x, (48,)))
+    weights = traced(tmp_path, lambda self, x: nn.functional.rms_norm(x, (48,)))
     assert [unknown_operators(weights, version) for version in VERSIONS] == [
         ["aten::rms_norm"],
         ["aten::rms_norm"],
@@ -68,7 +67,7 @@ def test_newer_operators_are_named_for_the_libraries_that_lack_them(tmp_path):
 
 
 def test_a_known_operator_with_a_newer_argument_is_named_with_it(tmp_path):
-    weights = traced(tmp_path, lambda self, x: F.scaled_dot_product_attention(x, x, x, scale=0.5))
+    weights = traced(tmp_path, lambda self, x: nn.functional.scaled_dot_product_attention(x, x, x, scale=0.5))
     (found,) = unknown_operators(weights, "libtorch-2.0.0")
     assert "aten::scaled_dot_product_attention" in found
     assert "scale" in found
@@ -96,7 +95,7 @@ NO_BIAS = nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
     [
         (0, lambda self, x: torch.sigmoid(x)),
         (1, lambda self, x: torch.relu(x * 2 + 1) / 3),
-        (0, lambda self, x: F.relu_(x * 2).clamp_(0, 5)),
+        (0, lambda self, x: nn.functional.relu_(x * 2).clamp_(0, 5)),
         (0, lambda self, x: torch.relu(apart(x * 2))),
         (2, lambda self, x: torch.relu(apart(torch.relu(x * 2))) * 2),
         (0, lambda self, x: apart(torch.relu(x)) + apart(torch.relu(x))),
@@ -106,7 +105,7 @@ NO_BIAS = nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
         (1, lambda self, x: product(*apart(torch.cat([x, x], 1)).chunk(2, 1))),
         (0, lambda self, x: each(*torch.relu(apart(torch.cat([x, x], 1))).chunk(2, 1))),
         (0, lambda self, x: apart(torch.unsqueeze(torch.relu(apart(x)), 0))[0]),
-        (1, lambda self, x: F.pad(x * 2, (1, 1, 1, 1), mode="reflect") * 2 + x.sum()),
+        (1, lambda self, x: nn.functional.pad(x * 2, (1, 1, 1, 1), mode="reflect") * 2 + x.sum()),
     ],
 )  # each as torch 1.13.1 counts it in torch.jit.last_executed_optimized_graph() after three calls
 def test_groups_are_counted_as_the_old_libraries_form_them(tmp_path, groups, function):
