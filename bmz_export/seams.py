@@ -17,6 +17,8 @@ STATED_LIMIT = 1e-2
 WARN_LIMIT = 1e-3
 SEAM_LIMIT = 1e-4
 """What counts as no seam: the halo that a package declares is the smallest that stays below."""
+HALOS = (8, 16, 24, 32, 48, 64, 80, 96, 112)
+"""Pixels, tried in turn; twice the largest still fits the largest of the smallest sizes that are declared."""
 LARGE = (900, 1200)
 """Least height and width of the image that the tools' tilings are tried on, in pixels."""
 
@@ -128,7 +130,7 @@ def measure_halo(
     image: Array,
     *,
     stride: int,
-    candidates: Iterable[int] | None = None,
+    candidates: Iterable[int] = HALOS,
     limit: float = SEAM_LIMIT,
     least: int = 64,
 ) -> tuple[int, dict[int, float]]:
@@ -142,8 +144,8 @@ def measure_halo(
         A real one; mirrored up to the width that the tiles need.
     stride : int
         The network's total stride: halos are multiples of it.
-    candidates : iterable of int, optional
-        Halos to try, in ascending order; by default multiples of the stride (at least 8 apart) up to 128.
+    candidates : iterable of int
+        Halos to try, in ascending order; those that are no multiple of the stride are passed over.
     limit : float
         Of the output's range.
     least : int
@@ -157,7 +159,7 @@ def measure_halo(
         From halo to the largest difference, as a part of the range.
     """
     unit = stride * max(1, -(-8 // stride))
-    tried = [halo for halo in (candidates if candidates is not None else range(0, 129, unit)) if halo % stride == 0]
+    tried = [halo for halo in candidates if halo % stride == 0]
     top = max(tried)
     tile = -(-max(2 * top + 64, least) // unit) * unit
     half = tile - top

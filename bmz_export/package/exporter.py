@@ -134,13 +134,10 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     return Exported(target, archive, example, built.missing)
 
 
-_HALOS = (8, 16, 24, 32, 48, 64, 80, 96, 112)  # pixels; twice the largest still fits the smallest size that is declared
-
-
 def _measured_halo(model: Calibrated, image: NDArray[Any], stride: int) -> int:
     """The smallest halo at which two tiles of the example show no seam, or all but the least that any halo leaves."""
     noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(predictor(model), noisy, stride=stride, candidates=_HALOS)
+    halo, _ = measure_halo(predictor(model), noisy, stride=stride)
     return halo
 
 

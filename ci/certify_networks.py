@@ -1,0 +1,89 @@
+"""Certify every network at its published size, with random weights, and keep the certificates.
+
+    python ci/certify_networks.py [NAME ...] [--out docs/certificates]
+
+Each becomes a package, halo measured, that every installed engine runs and every tool's tiling cuts. Takes from minutes
+(DnCNN, DRUNet) to the better part of an hour (KBNet) on two cores.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bmz_export.bench import Options
+from bmz_export.certificate import NAME, PICTURE
+from bmz_export.check import certify
+from bmz_export.package import build
+from bmz_export.report import show
+from bmz_export.seams import measure_halo
+from training.calibration import Calibrated
+from training.datasets import DataSettings, open_dataset
+from training.networks import NETWORKS, create
+from training.run import predictor
+
+GATES = {"ga1", "attgamma", "beta", "gamma", "temperature"}  # zero in a new KBNet: its blocks would do nothing
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("networks", nargs="*", default=["drunet", "restormer", "kbnet"], metavar="NAME")
+    arguments.add_argument("--out", type=Path, default=Path("docs/certificates"))
+    arguments.add_argument("--timeout", type=float, default=1800.0, help="seconds for each engine")
+    given = arguments.parse_args()
+    codes = [certificate_of(name, given.out, given.timeout) for name in given.networks]
+    return max(codes)
+
+
+def certificate_of(name: str, out: Path, timeout: float) -> int:
+    """Build, certify and keep the certificate of one network; return its exit code."""
+    noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy()
+    model = random_model(name, noisy)
+    image = np.asarray(noisy, np.float32)[None, None]
+    halo, seams = measure_halo(predictor(model), image, stride=NETWORKS[name].stride)
+    print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / name
+        built = build(folder, model, network=name, example=noisy, example_name="a simulated image", halo=halo)
+        certificate, addition = certify(
+            folder, Options(timeout=timeout), told=lambda line: print(f"  {line}", flush=True)
+        )
+        built.attach(addition.files, section=addition.section)
+        show(certificate)
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / NAME, out / f"{name}.json")
+        shutil.copyfile(folder / PICTURE, out / f"{name}.png")
+        section = addition.section.replace(f"({PICTURE})", f"({name}.png)").replace(f"`{NAME}`", f"`{name}.json`")
+        title = f"# {NETWORKS[name].title}, published size, random weights\n\n"
+        (out / f"{name}.md").write_text(title + section, encoding="utf-8")
+    return certificate.exit_code
+
+
+def random_model(name: str, noisy: np.ndarray) -> Calibrated:
+    """Return the network at its published size, every part of it at work, calibrated to the image."""
+    torch.manual_seed(0)
+    denoiser = create(name)
+    with torch.no_grad():
+        for key, values in denoiser.named_parameters():
+            if key.rsplit(".", 1)[-1] in GATES:
+                values.normal_(0.3, 0.1)
+    network = NETWORKS[name]
+    low, high = np.percentile(noisy, [0.1, 99.9])
+    radius = network.radius(network.settings)
+    return Calibrated(
+        denoiser,
+        offset=float(low),
+        scale=float(high - low),
+        sigma=25 / 255,
+        noise_map=network.noise_map,
+        multiple=network.stride,
+        margin=32 if radius is None else -(-min(radius, 32) // network.stride) * network.stride,
+    ).eval()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
