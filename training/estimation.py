@@ -26,7 +26,8 @@ _BINS = 64  # of intensity, for the noise model
 _LEVELS = (8.0, 11.0, 14.0, 19.0, 25.0, 34.0)  # of 255: what the residual noise becomes in the denoiser's units
 _SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0)  # noise map over residual noise
 _ANCHORS = (0.0, 0.5, 1.0)  # where the range of intensities lies in [0, 1]: at its bottom, middle, top
-_REFINED = (0.87, 1.0, 1.15)
+_REFINED = (0.87, 0.93, 1.0, 1.07, 1.15)
+_EQUAL = 0.15  # dB
 _CROP = 72
 _SMALL_NETWORK = 5_000_000  # parameters: what has more is searched on fewer pixels
 
@@ -293,7 +294,10 @@ def estimate(
     if network.noise_map and recipe.sigma is None:
         choice = best(replace(choice, ratio=ratio) for ratio in _SIGMAS)
     choice = best(replace(choice, anchor=anchor) for anchor in _ANCHORS)
-    choice = best(replace(choice, level=choice.level * factor) for factor in _REFINED)
+    refined = [replace(choice, level=choice.level * factor) for factor in _REFINED]
+    scores = [score(_place(base, seen, recipe, **asdict(trial))) for trial in refined]
+    # Noise above what the denoiser knows stays in the image: of levels that are as good, the lowest is the safe one.
+    choice = next(trial for trial, found in zip(refined, scores, strict=True) if found >= max(scores) - _EQUAL)
     return _place(base, seen, recipe, **asdict(choice))
 
 
