@@ -8,10 +8,20 @@ from typing import Any
 
 from bmz_export.bench import FORMATS, Bench, fault
 from bmz_export.certificate import Fault, Row, Verdict
+from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES
+from bmz_export.evidence import Evidence
 
 _AGAIN = "export the package again from one network"
 _LIBRARY = ("BioImage.IO", "bioimageio.core", "ilastik")
+
+
+def runners(evidence: Evidence, name: str) -> tuple[str, ...]:
+    """Return the titles of the tools that run a weights format of a package."""
+    every = ("bioimage.io", "bioimageio.core")
+    return tuple(
+        each.title for each in CONSUMERS.values() if each.name in every or each.weights_choice(evidence) == name
+    )
 
 
 def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
@@ -29,9 +39,9 @@ def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
     bench.told("the tensors of the formats")
     found, outcome = bench.aside("tensors", files)
     for name in files:
-        verdict, note, message = _tensors(name, found, outcome.error)
+        verdict, note, message = _tensors(name, found, outcome.error, bench.evidence)
         if message:
-            yield fault(*message, _AGAIN)
+            yield fault(*message, _AGAIN, tools=runners(bench.evidence, name))
         if name != "pytorch_state_dict" or verdict == "failed":
             yield Row(
                 tools=("all",),
@@ -45,8 +55,15 @@ def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
             )
 
 
+def _expected(evidence: Evidence, prefix: str) -> bool:
+    """Whether the architecture has a part of that name; without an architecture file nobody knows."""
+    entry = evidence.description.weights["pytorch_state_dict"]
+    path = evidence.package.file(entry.architecture.source) if entry.architecture else None
+    return path is None or f"self.{prefix.partition('.')[0]}" in path.read_text(encoding="utf-8", errors="replace")
+
+
 def _tensors(
-    name: str, found: Mapping[str, Any], error: str | None
+    name: str, found: Mapping[str, Any], error: str | None, evidence: Evidence
 ) -> tuple[Verdict, str, tuple[str, str, str] | None]:
     """Return verdict, note, and (rule, message, what is seen) of a fault for one format."""
     if not found:
@@ -60,6 +77,13 @@ def _tensors(
     compared = found["compared"].get(name)
     if compared is None:
         return "not run", "nothing to compare with", None
+    if compared["prefix"] and not _expected(evidence, compared["prefix"]):
+        note = f"the state dict's names begin with {compared['prefix']!r}, those of {name} do not"
+        return "failed", note, ("state-dict-keys", note, "the state dict does not load: its keys are missing")
+    return _difference(name, compared)
+
+
+def _difference(name: str, compared: Mapping[str, Any]) -> tuple[Verdict, str, tuple[str, str, str] | None]:
     differ, same, missing = compared["differ"], compared["same"], compared["missing"]
     if differ:
         first, largest = max(differ.items(), key=lambda item: item[1])

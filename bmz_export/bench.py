@@ -99,12 +99,6 @@ class Bench:
         """Whether the architecture file is what this project writes."""
         return is_own_architecture(self.evidence)
 
-    @property
-    def operations(self) -> bool:
-        """Whether the package has pre- or postprocessing."""
-        description = self.evidence.description
-        return any(tensor.operations for tensor in (*description.inputs, *description.outputs))
-
     def selected(self) -> Iterator[tuple[Engine, str]]:
         """Yield each engine that was asked for with each weights format that it runs and the package has."""
         for name, engine in ENGINES.items():

@@ -99,11 +99,22 @@ class Jury:
         self.tried = tried
         self.results = results
         self.primary: Result | None = None
+        self._alike = False
         self._told: dict[tuple[str, str], list[tuple[Result, float, str]]] = {}
-        self._operations = any(tensor.operations for tensor in (*description.inputs, *description.outputs))
+        self._operations = description.processed
 
-    def judge(self, wanted: NDArray[Any] | None) -> None:
-        """Judge all results; ``wanted`` is the package's test output, None where it cannot be read."""
+    def judge(self, wanted: NDArray[Any] | None, *, alike: bool = False) -> None:
+        """Judge all results.
+
+        Parameters
+        ----------
+        wanted : array or None
+            The package's test output, None where it cannot be read.
+        alike : bool
+            Whether the formats hold the same tensors: if all of them are off the test output, it is the output that is
+            wrong, even where only one of them was run.
+        """
+        self._alike = alike
         for result in self.results:
             if result.outcome.skipped is None:
                 self._look(result)
@@ -147,6 +158,7 @@ class Jury:
             first = trial.like
             gap = compare(outputs[index], outputs[first])
             if gap.largest > REPEATABLE:
+                result.sound = False  # there is nothing to compare in a result that is another one each time
                 result.fail(f"another result when asked again: {gap.largest:.1e} of the range")
                 self._tell("repeatable", result, gap.largest, "gives another result each time, by {:.1e} of the range")
                 break
@@ -168,6 +180,9 @@ class Jury:
         self.primary = self.primary or primary
         agree = [result for result in sound if self._against(result, primary)]
         off = [result for result in sound if _largest(gaps[id(result)]) > LIMIT]
+        together = len(off) == len(sound) == len(agree) and (
+            self._alike or len({result.format for result in sound}) > 1
+        )
         for result in sound:
             gap = gaps[id(result)]
             if gap is None:
@@ -175,7 +190,7 @@ class Jury:
             result.differences.append(gap)
             if result in off:
                 result.fail(f"{gap.largest:.1e} of the range off the test output")
-                rule = "test-output" if len(off) == len(sound) == len(agree) else "agrees-with-test"
+                rule = "test-output" if together else "agrees-with-test"
                 self._tell(rule, result, gap.largest, "is up to {:.1e} of the range off the test output")
             elif gap.largest > CLOSE:
                 self._tell("close-to-test", result, gap.largest, "is {:.1e} of the range off the test output")

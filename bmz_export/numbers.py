@@ -125,6 +125,10 @@ def unfit(result: NDArray[Any], shape: Sequence[int | None], dtype: str) -> str 
     return None
 
 
-def standardised(image: Array) -> Array:
-    """Return the image with mean 0 and deviation 1, for a bare network whose package normalises outside of it."""
-    return np.asarray((image - image.mean()) / (image.std() or 1), np.float32)
+def standardised(images: Sequence[Array]) -> list[Array]:
+    """Return images with the mean and deviation of the first one taken out of all, so that a tile of one stays a tile.
+
+    For a bare network whose package normalises outside of it.
+    """
+    mean, deviation = images[0].mean(), images[0].std() or 1
+    return [np.asarray((image - mean) / deviation, np.float32) for image in images]

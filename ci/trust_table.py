@@ -1,7 +1,7 @@
 """Write ``docs/trust.md``: each planted fault, what catches it here, and whether bioimageio's own test does.
 
-Each fault is planted anew, checked with ``bmz_export.check`` and handed to ``bioimageio.core.test_description`` in a process
-of its own. Run it after the faults in ``tests/planted`` or the versions in ``pyproject.toml`` changed:
+Each fault is planted anew, checked with ``bmz_export.check`` and handed to ``bioimageio.core.test_description`` in a
+process of its own. Run it after the faults in ``tests/planted`` or the versions in ``pyproject.toml`` changed:
 ``python ci/trust_table.py`` (some ten minutes).
 """
 
@@ -29,15 +29,15 @@ from training.errors import UserError  # noqa: E402
 
 _HEAD = """# What is caught
 
-{count} faults, each planted in a real package of a narrow network that is in order otherwise (hashes included, unless the
-fault is about them), and what finds each. `bmz-fmd check` catches {caught} of {count}; `bioimageio test`
+{count} faults, each planted in a real package of a narrow network that is in order otherwise (hashes included, unless
+the fault is about them), and what finds each. `bmz-fmd check` catches {caught} of {count}; `bioimageio test`
 (bioimageio.core {core}, bioimageio.spec {spec}), run on the same packages, {library} of the {tried} that could be tried
-safely. It asks another question: whether the package is valid and gives its own test output in Python, not whether Fiji,
-QuPath and ilastik load it and show the same pixels.
+safely. It asks another question: whether the package is valid and gives its own test output in Python, not whether
+Fiji, QuPath and ilastik load it and show the same pixels.
 
 Written by `ci/trust_table.py`, which plants and runs all of them; the planters are in `tests/planted`, and
 `tests/test_planted_faults.py` sees each caught and named. None of the hostile packages gets to run anything under
-`bmz-fmd check`; where bioimageio's own test let one run, the table says so.
+`bmz-fmd check`; where bioimageio's own test let one run, the table says so. In brackets stands the status that it gives.
 """
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bmz-fmd-trust-") as name:
         folder = Path(name)
         sound = Sound(folder / "sound")
-        for network in ("dncnn", "drunet", "kbnet"):
+        for network in ("dncnn", "drunet", "restormer"):
             sound.copy(network, folder / f"sound-{network}")
             status = _library(context, folder / f"sound-{network}", folder / "none")
             if status != "passes it":
@@ -66,11 +66,11 @@ def main() -> None:
         for family in FAMILIES:
             for fault in family.faults:
                 verdicts.append(_judge(context, fault, sound, folder / fault.name))
-                print(f"{fault.name}: {verdicts[-1].caught}; {verdicts[-1].library}", file=sys.stderr)  # noqa: T201
+                print(f"{fault.name}: {verdicts[-1].caught}; {verdicts[-1].library}", file=sys.stderr)
     TARGET.write_text(document(verdicts), encoding="utf-8")
 
 
-def _judge(context: Any, fault: Fault, sound: Sound, where: Path) -> Verdict:  # noqa: ANN401
+def _judge(context: Any, fault: Fault, sound: Sound, where: Path) -> Verdict:
     path, package = plant(fault, sound, where)
     caught = _caught(fault, path)
     library = f"not tried: {fault.library}" if fault.library else _library(context, path, package.canary)
@@ -86,7 +86,7 @@ def _caught(fault: Fault, path: Path) -> str:
     return fault.rule if any(error.rule == fault.rule for error in certificate.errors) else "no"
 
 
-def _library(context: Any, path: Path, canary: Path) -> str:  # noqa: ANN401
+def _library(context: Any, path: Path, canary: Path) -> str:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_test, args=(path, sender))
     process.start()

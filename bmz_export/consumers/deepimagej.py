@@ -198,11 +198,6 @@ def _onnx_age(evidence: Evidence) -> Iterator[str]:
             yield f"the ONNX is of opset {shown.opset}, ONNX Runtime 1.12.1 knows up to {MAX_OPSET}"
         if shown.ir > MAX_IR:
             yield f"the ONNX is of IR version {shown.ir}, ONNX Runtime 1.12.1 reads up to {MAX_IR}"
-        for domain in shown.domains:
-            if not domain.startswith(("ai.onnx", "com.microsoft")) and any(
-                name.startswith(f"{domain}.") for name in shown.operators
-            ):
-                yield f"the ONNX uses operators of {domain}, which no runtime of the tools has"
 
 
 def _wait(evidence: Evidence) -> Iterator[str]:
@@ -236,6 +231,7 @@ class DeepImageJ:
         rules.WEIGHTS_PRESENT,
         *rules.TORCHSCRIPT_RULES,
         rules.ONNX_READABLE,
+        rules.ONNX_OPERATORS,
         rules.ONNX_ONE_FILE,
         Rule("format", "the model does not load", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("config-needs-id", "a null pointer instead of the model", f"{_SOURCE}, ModelDescriptorV05 [run]",

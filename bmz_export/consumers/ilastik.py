@@ -43,6 +43,17 @@ def _weights(evidence: Evidence) -> Iterator[str]:
         yield f"neither TorchScript nor a state dict among {', '.join(evidence.description.weights) or 'no weights'}"
 
 
+def _state_dict(evidence: Evidence) -> Iterator[str]:
+    if _choice(evidence) != "pytorch_state_dict":
+        return
+    for rule in rules.STATE_DICT_RULES:
+        yield from (finding.message for finding in rule.check(evidence) if finding.severity == "error")
+    library = rules.library(evidence)
+    needed = [library] if library else evidence.architecture.foreign if evidence.architecture else []
+    for name in needed:
+        yield f"the state dict is loaded by {name}, which ilastik does not bring along"
+
+
 def _halo(evidence: Evidence) -> Iterator[str]:
     for tensor in evidence.description.inputs[:1]:
         for axis in tensor.space:
@@ -73,6 +84,8 @@ class Ilastik:
              "axis ids batch, channel, y, x, in the same order in the output", _ids),
         Rule("weights", "no weights that it could run", f"{_SOURCE}: the first of torchscript, pytorch_state_dict",
              "add TorchScript", _weights),
+        Rule("state-dict-runs-here", "the model does not load", f"{_SOURCE}: torch and numpy in its own environment",
+             "add TorchScript", _state_dict),
         Rule("halo", "a block fails and what was in memory is shown", f"{_SOURCE} [run]",
              "a min of more than twice the halo", _halo),
         Rule("operations", "seams between blocks", f"{_SOURCE}: bioimageio.core's operations, block by block",

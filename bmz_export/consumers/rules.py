@@ -7,7 +7,7 @@ a tool would stumble over in general, so that it holds for packages that nobody 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -125,6 +125,14 @@ def operations(verdict: Callable[[Operation, Tensor], str | None]) -> Callable[[
                     yield f"{where}: {operation.id or 'an operation without a name'} {message}"
 
     return find
+
+
+def library(evidence: Evidence) -> str | None:
+    """Return the Python library that the state dict's architecture is imported from, None where a file defines it."""
+    entry = evidence.description.weights.get("pytorch_state_dict")
+    architecture = entry.raw.get("architecture") if entry else None
+    source = architecture.get("import_from") if isinstance(architecture, Mapping) else None
+    return str(source).partition(".")[0] if source else None
 
 
 def statistics_per_tile(operation: Operation, tensor: Tensor) -> str | None:
@@ -267,6 +275,23 @@ def _odd_outputs(evidence: Evidence) -> Iterator[str]:
                 yield f"output {output.id!r}: axis {axis.id!r} follows {'.'.join(axis.reference)}, which is not there"
 
 
+def _crossed(evidence: Evidence) -> Iterator[str]:
+    for output in evidence.description.outputs:
+        for axis in output.space:
+            source = evidence.description.tensor(axis.reference[0]) if axis.reference else None
+            names = {other.id: other.letter for other in source.axes} if source else {}
+            letter = names.get(axis.reference[1], axis.letter) if axis.reference else axis.letter
+            if letter != axis.letter:
+                yield f"output {output.id!r}: axis {axis.id!r} takes its size from the input's {letter}"
+
+
+SAME_AXES = Rule(
+    "same-axes",
+    "height and width are exchanged on images that are not square",
+    "each tool makes the output as large as the axis that it refers to",
+    "let each output axis refer to the input axis of its own name",
+    _crossed,
+)
 REFERENCES_EXIST = Rule(
     "references-exist",
     "the model is refused",
@@ -281,10 +306,14 @@ REFERENCES_EXIST = Rule(
 
 def _missing(evidence: Evidence) -> Iterator[str]:
     for where, file in evidence.description.files():
+        if not file.remote and evidence.package.file(file.source) is None:
+            yield f"{where}: {file.source} is not in the package"
+
+
+def _remote(evidence: Evidence) -> Iterator[str]:
+    for where, file in evidence.description.files():
         if file.remote:
             yield f"{where}: {file.source} is an address, not a file of the package"
-        elif evidence.package.file(file.source) is None:
-            yield f"{where}: {file.source} is not in the package"
 
 
 def _wrong_hash(evidence: Evidence) -> Iterator[str]:
@@ -301,7 +330,8 @@ def _no_hash(evidence: Evidence) -> Iterator[str]:
 
 
 def _missing_weights(evidence: Evidence) -> Iterator[str]:
-    return (message for message in _missing(evidence) if message.startswith("weights."))
+    found = (*_missing(evidence), *_remote(evidence))
+    return (message for message in found if message.startswith("weights."))
 
 
 WEIGHTS_PRESENT = Rule(
@@ -317,6 +347,14 @@ FILES_PRESENT = Rule(
     "every tool opens the files that the description names, from the package's folder",
     "put the file there, or take it out of the description",
     _missing,
+)
+FILES_INSIDE = Rule(
+    "files-inside",
+    "works only while that address answers, and not without a network",
+    "bioimageio.spec downloads what the description names by address",
+    "put the file into the package",
+    _remote,
+    "warning",
 )
 HASHES = Rule(
     "hashes",
@@ -396,8 +434,8 @@ def _uninformative(evidence: Evidence) -> Iterator[str]:
             continue
         array = np.asarray(test.array, np.float64)
         if not np.isfinite(array).all():
-            bad = float(np.mean(~np.isfinite(array)))
-            yield f"{where}: {tensor.test.source}: {bad:.0%} of its values are NaN or infinite"
+            bad = int(np.count_nonzero(~np.isfinite(array)))
+            yield f"{where}: {tensor.test.source}: {bad:,} of its {array.size:,} values are NaN or infinite"
         elif array.size > 1 and np.ptp(array) == 0:
             yield f"{where}: {tensor.test.source} is {array.flat[0]:g} everywhere, so the test proves nothing"
 
@@ -565,7 +603,9 @@ def _onnx_shapes(evidence: Evidence) -> Iterator[str]:
     shown = evidence.onnx
     if not shown or shown.error:
         return
-    inputs = evidence.description.inputs
+    inputs, outputs = evidence.description.inputs, evidence.description.outputs
+    if len(shown.outputs) != len(outputs):
+        yield f"the ONNX returns {len(shown.outputs)} tensors, the description has {len(outputs)}"
     if len(shown.inputs) != len(inputs):
         yield f"the ONNX takes {len(shown.inputs)} inputs, the description has {len(inputs)}"
         return
@@ -581,6 +621,14 @@ def _onnx_shapes(evidence: Evidence) -> Iterator[str]:
                 yield f"the ONNX input is fixed to {size} along {where}, which the description leaves free"
             elif isinstance(size, int) and size > 0 and axis.size not in (None, size):
                 yield f"the ONNX input has {size} along {axis.id or axis.letter}, the description says {axis.size}"
+
+
+def _onnx_domains(evidence: Evidence) -> Iterator[str]:
+    shown = evidence.onnx
+    for domain in shown.domains if shown else ():
+        used = [name for name in shown.operators if name.startswith(f"{domain}.")] if shown else []
+        if used and not domain.startswith(("ai.onnx", "com.microsoft")):
+            yield f"the ONNX uses {used[0]}, an operator that no runtime of the tools has"
 
 
 ONNX_READABLE = Rule(
@@ -603,6 +651,13 @@ DETERMINISTIC_ONNX = Rule(
     "Dropout with training_mode, BatchNormalization with training_mode, random operators",
     "call .eval() before the export, and take random operators out of forward",
     _onnx_training,
+)
+ONNX_OPERATORS = Rule(
+    "onnx-operators",
+    "the model does not load: unknown operator",
+    "ONNX Runtime has the operators of ONNX and its own; others come with a library beside the model",
+    "export the ONNX with standard operators alone",
+    _onnx_domains,
 )
 ONNX_ONE_FILE = Rule(
     "onnx-one-file",
@@ -676,7 +731,17 @@ def _acts_at_import(evidence: Evidence) -> Iterator[str]:
             yield f"{entry.architecture.source} line {line} would run at import: {text}"
 
 
+def _reaches(evidence: Evidence) -> Iterator[str]:
+    entry, shown = evidence.description.weights.get("pytorch_state_dict"), evidence.architecture
+    if entry and entry.architecture and shown and entry.callable:
+        for line, text in shown.reaches(entry.callable)[:3]:
+            yield f"{entry.architecture.source} line {line} reaches out of the network: {text}"
+
+
 def _imports(evidence: Evidence) -> Iterator[str]:
+    name = library(evidence)
+    if name and name != "torch" and not evidence.description.weights["pytorch_state_dict"].raw.get("dependencies"):
+        yield f"the architecture is imported from {name}, and no dependencies name it"
     entry, shown = evidence.description.weights.get("pytorch_state_dict"), evidence.architecture
     if entry and entry.architecture and shown and not entry.raw.get("dependencies"):
         for name in shown.foreign:
@@ -698,6 +763,13 @@ NO_CODE_AT_IMPORT = Rule(
     "a file that defines classes and does nothing else",
     _acts_at_import,
 )
+COMPUTES_ALONE = Rule(
+    "network-computes-alone",
+    "code of the package's author starts programs, or reads and writes files, as soon as the network is built or run",
+    "bioimageio.core and ilastik build the network from the architecture file",
+    "a network that computes and does nothing else",
+    _reaches,
+)
 IMPORTS = Rule(
     "torch-and-numpy-only",
     "the state dict does not load where that module is missing",
@@ -710,7 +782,9 @@ IMPORTS = Rule(
 def _parents(evidence: Evidence) -> Iterator[str]:
     weights = evidence.description.weights
     roots = [name for name, entry in weights.items() if entry.parent is None]
-    if weights and len(roots) != 1:
+    if (
+        weights and len(roots) != 1 and evidence.description.version >= (0, 5)
+    ):  # format 0.4 lets them stand side by side
         yield f"{len(roots)} weights entries have no parent ({', '.join(roots) or 'none'})"
     for name, entry in weights.items():
         if entry.parent is not None and (entry.parent not in weights or entry.parent == name):
@@ -725,9 +799,9 @@ ONE_ROOT = Rule(
     _parents,
 )
 
-PACKAGE_RULES = (AT_THE_ROOT, PORTABLE_NAMES, IS_A_MODEL, TEST_TENSORS, REFERENCES_EXIST)
+PACKAGE_RULES = (AT_THE_ROOT, PORTABLE_NAMES, IS_A_MODEL, TEST_TENSORS, REFERENCES_EXIST, SAME_AXES)
 """What every tool demands."""
-SPEC_RULES = (WELL_FORMED, ONE_DESCRIPTION, FILES_PRESENT, HASHES, HASHED, ONE_ROOT, INFORMATIVE_TESTS)
+SPEC_RULES = (WELL_FORMED, ONE_DESCRIPTION, FILES_PRESENT, FILES_INSIDE, HASHES, HASHED, ONE_ROOT, INFORMATIVE_TESTS)
 """What bioimageio.spec demands wherever it reads the package: in Python, on the site, in ilastik."""
 TORCHSCRIPT_RULES = (
     TORCHSCRIPT_READABLE,
@@ -736,5 +810,13 @@ TORCHSCRIPT_RULES = (
     SAVED_ON_CPU,
     STAYS_INSIDE,
 )
-ONNX_RULES = (ONNX_READABLE, ONNX_FINITE, DETERMINISTIC_ONNX, ONNX_ONE_FILE, ONNX_OPSET_TOLD, ONNX_SHAPES)
-STATE_DICT_RULES = (STATE_DICT_SAFE, ARCHITECTURE, NO_CODE_AT_IMPORT, IMPORTS)
+ONNX_RULES = (
+    ONNX_READABLE,
+    ONNX_FINITE,
+    DETERMINISTIC_ONNX,
+    ONNX_OPERATORS,
+    ONNX_ONE_FILE,
+    ONNX_OPSET_TOLD,
+    ONNX_SHAPES,
+)
+STATE_DICT_RULES = (STATE_DICT_SAFE, ARCHITECTURE, NO_CODE_AT_IMPORT, COMPUTES_ALONE, IMPORTS)

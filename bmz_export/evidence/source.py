@@ -41,15 +41,14 @@ _WAYS_OUT = frozenset({
     "__getattribute__",
 })  # fmt: skip
 """Attributes by which one gets from any object to the machine."""
-_REACHING_NAMES = frozenset({"exec", "eval", "compile", "open", "__import__", "input", "breakpoint"})
+_REACHING_NAMES = frozenset({"exec", "eval", "compile", "open", "__import__", "input", "breakpoint"})  # builtins
 _REACHING_CALLS = (
     "os.system", "os.popen", "os.exec", "os.spawn", "os.fork", "os.kill", "os.remove", "os.unlink", "os.rmdir",
     "os.removedirs", "os.rename", "os.replace", "os.mkdir", "os.makedirs", "os.open", "os.write", "os.link",
     "os.symlink", "os.chmod", "os.putenv", "os.posix_spawn", "subprocess.", "socket.", "shutil.", "ctypes.", "urllib.",
     "http.", "ftplib.", "smtplib.", "requests.", "pty.", "runpy.", "pickle.load", "pickle.Unpickler", "marshal.load",
-    "importlib.import_module", "builtins.", "webbrowser.", "multiprocessing.", "torch.load", "torch.hub.",
-    "torch.jit.load", "torch.ops.load_library", "torch.utils.cpp_extension.", "numpy.load", "numpy.fromfile",
-    "numpy.memmap", "io.open", "pathlib.Path.write", "atexit.",
+    "importlib.import_module", "builtins.", "webbrowser.", "multiprocessing.", "torch.ops.load_library",
+    "torch.utils.cpp_extension.", "numpy.fromfile", "numpy.memmap", "io.open", "atexit.",
 )  # fmt: skip
 """What no network needs to compute: processes, sockets, files, code from text. As beginnings of the full name."""
 _CLASS_HOOKS = frozenset({"__init_subclass__", "__new__", "__init__", "__prepare__", "__call__", "__set_name__"})
@@ -75,6 +74,14 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Function:
+    """A function or method: line and text of what it does beyond computing, and the others that it may call."""
+
+    acts: tuple[tuple[int, str], ...]
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Source:
     """What a Python file shows.
 
@@ -86,8 +93,8 @@ class Source:
         Top-level names of the modules that it imports anywhere; relative ones begin with a dot.
     acts : tuple of (int, str)
         Line and text of what it would do at import beyond defining.
-    reaches : tuple of (int, str)
-        Line and text of what its functions would do beyond computing, once they are called.
+    functions : Mapping
+        From function, class or ``Class.method`` to what it does beyond computing and which others it names.
     error : str or None
         Why it cannot be read.
     """
@@ -95,8 +102,20 @@ class Source:
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     imports: frozenset[str] = field(default=frozenset())
     acts: tuple[tuple[int, str], ...] = ()
-    reaches: tuple[tuple[int, str], ...] = ()
+    functions: Mapping[str, Function] = field(default_factory=dict)
     error: str | None = None
+
+    def reaches(self, name: str) -> list[tuple[int, str]]:
+        """Return line and text of what building and running the class or function ``name`` does beyond computing."""
+        seen: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            each = waiting.pop()
+            if each in seen or each not in self.functions:
+                continue
+            seen[each] = None
+            waiting += self.functions[each].names
+        return sorted(act for each in seen for act in self.functions[each].acts)
 
     @property
     def foreign(self) -> list[str]:
@@ -120,7 +139,7 @@ def read_source(path: Path) -> Source:
     }
     try:
         found = _Acts(tree)
-        return Source(definitions, frozenset(_imports(tree)), tuple(found.at_import()), tuple(found.when_called()))
+        return Source(definitions, frozenset(_imports(tree)), tuple(found.at_import()), dict(found.when_called()))
     except RecursionError as error:
         return Source(error=f"nested too deeply ({error})")
 
@@ -158,8 +177,8 @@ def _signature(kind: str, arguments: ast.arguments, skip: int) -> Definition:
 class _Acts:
     """Finds what a module does beyond defining and computing: at import, and when its functions are called.
 
-    At import any call counts that is neither a plain constructor nor torch's or numpy's, and so does handing on a function
-    that acts (``map(exec, ...)``). In functions only what reaches out of the computation by a name that says so.
+    At import any call counts that is neither a plain constructor nor torch's or numpy's, and so does handing on a
+    function that acts (``map(exec, ...)``). In functions only what reaches out of the computation by its name.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -184,11 +203,25 @@ class _Acts:
         for statement in self.tree.body:
             yield from self.statement(statement)
 
-    def when_called(self) -> Iterator[tuple[int, str]]:
-        for definition in self.local.values():
-            for node in ast.walk(definition):
-                if isinstance(node, ast.Call) and self.reaches_out(node.func):
-                    yield node.lineno, ast.unparse(node)[:80]
+    def when_called(self) -> Iterator[tuple[str, Function]]:
+        """Yield each function; a class stands for what building and running it calls of its methods."""
+        for name, node in self.local.items():
+            if not isinstance(node, ast.ClassDef):
+                yield name, self.function(node, "")
+                continue
+            methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
+            run = frozenset(f"{name}.{item.name}" for item in methods if item.name == "forward" or "__" in item.name)
+            bases = frozenset(base.id for base in node.bases if isinstance(base, ast.Name))
+            yield name, Function((), run | bases)
+            for item in methods:
+                yield f"{name}.{item.name}", self.function(item, name)
+
+    def function(self, function: ast.AST, owner: str) -> Function:
+        nodes = list(ast.walk(function))
+        calls = (node for node in nodes if isinstance(node, ast.Call) and self.reaches_out(node.func))
+        names = {node.id for node in nodes if isinstance(node, ast.Name) and node.id in self.local}
+        own = {f"{owner}.{node.attr}" for node in nodes if isinstance(node, ast.Attribute) and owner}
+        return Function(tuple((node.lineno, ast.unparse(node)[:80]) for node in calls), frozenset(names | own))
 
     # --- at import -----------------------------------------------------------------------------------------------
 
@@ -257,16 +290,12 @@ class _Acts:
         if dotted is None:  # a call of a call, of a subscript, of a lambda, or a method of a literal
             return not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant))
         head, _, rest = dotted.partition(".")
-        if any(_is_a_way_out(part) for part in rest.split(".")):
-            return True
         if head in self.local and not rest:
             return self.local_acts(head)
+        if any(_is_a_way_out(part) for part in rest.split(".")):
+            return True
         if head in self.names:
-            full = self.names[head] + (f".{rest}" if rest else "")
-            top = full.partition(".")[0]
-            if top in ("torch", "numpy"):
-                return any(full == name or full.startswith(f"{name}.") for name in _ACTING_CALLS)
-            return top in _ACTING_MODULES or top not in sys.stdlib_module_names
+            return _imported_acts(self.names[head] + (f".{rest}" if rest else ""))
         if rest:  # a method of a value of this file's own
             return "__" in rest
         return head in _ACTING_NAMES or head not in _PLAIN_NAMES
@@ -302,6 +331,13 @@ class _Acts:
             return (dotted in _REACHING_NAMES and head not in self.local) or "os.system" in dotted
         full = self.names[head] + (f".{rest}" if rest else "")
         return full.startswith(_REACHING_CALLS) or any(_is_a_way_out(part) for part in rest.split("."))
+
+
+def _imported_acts(full: str) -> bool:
+    top = full.partition(".")[0]
+    if top in ("torch", "numpy"):
+        return any(full == name or full.startswith(f"{name}.") for name in _ACTING_CALLS)
+    return top in _ACTING_MODULES or top not in sys.stdlib_module_names
 
 
 def _is_a_way_out(attribute: str) -> bool:

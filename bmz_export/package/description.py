@@ -107,6 +107,11 @@ class Operation:
     id: str
     kwargs: Mapping[str, Any]
 
+    @property
+    def changes(self) -> bool:
+        """Whether it changes a float32 image: bioimageio.spec writes an ``ensure_dtype`` into every description."""
+        return self.id != "ensure_dtype" or self.kwargs.get("dtype") != "float32"
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -193,6 +198,11 @@ class Description:
     license: str | None
     config: Mapping[str, Any] | None
     problems: tuple[Problem, ...]
+
+    @property
+    def processed(self) -> bool:
+        """Whether any operation before or after the network changes what an image becomes."""
+        return any(each.changes for tensor in (*self.inputs, *self.outputs) for each in tensor.operations)
 
     def tensor(self, identifier: str) -> Tensor | None:
         """Return the input or output of that id, or None."""

@@ -9,9 +9,12 @@ DESCRIPTION = Family("description")
 FIJI, QUPATH, ILASTIK, SITE, CORE = "Fiji (deepImageJ)", "QuPath", "ilastik", "BioImage.IO", "bioimageio.core"
 
 
-def _processing(package, operation, **kwargs):
+def _processing(package, operation, compute, **kwargs):
+    """Add a preprocessing operation, and make the test output what it leads to."""
     with package.rdf() as raw:
         raw["inputs"][0]["preprocessing"] = [{"id": operation, "kwargs": kwargs}]
+    image = np.asarray(compute(package.tensor("input")), np.float32)
+    package.save_tensor("output", package.model(torch.from_numpy(image)).numpy())
 
 
 def _on_space_axes(package, side, **fields):
@@ -23,19 +26,22 @@ def _on_space_axes(package, side, **fields):
 @DESCRIPTION.fault("operations", "scale_linear with a list", tools=(FIJI,))
 def lists_as_arguments(package):
     """A scale_linear has lists as arguments: deepImageJ computes other values"""
-    _processing(package, "scale_linear", gain=[1.0], offset=[0.0], axis="channel")
+    _processing(package, "scale_linear", lambda image: 0.5 * image + 60, gain=[0.5], offset=[60.0], axis="channel")
 
 
 @DESCRIPTION.fault("operations", "scale_linear needs a list", tools=(QUPATH,))
 def scalars_as_arguments(package):
     """A scale_linear has scalar arguments: QuPath refuses them"""
-    _processing(package, "scale_linear", gain=1.0, offset=0.0)
+    _processing(package, "scale_linear", lambda image: 0.5 * image + 60, gain=0.5, offset=60.0)
 
 
 @DESCRIPTION.fault("operations", "zero_mean_unit_variance measures the image", tools=(QUPATH, ILASTIK))
 def statistics_of_each_tile(package):
     """A zero_mean_unit_variance measures each tile by itself in QuPath and ilastik"""
-    _processing(package, "zero_mean_unit_variance", axes=["channel", "y", "x"])
+    _processing(
+        package, "zero_mean_unit_variance", lambda image: (image - image.mean()) / (image.std() + 1e-6),
+        axes=["channel", "y", "x"],
+    )  # fmt: skip
 
 
 @DESCRIPTION.fault("plain-strings", "documentation is an object", tools=(FIJI, QUPATH))
@@ -74,8 +80,9 @@ def no_channel_axis(package):
 
 @DESCRIPTION.fault("output-unit-scale-offset", "has the unit micrometer", tools=(FIJI,))
 def a_unit_on_an_output(package):
-    """The output's axes have a unit, which deepImageJ reads as a factor of the size"""
-    _on_space_axes(package, "outputs", unit="micrometer", scale=1.0)
+    """The axes have a unit and a pixel size, which deepImageJ reads as a factor of the output's size"""
+    for side in ("inputs", "outputs"):
+        _on_space_axes(package, side, unit="micrometer", scale=0.1)
 
 
 @DESCRIPTION.fault("halo", "twice the halo of 32", tools=(ILASTIK,))
@@ -147,7 +154,7 @@ def onnx_first_in_fiji(package):
             raw["weights"][name]["pytorch_version"] = "2.8.0"
 
 
-@DESCRIPTION.fault("seam", "states none", network="kbnet", tools=(FIJI, QUPATH, ILASTIK), engines=("torch",))
+@DESCRIPTION.fault("seam", "states none", network="restormer", tools=(FIJI, QUPATH, ILASTIK), engines=("torch",))
 def an_unstated_seam(package):
     """A network with global attention leaves a seam at any halo, and the package does not state it"""
     remove(package / "certificate.json")
