@@ -37,7 +37,7 @@ Fiji, QuPath and ilastik load it and show the same pixels.
 
 Written by `ci/trust_table.py`, which plants and runs all of them; the planters are in `tests/planted`, and
 `tests/test_planted_faults.py` sees each caught and named. None of the hostile packages gets to run anything under
-`bmz-fmd check`; where bioimageio's own test let one run, the table says so. In brackets stands the status that it gives.
+`bmz-fmd check`; where bioimageio's own test let one run, the table says so. In brackets stands its status.
 """
 
 

@@ -1,11 +1,14 @@
 """Sixty faults, each planted in a sound package, each caught and named; and no alarm where nothing is wrong."""
 
 import re
+from pathlib import Path
 
 import pytest
 from planted import FAMILIES, FAULTS, Sound, plant
+from planted.sound import build_sound
 
 from bmz_export.check import Options, check
+from bmz_export.engines import ENGINES
 from training.errors import UserError
 
 RULES_ALONE = Options(rules_only=True)
@@ -43,3 +46,70 @@ def test_a_planted_fault_is_caught_and_named(fault, sound, tmp_path):
         assert {tool for error in named for tool in error.tools}.issuperset(fault.tools), told
     assert not package.canary.exists()
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "planted").rglob("*")} == before
+
+
+ALARMS = [
+    ("dncnn", {}),
+    ("dncnn", {"margin": 0}),
+    ("dncnn", {"transform": "anscombe"}),
+    ("dncnn", {"statistics": "instance"}),
+    ("dncnn", {"transform": "anscombe", "statistics": "instance", "margin": 0}),
+    ("drunet", {}),
+    ("drunet", {"transform": "anscombe", "margin": 0}),
+    ("restormer", {}),
+    ("restormer", {"transform": "anscombe", "margin": 0}),
+]
+SLOW_ALARMS = [("kbnet", {}), ("kbnet", {"transform": "anscombe", "margin": 0}), ("drunet", {"statistics": "instance"})]
+
+
+def label(value):
+    return value if isinstance(value, str) else "-".join(map(str, value.values())) or "plain"
+
+
+def assert_right(folder, *engines):
+    certificate = check(folder, Options(engines=engines or None))
+    assert [fault.line() for fault in certificate.faults if fault.severity == "error"] == []
+    assert "failed" not in [row.verdict for row in certificate.rows]
+    assert certificate.exit_code == 0
+
+
+@pytest.mark.parametrize(("network", "calibration"), ALARMS, ids=label)
+def test_a_right_package_raises_no_alarm(network, calibration, tmp_path):
+    build_sound(tmp_path / "right", network, **calibration)
+    assert_right(tmp_path / "right", "torch", "onnxruntime")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "calibration"), SLOW_ALARMS, ids=label)
+def test_a_right_package_of_a_wider_network_raises_no_alarm(network, calibration, tmp_path):
+    build_sound(tmp_path / "right", network, **calibration)
+    assert_right(tmp_path / "right", "torch", "onnxruntime")
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.parametrize("network", ["dncnn", "drunet", "restormer", "kbnet"])
+def test_a_right_package_raises_no_alarm_in_any_engine(network, tmp_path):
+    build_sound(tmp_path / "right", network)
+    assert_right(tmp_path / "right")
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS.values() if fault.fails], ids=lambda fault: fault.name)
+def test_the_engines_that_a_fault_touches_fail_on_it(fault, sound, tmp_path):
+    touched = [name for name in fault.fails if ENGINES[name].installed()]
+    if not touched:
+        pytest.skip(f"none of {', '.join(fault.fails)} is installed")
+    path, _ = plant(fault, sound, tmp_path / "planted")
+    verdicts = {row.engine: row.verdict for row in check(path, Options(engines=touched)).rows}
+    assert {name: verdicts[name] for name in touched} == dict.fromkeys(touched, "failed")
+
+
+def test_the_page_about_trust_lists_these_faults():
+    page = (Path(__file__).parents[1] / "docs" / "trust.md").read_text(encoding="utf-8")
+    listed = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
+    assert [what for what in listed if what in {fault.what for fault in FAULTS.values()}] == [
+        fault.what for fault in FAULTS.values()
+    ]
+    assert f"catches {len(FAULTS)} of {len(FAULTS)}" in " ".join(page.split())
