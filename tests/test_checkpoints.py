@@ -239,8 +239,15 @@ def test_a_file_of_unknown_origin_states_no_licence(tmp_path):
     origin = load_checkpoint(str(tmp_path / "mine.pth"), network(1))
     assert origin.name == origin.source == "mine.pth"
     assert origin.spdx is None
-    assert "ask" in origin.licence
+    assert origin.licence is None
     assert origin.sha256 == hashlib.sha256((tmp_path / "mine.pth").read_bytes()).hexdigest()
+
+
+def test_a_published_file_without_a_known_hash_is_known_by_its_name(tmp_path):
+    torch.save(network().state_dict(), tmp_path / "gaussian_gray_denoising_blind.pth")
+    origin = load_checkpoint(tmp_path / "gaussian_gray_denoising_blind.pth", network(1))
+    assert origin.name == "restormer_gray_blind"
+    assert "non-commercial" in origin.licence
 
 
 def test_a_published_file_is_known_by_its_hash(shared):

@@ -316,6 +316,14 @@ def test_a_checkpoint_without_an_spdx_licence_gives_a_file_and_no_field():
     assert "LICENSE" in licence.line
 
 
+def test_the_licence_of_a_file_of_unknown_origin_is_the_authors_to_state():
+    nobodys = checkpoint(None, licence=None)
+    assert decide_licence("CC-BY-4.0", nobodys).spdx == "CC-BY-4.0"
+    unstated = decide_licence(None, nobodys)
+    assert unstated.spdx is None and unstated.missing
+    assert "not stated" in unstated.text
+
+
 @pytest.mark.parametrize(("asked", "spdx"), [("MIT", None), ("MIT", "GPL-3.0-only"), ("MIT", "CC-BY-NC-4.0")])
 def test_a_licence_that_the_checkpoints_does_not_allow_is_refused(asked, spdx):
     with pytest.raises(UserError, match=r"--license MIT: the weights began from weights-1"):

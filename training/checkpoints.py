@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _WRAPPINGS = ("params_ema", "params", "net", "state_dict", "model")
-_NOT_STATED = "not stated: ask where the file comes from before you publish anything made of it"
 _KAIR = "https://github.com/cszn/KAIR/releases/download/v1.0"
 _RESTORMER = "https://github.com/swz30/Restormer/releases/download/v1.0"
 _KBNET_FOLDER = (
@@ -44,8 +43,8 @@ class Origin:
         Name in ``CHECKPOINTS``, or of the file.
     sha256 : str
         Of the file.
-    licence : str
-        In words.
+    licence : str or None
+        In words; None where nobody stated one: a file of unknown origin.
     spdx : str or None
         Its SPDX identifier, where it has one.
     source : str
@@ -56,7 +55,7 @@ class Origin:
 
     name: str
     sha256: str
-    licence: str
+    licence: str | None
     spdx: str | None
     source: str
     citation: str | None
@@ -271,10 +270,10 @@ def load_checkpoint(source: str | Path, network: nn.Module, *, progress: bool = 
 
 def _origin(name: str, path: Path) -> Origin | None:
     sha256 = _sha256(path)
-    known = CHECKPOINTS.get(name) or next((one for one in CHECKPOINTS.values() if one.sha256 == sha256), None)
+    known = CHECKPOINTS.get(name) or _published(path, sha256)
     if known is not None:
         return Origin(known.name, sha256, known.licence, known.spdx, known.source, known.citation)
-    unknown = Origin(path.name, sha256, _NOT_STATED, None, path.name, None)
+    unknown = Origin(path.name, sha256, None, None, path.name, None)
     try:
         before = json.loads((path.parent / "provenance.json").read_text(encoding="utf-8"))["checkpoint"]
         if before is None:
@@ -283,6 +282,17 @@ def _origin(name: str, path: Path) -> Origin | None:
     except (OSError, ValueError, KeyError, TypeError):
         return unknown
     return replace(unknown, name=f"{path.parent.name}/{path.name}, from {before.get('name')}", **inherited)
+
+
+def _published(path: Path, sha256: str) -> Checkpoint | None:
+    """Return the published checkpoint that a file is: by its hash, or by its name where no hash was ever published.
+
+    The name is no proof, but the careful side: whoever downloads such a file by hand is bound by its licence.
+    """
+    return next(
+        (one for one in CHECKPOINTS.values() if sha256 == one.sha256 or (not one.sha256 and path.name == one.file)),
+        None,
+    )
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ from training.errors import UserError
 from training.run import CheckpointUsed
 
 LICENCE = "LICENSE"
+_UNSTATED = "not stated: ask whoever made the file before you publish anything made of it"
 _PERMISSIVE = frozenset(
     {"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MIT", "Unlicense", "Zlib"}
 )  # what comes under one of these may go on under another licence, its notice kept
@@ -47,7 +48,8 @@ def decide_licence(asked: str | None, checkpoint: CheckpointUsed | None) -> Lice
     Raises
     ------
     UserError
-        When the author asks for a licence that the checkpoint's does not allow.
+        When the author asks for a licence that the checkpoint's does not allow. Where nobody stated the checkpoint's
+        (a file of unknown origin), it is the author's to state.
     """
     if checkpoint is None:
         if asked is None:
@@ -56,6 +58,12 @@ def decide_licence(asked: str | None, checkpoint: CheckpointUsed | None) -> Lice
             )
         return Licence(asked, None, f"Licence: {asked}.")
     began = f"the weights began from {checkpoint.name} ({checkpoint.source})"
+    if checkpoint.licence is None:
+        if asked is not None:
+            return Licence(asked, None, f"Licence: {asked}, as the author of this package states; {began}.")
+        unstated = checkpoint.model_copy(update={"licence": _UNSTATED})
+        line = f"Licence: none yet; {began}, whose licence nobody stated. See the file {LICENCE}."
+        return Licence(None, fill("LICENSE.j2", checkpoint=unstated), line, missing=True)
     if checkpoint.spdx is None:
         if asked is not None:
             raise UserError(
