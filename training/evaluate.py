@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from training.errors import UserError
 from training.metrics import Convention, fit_affine, psnr, ssim
 from training.residuals import SURPRISING, correlation, surprise, suspicion
+from training.whole import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,12 +217,8 @@ def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, t
         noisy, clean = pair.read()
         _draw_row(axes, pair.name, noisy, planes(noisy), clean)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as beside:
         figure.savefig(beside, dpi=110, format="png", metadata={"Software": _WRITER})
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def is_result(path: Path) -> bool:

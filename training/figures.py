@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training.run import replacing
+from training.whole import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

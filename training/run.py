@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.errors import UserError
 from training.settings import Recipe, Settings, check_name, load_settings, save_settings
+from training.whole import replacing, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,11 +49,14 @@ class NetworkUsed(_Part):
 
 
 class CheckpointUsed(_Part):
-    """Where the weights started from; its licence goes into every package made of the run."""
+    """Where the weights started from; its licence goes into every package made of the run.
+
+    ``licence`` is in words, None where nobody stated one: a file of unknown origin.
+    """
 
     name: str
     sha256: str
-    licence: str
+    licence: str | None
     spdx: str | None = None
     source: str
     citation: str | None = None
@@ -152,7 +154,7 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.name
+        return self.folder.absolute().name
 
     @property
     def provenance(self) -> Provenance:
@@ -220,9 +222,8 @@ GLOBAL_HALO = 96
 
 
 def halo(radius: int | None, stride: int) -> int:
-    """Return the halo in pixels that tiling needs: the radius up to the next multiple of the stride, at most 96."""
-    wanted = GLOBAL_HALO if radius is None else min(radius, GLOBAL_HALO)
-    return -(-wanted // stride) * stride
+    """Return the halo in pixels that tiling needs, a multiple of the stride: the radius, or ``GLOBAL_HALO`` without."""
+    return -(-(GLOBAL_HALO if radius is None else radius) // stride) * stride
 
 
 def choose_device(device: str = "auto") -> str:
@@ -392,23 +393,6 @@ def versions() -> dict[str, str]:
 def now() -> str:
     """Return the time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the place of ``path`` at once when the block ends well."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from bmz_export.package.description import Axis, Tensor
 from bmz_export.package.rdf import PROVENANCE
 from training.errors import UserError
 from training.run import GLOBAL_HALO, Provenance, choose_device
+from training.run import halo as halo_for
 from training.tiles import plan, smallest_tile
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
     if provenance is None:
         run = _any_size(run, takes, halo, stride)
     else:  # ours take any size by themselves
-        stride, local = _known(provenance)
+        stride, radius = _known(provenance)
+        local = radius is not None
+        halo = max(halo, halo_for(radius, stride))  # a package may declare less, where the seam is small
     return Denoiser(
         predict=run,
         halo=halo,
@@ -271,15 +274,18 @@ def _provenance(package: Package) -> Provenance | None:
         return None
 
 
-def _known(provenance: Provenance) -> tuple[int, bool]:
-    """Total stride of the network, and whether nothing beyond the halo matters to it."""
+def _known(provenance: Provenance) -> tuple[int, int | None]:
+    """Total stride of the network, and its receptive radius in pixels; None where the whole image matters."""
     from training.networks import NETWORKS
 
     network = NETWORKS.get(provenance.network.name)
     if network is None:
-        return _ASSUMED_STRIDE, False
-    finite = network.radius(provenance.network.settings) is not None
-    return network.stride, finite and provenance.calibration.get("statistics") != "instance"
+        return _ASSUMED_STRIDE, None
+    try:
+        radius = network.radius(provenance.network.settings)
+    except (TypeError, ValueError):  # settings that are none: whoever wrote them
+        return network.stride, None
+    return network.stride, None if provenance.calibration.get("statistics") == "instance" else radius
 
 
 def _first_line(error: Exception) -> str:

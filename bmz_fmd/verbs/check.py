@@ -39,6 +39,7 @@ def command(
     from bmz_export.report import show
     from bmz_fmd.console import note
     from training.files import check_replaceable
+    from training.whole import write_text
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
@@ -48,8 +49,6 @@ def command(
     certificate = check(package, options, told=lambda line: note(f"  {line}"))
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
-        part = json.with_name(f".{json.name}.part")
-        part.write_text(certificate.to_json(), encoding="utf-8")
-        part.replace(json)
+        write_text(json, certificate.to_json())
     show(certificate)
     raise typer.Exit(certificate.exit_code)

@@ -187,7 +187,8 @@ def _store(path: Path, model: Model, settings: dict[str, object], result: Evalua
     """Write the figures, and all that they depend on, as JSON; infinity and NaN become null."""
     import json
 
-    from training.run import now, versions, write_text
+    from training.run import now, versions
+    from training.whole import write_text
 
     content = {
         "model": {"path": str(model.path), "kind": model.kind, "file": model.hashed, "sha256": model.sha256},

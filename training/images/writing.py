@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from training.errors import UserError
 from training.images.layout import Layout
 from training.images.reading import plane_values
+from training.whole import replacing
 
 if TYPE_CHECKING:
     import xarray
@@ -75,14 +75,10 @@ def write_image(
             raise UserError(f"{path} exists: choose another folder, or replace it with --overwrite")
     layout: Layout = like.attrs["metadata"]
     target = np.dtype(like.attrs["dtype"] if dtype is None else dtype)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as beside:
             _write(beside, image, layout, target, path)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -77,7 +77,7 @@ def _drunet_radius(settings: Mapping[str, Any]) -> int:
     The farther end depends on where the pixel lies on the grid of the strides, hence the maximum over all phases.
     """
     chosen = {**_DRUNET, **settings}
-    strided, block = len(chosen["widths"]) - 1, 2 * chosen["blocks"]
+    strided, block = 3, 2 * int(chosen["blocks"])
     radius = 0
     for pixel in range(2**strided):
         first, last = pixel - 1, pixel + 1  # the last convolution
