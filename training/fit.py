@@ -57,7 +57,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener", "train"]
 
-_VALIDATION = 0.25  # of an epoch's pixels: a pass without gradients is a third of a step's, so a tenth of the time
+# Parts of an epoch's pixels that take at most a tenth of its time: a pass without gradients is a third of a step; on a
+# GPU the scores, which stay on the CPU, take longer than that.
+_VALIDATION, _VALIDATION_GPU = 0.25, 0.05
 _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
 _SHOWN = 3  # test images in the panel
 _TIMED = 128  # pixels a side that a step is timed on, on a CPU
@@ -269,21 +271,21 @@ def _fit(run: Run, session: _Session, dataset: PairedDataset, place: str, told: 
 
     recipe = run.settings.recipe
     model = session.model
-    margin, model.margin = model.margin, 0
+    model.margin = 0
     side, batch = _crop(recipe, session, told)
+    count = min(count, batch)  # the batch is over all GPUs
+    share = _VALIDATION if place == "cpu" else _VALIDATION_GPU
     crops = Crops(Planes(dataset.train, session.intensity), side, recipe.augment, recipe.seed)
     area = side**2 if side is not None else session.shape[0] * session.shape[1]
     judges = validation_crops(
-        Planes(dataset.validation, session.intensity), side, int(_VALIDATION * len(crops) * area), recipe.seed
+        Planes(dataset.validation, session.intensity), side, int(share * len(crops) * area), recipe.seed
     )
     learner = Learner(model, recipe, session.intensities, session.done).to(place).to(memory_format=torch.channels_last)
     if session.done == 0:
-        _epoch_zero(run, session, learner, judges, margin)
+        _epoch_zero(run, session, learner, judges, place)
     steps = math.ceil(len(crops) / batch)
     left = recipe.epochs - session.done
-    seconds = (
-        _seconds_per_pixel(learner, judges, batch, place) * len(crops) * area * left * (1 + _VALIDATION / 3) / count
-    )
+    seconds = _seconds_per_pixel(learner, judges, batch, place) * len(crops) * area * left * (1 + share / 3) / count
     told.note(
         f"{run.name}: {left} epochs of {len(crops)} crops, {steps} steps each, about {_duration(seconds)} on {place}"
     )
@@ -340,10 +342,10 @@ def _crop(recipe: Recipe, session: _Session, told: Listener) -> tuple[int | None
     return None, recipe.batch
 
 
-def _epoch_zero(run: Run, session: _Session, learner: Learner, judges: Sequence[Any], margin: int) -> None:
+def _epoch_zero(run: Run, session: _Session, learner: Learner, judges: Sequence[Any], place: str) -> None:
     """Score the calibrated start on the validation crops and write it as the best so far."""
     learner.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(place)):
         found = [learner.scores(*(image.to(learner.device) for image in judge)) for judge in judges]
     means = {key: float(np.mean([scores[key] for scores in found])) for key in found[0]}
     session.best = means["psnr"] if math.isfinite(means["psnr"]) else -math.inf

@@ -19,8 +19,9 @@ from training.errors import UserError
 from training.estimation import Intensity
 from training.losses import choose
 from training.metrics import psnr, ssim
-from training.run import LOSSES, Run, replacing, write_rows
+from training.run import LOSSES, Run, write_rows
 from training.settings import Recipe
+from training.whole import replacing
 
 COLUMNS = ("epoch", "lr", "train_loss", "validation_loss", "psnr", "ssim", "seconds")
 """Of ``losses.csv``. Losses and scores are in units of the intensity range, so they mean the same for 8 and 16 bits."""
@@ -107,9 +108,8 @@ class Learner(L.LightningModule):
         return compare(self.intensities.scaled(self.model(noisy)), self.intensities.scaled(clean))
 
     def scores(self, noisy: torch.Tensor, clean: torch.Tensor) -> dict[str, float]:
-        """Return loss, PSNR and SSIM of one validation crop, computed in full precision."""
-        with torch.autocast(noisy.device.type, enabled=False):
-            denoised = self.model(noisy)
+        """Return loss, PSNR and SSIM of one validation crop."""
+        denoised = self.model(noisy)
         compare = choose(self.recipe.loss, self.recipe.alpha)
         loss = compare(self.intensities.scaled(denoised), self.intensities.scaled(clean))
         image, reference = denoised[0, 0].cpu().numpy(), clean[0, 0].cpu().numpy()
