@@ -64,6 +64,15 @@ def test_a_run_is_never_overwritten_and_goes_on_with_resume(here):
     assert [row["epoch"] for row in open_run(here / "runs" / "mine").history()] == [0, 1, 2]
 
 
+def test_the_same_words_go_on_also_with_a_checkpoint_of_changed_settings(here):
+    assert bmz_fmd("train", *QUICK, "--name", "first").code == 0
+    words = ("train", *QUICK, "--checkpoint", "runs/first/best.ckpt", "--name", "second")
+    assert bmz_fmd(*words).code == 0
+    on = bmz_fmd(*words, "--resume")
+    assert on.code == 0, on.err
+    assert "all 1 epochs are trained" in on.err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

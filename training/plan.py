@@ -90,7 +90,8 @@ def go_on(words: Words, runs: Path = RUNS) -> Run:
         wanted = parse_changes(words.network_changes, "--network-set", list(NETWORKS[settings.network].settings))
         _agree("--network-set", wanted, settings.network_settings)
     if words.checkpoint is not None:
-        _agree("--checkpoint", _checkpoint(words.checkpoint, settings.network, {})[0], settings.checkpoint)
+        start, _ = _checkpoint(words.checkpoint, settings.network, settings.network_settings)
+        _agree("--checkpoint", start, settings.checkpoint)
     _agree("the data", words.data, settings.data)
     recipe = load_recipe(words.recipe, words.changes) if words.recipe else change_recipe(settings.recipe, words.changes)
     for key in Recipe.model_fields:

@@ -99,7 +99,8 @@ def command(
     try:
         train(run, resume=resume, device=device, devices=devices, listener=listener)
     except KeyboardInterrupt:
-        console.note(f"{run.folder} holds the best weights so far; go on with bmz-fmd train --resume --name {run.name}")
+        held = "the best weights so far" if run.checkpoint().is_file() else "its settings alone"
+        console.note(f"{run.folder} holds {held}; go on with bmz-fmd train --resume --name {run.name}")
         raise
     scores = run.provenance.scores["affine"]
     console.table(
