@@ -199,6 +199,22 @@ def test_statistics_of_each_image_give_the_same_map_on_average():
     assert by_image.offset * seen.deviation + seen.mean == pytest.approx(by_data.offset)
 
 
+def test_statistics_of_each_image_after_an_anscombe_transform_span_the_unit_range_too():
+    data = pairs()
+    _, found = chosen(data, Recipe(statistics="instance", transform="anscombe"), pretrained=False)
+    seen = []
+
+    class Eye(nn.Module):
+        def forward(self, image):
+            seen.append(image)
+            return image
+
+    error(data, Calibrated(Eye(), **found.arguments()))
+    low, high = np.percentile(torch.cat(seen).numpy(), (0.1, 99.9))
+    assert low == pytest.approx(0, abs=0.2)
+    assert high == pytest.approx(1, abs=0.2)
+
+
 @pytest.mark.parametrize(("network", "radius", "margin"), [("dncnn", 17, 17), ("dncnn", 3, 3), ("drunet", 120, MARGIN)])
 def test_the_margin_is_the_radius_up_to_a_limit(network, radius, margin):
     denoiser = Listens() if network == "drunet" else Shrink()

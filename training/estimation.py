@@ -386,21 +386,23 @@ def _place(
 ) -> Constants:
     """Return constants with the residual noise at ``level`` / 255, or the intensities over [0, 1] without a level."""
     noise = max(seen.residual, (seen.high - seen.low) * 1e-4, 1e-9)
-    low, high = seen.low, seen.high
+    low, high, mean, deviation = seen.low, seen.high, seen.mean, seen.deviation
     if transform == "anscombe":
         # A gain of nothing is no transform: a photon then is a thousandth of the noise.
         gain = max(seen.model.gain, noise * 1e-3)
         base = replace(
             base, transform=transform, pedestal=seen.model.pedestal, gain=gain, read_noise=seen.model.read_noise
         )
-        low, high = (_stabilised(base, value) for value in (low, high))
+        below, above = (_stabilised(base, mean + sign * deviation) for sign in (-1, 1))
+        low, high, mean = (_stabilised(base, value) for value in (low, high, mean))
+        deviation = (above - below) / 2  # near enough: with statistics of each image the search goes on from there
         noise = 1.0
     extent = max(high - low, noise)
     scale = extent if level is None else noise * 255 / level
     offset = low - anchor * (scale - extent)
     if recipe.statistics == "instance":
-        deviation = max(seen.deviation, 1e-9)
-        offset, residual_scale = (offset - seen.mean) / deviation, scale / deviation
+        deviation = max(deviation, 1e-9)
+        offset, residual_scale = (offset - mean) / deviation, scale / deviation
     else:
         residual_scale = scale
     sigma = 0.0
