@@ -126,6 +126,19 @@ def test_a_killed_export_is_cleared_up_by_the_next(run, out):
     assert snapshot(out) == before
 
 
+def test_an_export_that_was_killed_before_its_zip_was_in_place_is_finished_by_the_next(run, out):
+    first = export(run, Options(out=out))
+    whole = first.archive.read_bytes()
+    dead = out / ".yeast.4194303.export"
+    (dead / "previous").mkdir(parents=True)
+    first.archive.rename(dead / "yeast.zip")
+    first.archive.write_bytes(b"of the package before")
+    with pytest.raises(UserError):
+        export(run, Options(out=out), certify=fail)
+    assert first.archive.read_bytes() == whole
+    assert not dead.exists()
+
+
 def test_an_export_that_runs_beside_is_left_alone(run, out):
     other = out / f".yeast.{os.getppid()}.export"
     other.mkdir(parents=True)

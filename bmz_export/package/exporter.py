@@ -222,7 +222,7 @@ def _put_in_place(folder: Path, target: Path, previous: Path) -> None:
 
 
 def _recover(out: Path, name: str) -> None:
-    """Clear up after an export that was killed: bring back the package that it had set aside, remove its workspace."""
+    """Clear up after an export that was killed: its folder and zip go together, both the old ones or both the new."""
     import psutil
 
     for work in out.glob(f".{name}.*.export"):
@@ -231,4 +231,6 @@ def _recover(out: Path, name: str) -> None:
             continue
         if (work / _PREVIOUS).is_dir() and not (out / name).exists():
             (work / _PREVIOUS).rename(out / name)
+        elif (work / f"{name}.zip").is_file() and not (work / name).exists():  # killed between the two
+            (work / f"{name}.zip").replace(out / f"{name}.zip")
         shutil.rmtree(work, ignore_errors=True)
