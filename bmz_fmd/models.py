@@ -47,7 +47,7 @@ class Model:
     run: Run | None = None
 
 
-def open_model(path: Path, device: str = "auto") -> Model:
+def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Model:
     """Open a run folder, a package folder, or a package's zip.
 
     Parameters
@@ -56,6 +56,8 @@ def open_model(path: Path, device: str = "auto") -> Model:
         As the user typed it.
     device : str
         ``auto``, or a device in torch's words.
+    trust : bool
+        Whether Python that lies in a package may run.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def open_model(path: Path, device: str = "auto") -> Model:
         return Model(path, "run", denoiser, best.name, _sha256(best), run)
     from bmz_export.package.open import open_denoiser
 
-    denoiser = open_denoiser(path, device=device)
+    denoiser = open_denoiser(path, device=device, trust=trust)
     hashed = path if path.is_file() else next(path / name for name in _DESCRIPTIONS if (path / name).is_file())
     return Model(path, "package", denoiser, hashed.name, _sha256(hashed))
 

@@ -99,7 +99,9 @@ def _read_file(file: Path) -> About:
     except FileNotFoundError:
         raise UserError(f"--about {file}: no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"--about {file}: not readable as YAML ({type(error).__name__}); see the export page") from None
+        raise UserError(
+            f"--about {file}: not readable as YAML ({type(error).__name__}); write lines such as 'license: CC-BY-4.0'"
+        ) from None
     if not isinstance(content, Mapping):
         raise UserError(f"--about {file}: not a YAML mapping; write lines such as 'license: CC-BY-4.0'")
     known = list(About.__dataclass_fields__)

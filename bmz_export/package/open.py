@@ -115,7 +115,7 @@ def _choose_format(package: Package, trust: bool) -> Format:
     if there:
         raise UserError(
             f"{package.path}: holds a state dict alone, and running it runs Python code of the package; if you trust "
-            "it, let 'bioimageio add-weights' make TorchScript of it"
+            "whoever made it, add --trust"
         )
     held = ", ".join(package.description.weights) or "none"
     raise UserError(f"{package.path}: its weights ({held}) do not run here; TorchScript or ONNX is needed")

@@ -1,7 +1,8 @@
 """The weights of a package in three formats that give the same pixels, and the check that they do.
 
 A state dict with its architecture in one file, a TorchScript archive that Fiji, QuPath and ilastik load, and an ONNX
-file for the browser. TorchScript is traced, never scripted, and on the CPU: see ``docs`` for what each tool refuses.
+file for the browser. TorchScript is traced, never scripted, and on the CPU; ``bmz_export.consumers`` holds what each
+tool refuses.
 """
 
 import ast

@@ -46,6 +46,9 @@ def command(
         typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")
+    ] = False,
 ) -> None:
     """Denoise images: TIFFs of the same names, with the axes, type, pixel size and metadata of the input.
 
@@ -61,7 +64,7 @@ def command(
     results = results_for(sources, out, overwrite=overwrite)
     stacks = [open_image(source) for source in sources]
     check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks))
-    denoiser = open_model(model, device).denoiser
+    denoiser = open_model(model, device, trust=trust).denoiser
     for stack in stacks:
         denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges tile and channel alone
     _look_at(stacks, denoiser, channel)

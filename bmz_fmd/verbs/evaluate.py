@@ -69,6 +69,9 @@ def command(
         typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")
+    ] = False,
 ) -> None:
     """Score a model: PSNR and SSIM, whether it keeps intensities, and whether it invents structure.
 
@@ -93,7 +96,7 @@ def command(
     if picture is not None:
         check_replaceable(picture, "--figure", ".png", is_result)
 
-    opened = open_model(model, device)
+    opened = open_model(model, device, trust=trust)
     pairs = _pairs(opened, noisy, clean, pattern, channel)
     peak = _peak(opened, pairs, convention.value, data_range)
     with console.progress("Scoring", len(pairs)) as advance:
