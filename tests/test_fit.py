@@ -126,11 +126,13 @@ def test_a_run_that_was_killed_goes_on_as_if_it_never_had_been(whole, tmp_path, 
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    (run.folder / f".last.ckpt.{process.pid}").write_bytes(b"half a checkpoint")
     train(open_run(run.folder), resume=True, device="cpu")
     for which in ("best", "last"):
         assert weights(run, which)["epoch"] == weights(whole, which)["epoch"]
         assert same(weights(run, which)["state_dict"], weights(whole, which)["state_dict"])
     assert [row["epoch"] for row in run.history()] == [0, 1, 2, 3]
+    assert not list(run.folder.glob(".*"))
 
 
 def test_rows_beyond_the_last_checkpoint_are_cut(whole, tmp_path):

@@ -115,6 +115,8 @@ def train(
         raise UserError(f"{run.folder}: was trained already; go on with --resume --name {run.name}")
     try:
         dataset = run.dataset()
+        for half in run.folder.glob(".*.[0-9]*"):  # of a session that was killed while it wrote
+            half.unlink(missing_ok=True)
         session = _resumed(run, dataset) if run.checkpoint("last").is_file() else _begun(run, dataset, place, told)
     except UserError:
         if not resume:
