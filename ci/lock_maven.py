@@ -46,18 +46,18 @@ def main() -> None:
     LOCK.write_text(json.dumps(lock, indent=1) + "\n")
 
 
-def _closure(maven: Any, roots: list[str]) -> list[str]:  # noqa: ANN401
+def _closure(maven: Any, roots: list[str]) -> list[str]:
     """Return the roots and all that they require at run time."""
     wanted = [maven.create_dependency(root) for root in roots]
     direct, more = maven.resolver.resolve(wanted)
     return sorted({f"{each.groupId}:{each.artifactId}:{each.version}" for each in (*direct, *more)})
 
 
-def _locked(maven: Any, coordinate: str) -> dict[str, object]:  # noqa: ANN401
+def _locked(maven: Any, coordinate: str) -> dict[str, object]:
     group, artifact, version, *classifier = coordinate.split(":")
     path = maven.project(group, artifact).at_version(version).artifact(classifier="".join(classifier)).resolve()
     data = path.read_bytes()
-    print(coordinate, len(data), file=sys.stderr)  # noqa: T201
+    print(coordinate, len(data), file=sys.stderr)
     path.unlink()
     return {"jar": coordinate, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 

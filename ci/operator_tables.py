@@ -53,7 +53,7 @@ def main() -> None:
             signatures = table["operators"].setdefault(name, {})
             for signature in sorted({compact(schema) for schema in schemas}) or ["?"]:
                 signatures.setdefault(signature, []).append(engine.version)
-        print(engine.name, len(answer["operators"]), "operators, archives up to", answer["format"], file=sys.stderr)  # noqa: T201
+        print(engine.name, len(answer["operators"]), "operators, archives up to", answer["format"], file=sys.stderr)
     _write(table, [engine.version for engine in engines])
 
 
@@ -101,7 +101,7 @@ def _ask(name: str, names: list[str]) -> dict[str, Any]:
             asked = {answer["name"] for answer in known}
             left = [each for each in names if each not in asked]
             if outcome.error and left:
-                print(f"{name}: {left[0]} ends the process ({outcome.error})", file=sys.stderr)  # noqa: T201
+                print(f"{name}: {left[0]} ends the process ({outcome.error})", file=sys.stderr)
                 with answers.open("a") as file:
                     file.write(json.dumps({"name": left.pop(0), "schemas": None}) + "\n")
         operators = {answer["name"]: answer["schemas"] for answer in known if answer["schemas"] is not None}
