@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
+from bmz_fmd.options import Device, ModelPath, Tile, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +26,7 @@ def command(
         typer.Argument(metavar="IMAGE...", help="TIFF, OME-TIFF or PNG files, or folders of them.", show_default=False),
     ],
     *,
-    model: Annotated[
-        Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.", show_default=False)
-    ],
+    model: ModelPath,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results; made if it is missing.", show_default=False)
     ],
@@ -41,14 +40,9 @@ def command(
         str | None,
         typer.Option(help="Denoise this channel alone (name, or number from 0) and copy the others; default: all."),
     ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")
-    ] = False,
+    tile: Tile = None,
+    device: Device = "auto",
+    trust: Trust = False,
 ) -> None:
     """Denoise images: TIFFs of the same names, with the axes, type, pixel size and metadata of the input.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
+from bmz_fmd.options import Device, ModelPath, Tile, Trust
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ _COLUMNS = (
 
 def command(
     *,
-    model: Annotated[
-        Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.", show_default=False)
-    ],
+    model: ModelPath,
     noisy: Annotated[
         Path | None, typer.Option(help="Noisy images: a folder or a file; default: the run's own test images.")
     ] = None,
@@ -64,14 +63,9 @@ def command(
         Path | None,
         typer.Option(help="Picture of residuals; default: beside --json, else in the run folder.", metavar="FILE"),
     ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")
-    ] = False,
+    tile: Tile = None,
+    device: Device = "auto",
+    trust: Trust = False,
 ) -> None:
     """Score a model: PSNR and SSIM, whether it keeps intensities, and whether it invents structure.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bmz_fmd import console
+from bmz_fmd.options import Device
 
 
 def command(
@@ -58,7 +59,7 @@ def command(
         str | None, typer.Option(help="Of the run folder below runs/. [default: data set, network, date]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of this name.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
     devices: Annotated[int | None, typer.Option(min=1, help="How many GPUs. [default: all]")] = None,
 ) -> None:
     """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""

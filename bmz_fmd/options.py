@@ -1,0 +1,15 @@
+"""Options that several verbs share, each with its one wording."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelPath = Annotated[
+    Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.", show_default=False)
+]
+Tile = Annotated[
+    int | None, typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")]
