@@ -59,7 +59,7 @@ __all__ = ["Listener", "train"]
 
 # Parts of an epoch's pixels that take at most a tenth of its time: a pass without gradients is a third of a step; on a
 # GPU the scores, which stay on the CPU, take longer than that.
-_VALIDATION, _VALIDATION_GPU = 0.25, 0.05
+_VALIDATION, _VALIDATION_GPU = 0.2, 0.05
 _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
 _SHOWN = 3  # test images in the panel
 _TIMED = 128  # pixels a side that a step is timed on, on a CPU
