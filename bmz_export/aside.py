@@ -77,10 +77,17 @@ def _tensors(
     compared = found["compared"].get(name)
     if compared is None:
         return "not run", "nothing to compare with", None
-    if compared["prefix"] and not _expected(evidence, compared["prefix"]):
-        note = f"the state dict's names begin with {compared['prefix']!r}, those of {name} do not"
-        return "failed", note, ("state-dict-keys", note, "the state dict does not load: its keys are missing")
+    if keys := _keys(name, compared, evidence):
+        return "failed", keys, ("state-dict-keys", keys, "the state dict does not load: its keys are missing")
     return _difference(name, compared)
+
+
+def _keys(name: str, compared: Mapping[str, Any], evidence: Evidence) -> str | None:
+    """Say why the state dict's names do not fit the network, None where they do as far as can be told."""
+    prefix, lacking = compared["prefix"], compared["lacking"]
+    if prefix and not _expected(evidence, prefix):
+        return f"the state dict's names begin with {prefix!r}, those of {name} do not"
+    return f"the state dict lacks {lacking[0]}, which {name} has" if compared["same"] and lacking else None
 
 
 def _difference(name: str, compared: Mapping[str, Any]) -> tuple[Verdict, str, tuple[str, str, str] | None]:

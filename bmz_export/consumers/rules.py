@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from bmz_export.evidence import Evidence
-from bmz_export.package.description import Axis, Operation, Tensor
+from bmz_export.package.description import Axis, Operation, Tensor, Weights
 from bmz_export.tiling import Tiling
 
 Severity = Literal["error", "warning"]
@@ -787,8 +787,19 @@ def _parents(evidence: Evidence) -> Iterator[str]:
     ):  # format 0.4 lets them stand side by side
         yield f"{len(roots)} weights entries have no parent ({', '.join(roots) or 'none'})"
     for name, entry in weights.items():
-        if entry.parent is not None and (entry.parent not in weights or entry.parent == name):
+        if entry.parent is not None and entry.parent not in weights:
             yield f"weights.{name} has the parent {entry.parent!r}, which is not there"
+        elif _is_own_ancestor(name, weights):
+            yield f"weights.{name} descends from itself"
+
+
+def _is_own_ancestor(name: str, weights: Mapping[str, Weights]) -> bool:
+    above = weights[name].parent
+    for _ in weights:
+        if above is None or above not in weights or above == name:
+            break
+        above = weights[above].parent
+    return above == name
 
 
 ONE_ROOT = Rule(

@@ -16,7 +16,7 @@ from training.networks import NETWORKS, create
 NARROW = {
     "dncnn": {"depth": 4, "width": 8},
     "drunet": {"widths": (4, 6, 8, 10), "blocks": 1},
-    "restormer": {"width": 2, "blocks": (1, 1, 1, 1), "refinement_blocks": 1},
+    "restormer": {"width": 4, "blocks": (1, 1, 1, 1), "refinement_blocks": 1},
     "kbnet": {"width": 8, "encoder_blocks": (1, 1, 1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1)},
 }
 GAIN = {"dncnn": 1.0, "kbnet": 1.0}
@@ -37,11 +37,9 @@ def model_of(network, *, seed=0, **calibration):
     torch.manual_seed(seed)
     entry = NETWORKS[network]
     denoiser = create(network, **NARROW[network])
-    for name, parameter in denoiser.requires_grad_(False).named_parameters():
+    for parameter in denoiser.requires_grad_(False).parameters():
         if parameter.ndim == 4:
             torch.nn.init.normal_(parameter, std=GAIN.get(network, 0.7) / parameter[0].numel() ** 0.5)
-        elif name.endswith("temperature"):
-            parameter.mul_(30)  # attention that is not almost even: it then depends on all of the image
         elif not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
     settings = {"noise_map": entry.noise_map, "multiple": entry.stride, "margin": 4, **calibration}

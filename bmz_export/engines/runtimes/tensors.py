@@ -5,7 +5,7 @@ The result is JSON in the bytes of the one array that ``predict`` returns.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ def load(task: dict[str, Any]) -> Predict:
     files: dict[str, str] = task["options"]
     found: dict[str, Any] = {"nan": {}, "compared": {}, "errors": {}}
     tensors: dict[str, Tensors] = {}
+    learned: dict[str, Collection[str]] = {}
     for name, read in (("pytorch_state_dict", _state_dict), ("torchscript", _torchscript), ("onnx", _onnx)):
         if name not in files:
             continue
         try:
-            tensors[name] = read(Path(files[name]))
+            tensors[name], learned[name] = read(Path(files[name]))
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with a file becomes a line
             found["errors"][name] = " ".join(str(error).split())[:300] or type(error).__name__
         else:
@@ -38,21 +39,29 @@ def load(task: dict[str, Any]) -> Predict:
     parent = tensors.get("pytorch_state_dict")
     for name in ("torchscript", "onnx"):
         if parent is not None and name in tensors:
-            found["compared"][name] = compare(parent, tensors[name])
+            found["compared"][name] = compare(parent, tensors[name], learned[name])
     if parent is None and {"torchscript", "onnx"} <= set(tensors):
         found["compared"]["onnx"] = compare(tensors["torchscript"], tensors["onnx"])
     answer = np.frombuffer(json.dumps(found).encode(), np.uint8)
     return lambda image: [answer]
 
 
-def compare(parent: Tensors, other: Tensors) -> dict[str, Any]:
+def compare(parent: Tensors, other: Tensors, learned: Collection[str] = ()) -> dict[str, Any]:
     """Compare tensors of the same name, and report those that have no namesake.
+
+    Parameters
+    ----------
+    parent, other : Mapping
+        From name to array.
+    learned : collection of str
+        Those of the other's names that the parent must have too: parameters, no buffers that may have been left out.
 
     Returns
     -------
     dict
         ``same``: how many agree; ``differ``: name to the largest difference relative to the tensor's largest value;
-        ``missing``: names without a counterpart (folded away by an exporter, or gone); ``prefix``: what the parent's
+        ``missing``: names without a counterpart (folded away by an exporter, or gone); ``lacking``: learned ones
+        that the parent does not have; ``prefix``: what the parent's
         names begin with and the other's do not (``module.`` of a network that trained on several cards).
     """
     same, differ, missing = 0, {}, []
@@ -82,7 +91,9 @@ def compare(parent: Tensors, other: Tensors) -> dict[str, Any]:
         else:
             differ[key] = largest if np.isfinite(largest) else float("inf")
     limited = {key: min(value, 1e9) for key, value in differ.items()}
-    return {"same": same, "differ": limited, "missing": missing, "prefix": prefix}
+    known = {outer + key.removeprefix(prefix) for key in parent}
+    lacking = [name for name in learned if name not in known]
+    return {"same": same, "differ": limited, "missing": missing, "lacking": lacking, "prefix": prefix}
 
 
 def _prefix(inner: Tensors, outer: Tensors) -> str | None:
@@ -96,7 +107,7 @@ def _prefix(inner: Tensors, outer: Tensors) -> str | None:
     return max(found, key=lambda prefix: (found[prefix], -len(prefix))) if found else None
 
 
-def _state_dict(path: Path) -> Tensors:
+def _state_dict(path: Path) -> tuple[Tensors, Collection[str]]:
     import torch
 
     loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -105,23 +116,25 @@ def _state_dict(path: Path) -> Tensors:
     other = [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if other:
         raise TypeError(f"it is no flat mapping of tensors: {other[0]} is a {type(loaded[other[0]]).__name__}")
-    return {str(key): _array(value) for key, value in loaded.items()}
+    return {str(key): _array(value) for key, value in loaded.items()}, ()
 
 
-def _torchscript(path: Path) -> Tensors:
+def _torchscript(path: Path) -> tuple[Tensors, Collection[str]]:
     import torch
 
     network = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    return {name: _array(value) for name, value in (*network.named_parameters(), *network.named_buffers())}
+    parameters = dict(network.named_parameters())
+    every = {**parameters, **dict(network.named_buffers())}
+    return {name: _array(value) for name, value in every.items()}, list(parameters)
 
 
-def _onnx(path: Path) -> Tensors:
+def _onnx(path: Path) -> tuple[Tensors, Collection[str]]:
     from bmz_export.evidence.onnx_file import read_onnx
 
     shown = read_onnx(path)
     if shown.error:
         raise ValueError(shown.error)
-    return shown.weights
+    return shown.weights, ()
 
 
 def _array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401
