@@ -13,3 +13,11 @@ Tile = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")]
+Engines = Annotated[
+    str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
+]
+
+
+def engine_names(words: str) -> list[str] | None:
+    """Return the names of ``--engines``; None for all."""
+    return None if words == "all" else [] if words == "none" else [name.strip() for name in words.split(",")]

@@ -33,7 +33,7 @@ def test_options_end_in_the_description_and_nothing_is_missing_then(here):
     ended = bmz_fmd(
         "export", "--run", "runs/one", "--name", "mine", "--out", "elsewhere", "--about", "about.yaml",
         "--author", "Ada Lovelace; Engines", "--author", "Charles Babbage", "--cite", "Notes | 10.1234/notes",
-        "--license", "CC-BY-4.0", "--example", "hers.tif",
+        "--license", "CC-BY-4.0", "--example", "hers.tif", "--engines", "none",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "To be filled in" not in ended.err and "a part of hers.tif" in ended.err

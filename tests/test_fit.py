@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from training.checkpoints import load_checkpoint
@@ -306,3 +307,23 @@ def test_several_devices_train_one_model(tmp_path):
     subprocess.run([sys.executable, str(tmp_path / "script.py"), str(run.folder)], check=True, env=environment)
     assert weights(run, "last")["epoch"] == 3
     assert [row["epoch"] for row in run.history()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [(np.arange(16).reshape(4, 4), "4 x 4 pixels; train on"), (np.full((32, 32), 7), "are 7 nearly everywhere")],
+)
+def test_images_that_nothing_can_be_learned_from_are_refused(tmp_path, image, message):
+    for folder in ("noisy", "clean"):
+        (tmp_path / folder).mkdir()
+        for name in "abc":
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", image.astype(np.uint8))
+    settings = Settings(
+        name="one",
+        network="dncnn",
+        network_settings=SMALL,
+        data=DataSettings(noisy=tmp_path / "noisy", clean=tmp_path / "clean"),
+        recipe=Recipe(**RECIPE),
+    )
+    with pytest.raises(UserError, match=message):
+        train(create_run(settings, tmp_path / "one"), device="cpu")

@@ -23,7 +23,7 @@ from training.checkpoints import load_checkpoint as load_weights
 from training.crops import Crops, Planes, validation_crops
 from training.datasets import Pair, PairedDataset
 from training.errors import UserError
-from training.estimation import Intensity, estimate, survey
+from training.estimation import Intensity, Survey, estimate, survey
 from training.loop import COLUMNS, Data, Learner, Listener, Range, Record, save_best
 from training.metrics import Convention, psnr, ssim
 from training.networks import NETWORKS, create
@@ -61,6 +61,7 @@ __all__ = ["Listener", "train"]
 # GPU the scores, which stay on the CPU, take longer than that.
 _VALIDATION, _VALIDATION_GPU = 0.2, 0.05
 _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
+_LEAST = 8  # pixels a side: the window of SSIM is 7
 _SHOWN = 3  # test images in the panel
 _TIMED = 128  # pixels a side that a step is timed on, on a CPU
 
@@ -167,6 +168,7 @@ def _begun(run: Run, dataset: PairedDataset, place: str, told: Listener) -> _Ses
         told.warn(warning)
     with told.progress("looking at the images", len(dataset.train)) as advance:
         seen = survey(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
+    _trainable(seen)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
     denoiser, origin = _start(settings, told)
@@ -218,6 +220,19 @@ def _begun(run: Run, dataset: PairedDataset, place: str, told: Listener) -> _Ses
         optimizer=None,
         rows=[],
     )
+
+
+def _trainable(seen: Survey) -> None:
+    """Refuse images that nothing can be learned from."""
+    height, width = seen.shape
+    if min(seen.shape) < _LEAST:
+        raise UserError(
+            f"the smallest training image has {height} x {width} pixels; train on images of {_LEAST} x {_LEAST} or more"
+        )
+    if seen.low == seen.high:
+        raise UserError(
+            f"the noisy images are {seen.low:g} nearly everywhere: there is nothing to learn from; look at the files"
+        )
 
 
 def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:

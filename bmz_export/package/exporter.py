@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from bmz_export.package.description import read_description
 from bmz_export.package.rdf import MARK, RDF, is_ours
 from bmz_export.seams import measure_halo
 from training.errors import UserError
-from training.networks import NETWORKS
+from training.networks import NETWORKS, Network
 from training.run import predictor
 from training.settings import check_name
 
@@ -113,7 +113,7 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     provenance = run.provenance
     image, example = _example(run, options.example)
     model = run.model()
-    halo = _measured_halo(model, image, NETWORKS[provenance.network.name].stride)
+    halo = _halo(model, image, NETWORKS[provenance.network.name], provenance.network.settings)
     with _workspace(options.out, name) as work:
         built = build(
             work / name,
@@ -134,13 +134,18 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     return Exported(target, archive, example, built.missing)
 
 
-def _measured_halo(model: Calibrated, image: NDArray[Any], stride: int) -> int:
-    """The smallest halo at which two tiles of the example show no seam, or all but the least that any halo leaves."""
+def _halo(model: Calibrated, image: NDArray[Any], network: Network, settings: Mapping[str, Any]) -> int:
+    """The smallest halo at which two tiles of the example show no seam, or all but the least that any halo leaves.
+
+    A short receptive radius is taken whole: tiles are then exactly the whole image, on every image.
+    """
     noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(predictor(model), noisy, stride=stride)
-    return halo
+    halo, _ = measure_halo(predictor(model), noisy, stride=network.stride)
+    radius = network.radius(settings)
+    return halo if radius is None or radius > _SHORT else max(halo, radius)
 
 
+_SHORT = 32  # pixels: 6 % of a 512 tile on each side, which is all that exactness costs
 _PREVIOUS = "previous"  # where a replaced package waits inside the workspace until the new one stands
 
 

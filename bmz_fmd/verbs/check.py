@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
+from bmz_fmd.options import Engines, engine_names
+
 
 def command(
     package: Annotated[Path, typer.Argument(help="A model package: its folder or its zip.", metavar="PACKAGE")],
     *,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package and run nothing of it.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
-    engines: Annotated[
-        str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
-    ] = "all",
+    engines: Engines = "all",
     tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 1200 x 900 as each tool does.")] = False,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds for each engine and weights format.", metavar="SECONDS")
@@ -43,9 +43,16 @@ def command(
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
-    chosen = None if engines == "all" else [] if engines == "none" else [name.strip() for name in engines.split(",")]
-    options = Options(rules_only=rules_only, trust=trust, tiles=tiles, engines=chosen, timeout=timeout,
-                      fiji=fiji, qupath=qupath, ilastik=ilastik)  # fmt: skip
+    options = Options(
+        rules_only=rules_only,
+        trust=trust,
+        tiles=tiles,
+        engines=engine_names(engines),
+        timeout=timeout,
+        fiji=fiji,
+        qupath=qupath,
+        ilastik=ilastik,
+    )
     certificate = check(package, options, told=lambda line: note(f"  {line}"))
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)

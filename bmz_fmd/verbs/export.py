@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
+from bmz_fmd.options import Engines, engine_names
 
 if TYPE_CHECKING:
     from bmz_export.certificate import Certificate
@@ -64,6 +65,7 @@ def command(
             metavar="FILE", help="The image that becomes the public example; default: a test image.", show_default=False
         ),
     ] = None,
+    engines: Engines = "all",
 ) -> None:
     """Export a run as a bioimage.io model package for Fiji, QuPath, ilastik, Python and the browser.
 
@@ -81,17 +83,18 @@ def command(
         source = open_run(run)
     else:
         raise UserError("say what to export: either --dataset NAME or --run DIR")
-    hand_over(source, Options(name=name, out=out, about=words, example=example))
+    hand_over(source, Options(name=name, out=out, about=words, example=example), engine_names(engines))
 
 
-def hand_over(source: Run, options: Options) -> None:
-    """Export a run, certify the package while it is built, and show the certificate.
+def hand_over(source: Run, options: Options, engines: list[str] | None = None) -> None:
+    """Export a run, certify the package while it is built with these engines (None: all), and show the certificate.
 
     Raises
     ------
     typer.Exit
         With code 1 when a tool would fail or show other pixels; the package and its certificate are there all the same.
     """
+    from bmz_export.bench import Options as Checked
     from bmz_export.check import certify
     from bmz_export.package import export
     from bmz_export.report import show
@@ -99,11 +102,11 @@ def hand_over(source: Run, options: Options) -> None:
     found: list[Certificate] = []
 
     def certified(folder: Path) -> Addition:
-        certificate, addition = certify(folder, told=lambda line: console.note(f"  {line}"))
+        certificate, addition = certify(folder, Checked(engines=engines), told=lambda line: console.note(f"  {line}"))
         found.append(certificate)
         return addition
 
-    console.note(f"Exporting {source.folder}: three weights formats, then every tool that is installed here")
+    console.note(f"Exporting {source.folder}: three weights formats, then the engine of every tool that is installed")
     exported = export(source, options, certify=certified)
     show(found[0])
     console.say(f"{exported.archive} (unpacked: {exported.folder})")
