@@ -117,7 +117,5 @@ def command(
         ],
     )
     if scores.denoised.psnr <= scores.noisy.psnr:
-        console.warn(
-            "the denoised images are no closer to the clean ones than the noisy are: train on, or on more images"
-        )
+        console.warn("the denoised images are no closer to the clean ones than the noisy are: train longer")
     console.say(f"See {run.folder / 'panel.png'}; next: bmz-fmd export --run {run.folder}")
