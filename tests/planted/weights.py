@@ -176,7 +176,7 @@ def dropout_left_on_in_onnx(package):
     )  # fmt: skip
 
 
-@WEIGHTS.fault("one-tensor-returned", "Tuple", tools=(QUPATH,), fails=("libtorch-2.5.1", "libtorch-2.7.1"))
+@WEIGHTS.fault("one-tensor-returned", "Tuple", tools=(QUPATH,))
 def a_tuple_returned(package):
     """The TorchScript returns the image and the noise, not one tensor"""
     package.torchscript(wrapped(package.model, lambda model, image: (model(image), image - model(image))))
