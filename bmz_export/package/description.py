@@ -242,7 +242,8 @@ class Description:
             for index, other in enumerate(source.axes if source else ()):
                 if axis.reference[1] in (other.id, other.letter) and axis.reference[0] in shapes:
                     size = shapes[axis.reference[0]][index]
-                    return math.floor(size * other.scale / (axis.scale or 1.0) + axis.offset)
+                    scaled = size * other.scale / (axis.scale or 1.0) + axis.offset
+                    return math.floor(scaled + 1e-6)  # 49 * 0.7 / 0.7 is a little less than 49
             return None
         return axis.size
 

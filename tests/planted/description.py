@@ -82,7 +82,7 @@ def no_channel_axis(package):
 def a_unit_on_an_output(package):
     """The axes have a unit and a pixel size, which deepImageJ reads as a factor of the output's size"""
     for side in ("inputs", "outputs"):
-        _on_space_axes(package, side, unit="micrometer", scale=0.1)
+        _on_space_axes(package, side, unit="micrometer", scale=0.25)
 
 
 @DESCRIPTION.fault("halo", "twice the halo of 32", tools=(ILASTIK,))
