@@ -70,7 +70,9 @@ def check(path: Path, options: Options | None = None, *, told: Told | None = Non
         return _Check(Bench(Evidence(package), options, told or (lambda line: None))).run()
 
 
-def certify(folder: Path, options: Options | None = None, *, told: Told | None = None) -> tuple[Certificate, Addition]:
+def certify(
+    folder: Path, options: Options | None = None, *, tiles: bool = True, told: Told | None = None
+) -> tuple[Certificate, Addition]:
     """Check a package that is being built, tile it as the tools do, and write its certificate beside its files.
 
     Parameters
@@ -79,6 +81,8 @@ def certify(folder: Path, options: Options | None = None, *, told: Told | None =
         The complete package. ``certificate.json`` and ``certificate.png`` are written into it.
     options : Options, optional
         Which engines and how long; all that are installed by default.
+    tiles : bool
+        Whether to repeat each tool's tiling on a large image, which takes about fifty times the test image's time.
     told : Callable, optional
         Hears what is being done, a line each.
 
@@ -91,7 +95,7 @@ def certify(folder: Path, options: Options | None = None, *, told: Told | None =
     """
     from bmz_export.report import draw, section
 
-    certificate = check(folder, replace(options or Options(), certify=True, tiles=True), told=told)
+    certificate = check(folder, replace(options or Options(), certify=True, tiles=tiles), told=told)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")
     draw(certificate, folder / PICTURE)
     return certificate, Addition((NAME, PICTURE), section(certificate))

@@ -89,7 +89,8 @@ class Tiling:
                     seam[y0:y1, max(line - near, 0) : line + near] = True
         edge = np.ones(self.shape, bool)
         edge[near : height - near, near : width - near] = False
-        return {"interior": ~(seam | edge | cut), "seam": seam & ~edge, "edge": edge, "cut": cut & ~seam & ~edge}
+        # A cut block's own seams count with it: where a tool centres it, the grid of the strides shifts in all of it.
+        return {"interior": ~(seam | edge | cut), "seam": seam & ~cut & ~edge, "edge": edge, "cut": cut & ~edge}
 
 
 def grid(

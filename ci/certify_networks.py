@@ -34,12 +34,13 @@ def main() -> int:
     arguments.add_argument("networks", nargs="*", default=["drunet", "restormer", "kbnet"], metavar="NAME")
     arguments.add_argument("--out", type=Path, default=Path("docs/certificates"))
     arguments.add_argument("--timeout", type=float, default=1800.0, help="seconds for each engine")
+    arguments.add_argument("--no-tiles", action="store_true", help="leave out the tools' tilings of 1200 x 900 pixels")
     given = arguments.parse_args()
-    codes = [certificate_of(name, given.out, given.timeout) for name in given.networks]
+    codes = [certificate_of(name, given.out, given.timeout, not given.no_tiles) for name in given.networks]
     return max(codes)
 
 
-def certificate_of(name: str, out: Path, timeout: float) -> int:
+def certificate_of(name: str, out: Path, timeout: float, tiles: bool) -> int:
     """Build, certify and keep the certificate of one network; return its exit code."""
     noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy()
     model = random_model(name, noisy)
@@ -49,9 +50,8 @@ def certificate_of(name: str, out: Path, timeout: float) -> int:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / name
         built = build(folder, model, network=name, example=noisy, example_name="a simulated image", halo=halo)
-        certificate, addition = certify(
-            folder, Options(timeout=timeout), told=lambda line: print(f"  {line}", flush=True)
-        )
+        options = Options(timeout=timeout)
+        certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
         built.attach(addition.files, section=addition.section)
         show(certificate)
         out.mkdir(parents=True, exist_ok=True)
