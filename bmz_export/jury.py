@@ -163,7 +163,8 @@ class Jury:
                 self._tell("repeatable", result, gap.largest, "gives another result each time, by {:.1e} of the range")
                 break
         repeats = [index for index, trial in enumerate(asked) if trial.name == "again"]
-        if len(repeats) == REPEATS - 1:
+        compiles = result.format == "torchscript" and result.engine.name in CONSUMERS["deepimagej"].engines
+        if compiles and len(repeats) == REPEATS - 1:
             times = [seconds[asked[repeats[0]].like or 0][0], *(seconds[index][0] for index in repeats)]
             wait = max(times[1:3])
             if wait > max(WAIT_FACTOR * min(times), min(times) + WAIT_SECONDS):
