@@ -7,14 +7,14 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.package.about import About
+from bmz_export.package.about import About, plain_name
 from bmz_export.package.archive import write_zip
 from bmz_export.package.builder import Built, build
 from bmz_export.package.description import read_description
@@ -113,16 +113,20 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     provenance = run.provenance
     image, example = _example(run, options.example)
     model = run.model()
-    halo = _halo(model, image, NETWORKS[provenance.network.name], provenance.network.settings)
+    network = NETWORKS[provenance.network.name]
+    halo = _halo(model, image, network, provenance.network.settings)
+    about = options.about
+    if about.title is None and run.settings.data.dataset is None:  # a folder's name, such as "low", says nothing
+        about = replace(about, title=plain_name(f"{network.title} denoiser {name}"))
     with _workspace(options.out, name) as work:
         built = build(
             work / name,
             model,
-            network=provenance.network.name,
+            network=network.name,
             settings=provenance.network.settings,
             example=image,
             example_name=example,
-            about=options.about,
+            about=about,
             provenance=provenance,
             halo=halo,
         )
