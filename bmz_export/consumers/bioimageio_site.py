@@ -38,11 +38,6 @@ def _spdx() -> frozenset[str]:
     return frozenset(entry["licenseId"] for entry in listed["licenses"])
 
 
-def _unlicensed(evidence: Evidence) -> Iterator[str]:
-    if evidence.description.raw.get("license") is None:
-        yield "there is no license"
-
-
 def _people(evidence: Evidence) -> Iterator[str]:
     raw = evidence.description.raw
     if not isinstance(raw.get("authors"), list) or not raw["authors"]:
@@ -143,7 +138,7 @@ class BioimageioSite:
         *rules.ONNX_RULES,
         Rule("licence", "the upload is refused", f"{_SOURCE}: SPDX identifiers",
              "an identifier of spdx.org/licenses, or none", _licence),
-        Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing", _unlicensed,
+        Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing", rules.unlicensed,
              "warning"),
         Rule("people", "the upload is refused, or the model cannot be found", _SOURCE,
              "at least one author, one citation with doi or url, and tags", _people, "warning"),

@@ -137,6 +137,8 @@ class QuPath:
         *rules.TORCHSCRIPT_RULES,
         rules.ONE_TENSOR,
         rules.known_operators("2.5.1", "2.7.1"),
+        Rule("license-field", "its BioImage.IO window refuses the model; the package's script runs it all the same",
+             _SOURCE, "state a licence", rules.unlicensed, "warning"),
         Rule("format", "the model is not recognised", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("rdf-alone", "another description than rdf.yaml is read", f"{_SOURCE}, Model.findRdf",
              "keep rdf.yaml alone", _other_description),

@@ -542,6 +542,12 @@ ONE_TENSOR = Rule(
 )
 
 
+def unlicensed(evidence: Evidence) -> Iterator[str]:
+    """Yield that there is no licence, where there is none; what follows from it differs from tool to tool."""
+    if evidence.description.raw.get("license") is None:
+        yield "there is no license"
+
+
 def known_operators(*versions: str) -> Rule:
     """Return the rule that each of these versions of libtorch knows every operator of the TorchScript."""
 
