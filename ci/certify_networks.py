@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bmz_export.bench import Options
-from bmz_export.certificate import NAME, PICTURE
-from bmz_export.check import certify
+from bmz_export.checking.bench import Options
+from bmz_export.checking.certificate import NAME, PICTURE
+from bmz_export.checking.check import certify
+from bmz_export.checking.report import show
 from bmz_export.package import build
-from bmz_export.report import show
-from bmz_export.seams import measure_halo
+from bmz_export.package.halo import measure_halo
 from training.calibration import Calibrated
 from training.datasets import DataSettings, open_dataset
 from training.networks import NETWORKS, create

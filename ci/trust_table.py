@@ -1,6 +1,6 @@
 """Write ``docs/trust.md``: each planted fault, what catches it here, and whether bioimageio's own test does.
 
-Each fault is planted anew, checked with ``bmz_export.check`` and handed to ``bioimageio.core.test_description`` in a
+Each fault is planted anew, checked as ``bmz-fmd check`` does and handed to ``bioimageio.core.test_description`` in a
 process of its own. Run it after the faults in ``tests/planted`` or the versions in ``pyproject.toml`` changed:
 ``python ci/trust_table.py`` (some ten minutes).
 """
@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from planted import FAMILIES, Fault, Sound, plant  # noqa: E402
 
-from bmz_export.check import Options, check  # noqa: E402
+from bmz_export.checking.check import Options, check  # noqa: E402
 from bmz_export.consumers import CONSUMERS  # noqa: E402
 from training.errors import UserError  # noqa: E402
 

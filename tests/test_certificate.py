@@ -8,12 +8,21 @@ import pytest
 from pydantic import ValidationError
 from small_package import small_package
 
-from bmz_export.certificate import Certificate, Difference, Fault, Row, Seam, TileRow, json_schema, published_schema
+from bmz_export.checking.certificate import (
+    Certificate,
+    Difference,
+    Fault,
+    Row,
+    Seam,
+    TileRow,
+    json_schema,
+    published_schema,
+)
+from bmz_export.checking.report import draw, lines, section, show, summary
 from bmz_export.consumers import CONSUMERS
 from bmz_export.consumers.qupath import QUPATH
 from bmz_export.evidence import Evidence
 from bmz_export.package.archive import open_package
-from bmz_export.report import draw, lines, section, show, summary
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_package import copy, describe, rehash, small_package
 
-from bmz_export import seams
-from bmz_export.certificate import Certificate
-from bmz_export.check import Options, certify, check
+from bmz_export.checking import seams
+from bmz_export.checking.certificate import Certificate
+from bmz_export.checking.check import Options, certify, check
 from bmz_export.package.archive import write_zip
 from training.errors import UserError
 
@@ -82,9 +82,9 @@ def test_an_architecture_that_is_not_ours_is_not_imported_without_trust(spoiled,
 
 
 def test_arguments_cannot_smuggle_code_into_an_architecture_of_ours(spoiled):
+    from bmz_export.checking.own import is_own_architecture
     from bmz_export.evidence import Evidence
     from bmz_export.package.archive import open_package
-    from bmz_export.package.own import is_own_architecture
     from bmz_export.package.weights import compose_architecture
 
     def change(raw):
@@ -184,30 +184,3 @@ def test_a_zip_is_checked_like_its_folder(sound, tmp_path):
     certificate = check(write_zip(sound, tmp_path / "p.zip"), Options(engines=()))
     assert certificate.exit_code == 0
     assert json.loads(certificate.to_json())["hashes"]
-
-
-def box(radius, stride=1):
-    """A predictor of that receptive radius on a grid of that stride: a box mean over the padded image."""
-
-    def predict(image):
-        size = 2 * radius + 1
-        padded = np.pad(image, ((0, 0), (0, 0), (radius, radius), (radius, radius)))
-        total = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(-2, -1)).mean(axis=(-2, -1))
-        total[..., ::stride] += image[..., ::stride]
-        return total.astype(np.float32)
-
-    return predict
-
-
-@pytest.mark.parametrize(("radius", "stride", "halo"), [(0, 1, 0), (5, 1, 8), (11, 1, 16), (7, 4, 8), (11, 16, 16)])
-def test_the_halo_is_the_smallest_that_leaves_no_seam(radius, stride, halo):
-    image = np.random.default_rng(0).random((1, 1, 96, 96), np.float32)
-    found, tried = seams.measure_halo(box(radius, stride), image, stride=stride, candidates=range(0, 65, 8))
-    assert found == -(-halo // stride) * stride
-    assert tried[found] < seams.SEAM_LIMIT
-
-
-def test_global_attention_has_no_halo_and_the_seam_that_remains_is_told():
-    image = np.random.default_rng(0).random((1, 1, 96, 96), np.float32)
-    _, tried = seams.measure_halo(lambda part: part + 100 * part.mean(), image, stride=8, candidates=(0, 32, 64))
-    assert min(tried.values()) > seams.SEAM_LIMIT

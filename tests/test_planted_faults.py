@@ -7,7 +7,7 @@ import pytest
 from planted import FAMILIES, FAULTS, Sound, plant
 from planted.sound import build_sound
 
-from bmz_export.check import Options, check
+from bmz_export.checking.check import Options, check
 from bmz_export.engines import ENGINES
 from training.errors import UserError
 

@@ -3,7 +3,7 @@
 import pytest
 import strangers
 
-from bmz_export.check import Options, check
+from bmz_export.checking.check import Options, check
 
 FIJI, QUPATH, ILASTIK, SITE, CORE, BROWSER = (
     "Fiji (deepImageJ)", "QuPath", "ilastik", "BioImage.IO", "bioimageio.core", "browser",

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from small_package import copy, small_package
 
-from bmz_export.check import Options, check
+from bmz_export.checking.check import Options, check
 from training.errors import UserError
 
 STAND_IN = """#!{python}

@@ -6,7 +6,7 @@ from bmz_export.consumers.browser import BROWSER
 from bmz_export.consumers.deepimagej import DEEPIMAGEJ
 from bmz_export.consumers.ilastik import ILASTIK
 from bmz_export.consumers.qupath import QUPATH
-from bmz_export.consumers.rules import Consumer, Finding, Rule
+from bmz_export.consumers.rule import Consumer, Finding, Rule
 
 CONSUMERS: dict[str, Consumer] = {
     consumer.name: consumer for consumer in (DEEPIMAGEJ, QUPATH, ILASTIK, BIOIMAGEIO_SITE, BIOIMAGEIO_CORE, BROWSER)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rules import Rule
+from bmz_export.consumers.rule import Rule, images, operations
+from bmz_export.consumers.tiling import Tiling
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Operation, Tensor
-from bmz_export.tiling import Tiling
 
 NEWEST = (0, 5, 12)
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx", "keras_hdf5", "keras_v3", "tensorflow_saved_model_bundle")
@@ -37,11 +37,11 @@ def _operation(operation: Operation, tensor: Tensor) -> str | None:
 
 
 def _ids(evidence: Evidence) -> Iterator[str]:
-    names = [tensor.id for _, tensor in rules.images(evidence)]
+    names = [tensor.id for _, tensor in images(evidence)]
     for name in names:
         if names.count(name) > 1 or not name:
             yield f"the tensor id {name!r} is there {names.count(name)} times" if name else "a tensor has no id"
-    for where, tensor in rules.images(evidence):
+    for where, tensor in images(evidence):
         axes = [axis.id for axis in tensor.axes]
         if len(set(axes)) < len(axes) or "" in axes:
             yield f"{where}: its axes have the ids {', '.join(axis or '(none)' for axis in axes)}"
@@ -99,7 +99,7 @@ class BioimageioCore:
         Rule("sizes", "the description is refused", _SOURCE, "min and step of at least 1; halo only with free sizes",
              _sizes),
         Rule("operations", "the description is refused", _SOURCE, "operations of the specification",
-             rules.operations(_operation)),
+             operations(_operation)),
         Rule("tolerance", "the description is refused", _SOURCE, "a smaller absolute_tolerance", _tolerance),
         Rule("github-user", "fails offline, or where the name is unknown", _SOURCE, "leave github_user out", _github,
              "warning"),

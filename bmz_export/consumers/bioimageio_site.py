@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rules import Rule
+from bmz_export.consumers.rule import TORCH_FORMATS, Rule, operations
+from bmz_export.consumers.tiling import Tiling
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Operation, Tensor
-from bmz_export.tiling import Tiling
 
 COVER_BYTES = 500_000
 README_SECTIONS = ("Description", "Intended Use", "Validation", "Citation")
@@ -95,7 +95,7 @@ def _given_by_the_site(evidence: Evidence) -> Iterator[str]:
 
 def _runtime(evidence: Evidence) -> Iterator[str]:
     for name, entry in evidence.description.weights.items():
-        if name in rules.TORCH_FORMATS and not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry.version or ""):
+        if name in TORCH_FORMATS and not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry.version or ""):
             yield f"weights.{name}: pytorch_version {entry.version!r} is no released version"
 
 
@@ -153,7 +153,7 @@ class BioimageioSite:
         Rule("plain-kwargs", "the description cannot be stored", _SOURCE, "numbers, text, lists and mappings alone",
              _plain_kwargs),
         Rule("per-data-set", "the result depends on what was run before", f"{_SOURCE}, bioimageio.core",
-             "write the axes, or normalise inside the network", rules.operations(_per_data_set), "warning"),
+             "write the axes, or normalise inside the network", operations(_per_data_set), "warning"),
     )  # fmt: skip
 
     def weights_choice(self, evidence: Evidence) -> str | None:

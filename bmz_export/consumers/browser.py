@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rules import Rule
+from bmz_export.consumers.rule import Rule
+from bmz_export.consumers.tiling import Tiling
 from bmz_export.evidence import Evidence
-from bmz_export.tiling import Tiling
 
 MAX_BYTES = 2 * 2**30
 """A WebAssembly memory has 4 GiB, and loading holds the file twice."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rules import Rule
+from bmz_export.consumers.rule import Rule, declared_halo, images, operations
+from bmz_export.consumers.tiling import Span, Tiling, grid, window
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Axis, Operation, Tensor
-from bmz_export.tiling import Span, Tiling, grid, window
 
 MAX_ELEMENTS = 50_331_648
 """Above as many elements a tile its search for a tile size never ends [run]."""
@@ -64,7 +64,7 @@ def _one_input(evidence: Evidence) -> Iterator[str]:
 
 
 def _axes(evidence: Evidence) -> Iterator[str]:
-    for where, tensor in rules.images(evidence):
+    for where, tensor in images(evidence):
         new = evidence.description.version >= (0, 5)
         for axis in tensor.axes:
             if axis.letter not in "bczyx":
@@ -248,7 +248,7 @@ class DeepImageJ:
         Rule("halo", "the run stops: the halo is larger than the tile", f"{_SOURCE}, TileMaker",
              "halo only on axes that follow an input's, and less than half the min", _halo),
         Rule("operations", "other pixels than elsewhere, or an exception", f"{_SOURCE}, its transformations [run]",
-             "normalise inside the network", rules.operations(_operation)),
+             "normalise inside the network", operations(_operation)),
         Rule("empty-kwargs", "an exception on reading the description", _SOURCE, "leave empty arguments out",
              _empty_kwargs),
         Rule("runnable-weights", "no weights that it could run", f"{_SOURCE}, ModelWeight", "add TorchScript",
@@ -277,7 +277,7 @@ class DeepImageJ:
         def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
             letter = "yx"[axis]
             declared = inputs[0].axis(letter) if inputs else None
-            halo = rules.halo(evidence, letter)
+            halo = declared_halo(evidence, letter)
             tile = _tile(declared, halo, length)
             before = max(halo, math.ceil((tile - length) / 2))
             after = max(halo, tile - length - before)

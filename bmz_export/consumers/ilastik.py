@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rules import Rule
+from bmz_export.consumers.rule import Rule, declared_halo, images, imported_library, operations, statistics_per_tile
+from bmz_export.consumers.tiling import Span, Tiling, grid
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Axis
-from bmz_export.tiling import Span, Tiling, grid
 
 TILE = 512
 _IDS = ("batch", "channel", "time", "z", "y", "x")
@@ -33,7 +33,7 @@ def _ids(evidence: Evidence) -> Iterator[str]:
     for output in evidence.description.outputs:
         if "channel" not in [axis.id for axis in output.axes]:
             yield f"output {output.id!r} has no axis with the id channel"
-    orders = [[axis.id for axis in tensor.axes] for _, tensor in rules.images(evidence)]
+    orders = [[axis.id for axis in tensor.axes] for _, tensor in images(evidence)]
     if len(orders) == 2 and orders[0] != orders[1]:
         yield "input and output have their axes in different order"
 
@@ -48,7 +48,7 @@ def _state_dict(evidence: Evidence) -> Iterator[str]:
         return
     for rule in rules.STATE_DICT_RULES:
         yield from (finding.message for finding in rule.check(evidence) if finding.severity == "error")
-    library = rules.library(evidence)
+    library = imported_library(evidence)
     needed = [library] if library else evidence.architecture.foreign if evidence.architecture else []
     for name in needed:
         yield f"the state dict is loaded by {name}, which ilastik does not bring along"
@@ -57,7 +57,7 @@ def _state_dict(evidence: Evidence) -> Iterator[str]:
 def _halo(evidence: Evidence) -> Iterator[str]:
     for tensor in evidence.description.inputs[:1]:
         for axis in tensor.space:
-            halo = rules.halo(evidence, axis.letter)
+            halo = declared_halo(evidence, axis.letter)
             if axis.at(0) - 2 * halo < 1:
                 yield f"axis {axis.id!r}: min {axis.at(0)} less twice the halo of {halo} leaves nothing"
 
@@ -89,7 +89,7 @@ class Ilastik:
         Rule("halo", "a block fails and what was in memory is shown", f"{_SOURCE} [run]",
              "a min of more than twice the halo", _halo),
         Rule("operations", "seams between blocks", f"{_SOURCE}: bioimageio.core's operations, block by block",
-             "normalise inside the network with constants", rules.operations(rules.statistics_per_tile)),
+             "normalise inside the network with constants", operations(statistics_per_tile)),
     )  # fmt: skip
 
     def weights_choice(self, evidence: Evidence) -> str | None:
@@ -103,7 +103,7 @@ class Ilastik:
         def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
             letter = "yx"[axis]
             declared = inputs[0].axis(letter) if inputs else None
-            halo, tile = rules.halo(evidence, letter), tile_size(declared) if declared else TILE
+            halo, tile = declared_halo(evidence, letter), tile_size(declared) if declared else TILE
             block = max(tile - 2 * halo, 1)
             parts = []
             for start in range(0, length, block):

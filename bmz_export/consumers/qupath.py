@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rules import Rule
+from bmz_export.consumers.rule import Rule, declared_halo, images, operations, statistics_per_tile
+from bmz_export.consumers.tiling import Span, Tiling, grid, window
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Axis, Operation, Tensor
-from bmz_export.tiling import Span, Tiling, grid, window
 
 TILE = 512
 """The tile that it aims for, in pixels."""
@@ -29,7 +29,7 @@ def _formats(evidence: Evidence) -> Iterator[str]:
 
 
 def _orders(evidence: Evidence) -> Iterator[str]:
-    for where, tensor in rules.images(evidence):
+    for where, tensor in images(evidence):
         if tensor.order != "bcyx":
             yield f"{where} has the axes {tensor.order or 'none'}, not bcyx"
 
@@ -76,13 +76,13 @@ def _same_size(evidence: Evidence) -> Iterator[str]:
 def _halo(evidence: Evidence) -> Iterator[str]:
     for tensor in evidence.description.inputs[:1]:
         for axis in tensor.space:
-            halo = rules.halo(evidence, axis.letter)
+            halo = declared_halo(evidence, axis.letter)
             if 2 * halo >= tile_size(axis):
                 yield f"axis {axis.id!r}: twice the halo of {halo} is no less than its tile of {tile_size(axis)}"
 
 
 def _operation(operation: Operation, tensor: Tensor) -> str | None:
-    per_tile = rules.statistics_per_tile(operation, tensor)
+    per_tile = statistics_per_tile(operation, tensor)
     if per_tile:
         return per_tile
     if operation.id == "scale_linear":
@@ -154,7 +154,7 @@ class QuPath:
         Rule("halo", "never ends", f"{_SOURCE}, its tiling [run]", "a halo of less than half the tile", _halo),
         Rule("operations", "wrong pixels, silently, or seams between tiles",
              f"{_SOURCE}, BioimageIoTools.transformToOp",
-             "normalise inside the network with constants", rules.operations(_operation)),
+             "normalise inside the network with constants", operations(_operation)),
         Rule("no-placeholder-pixel", "resamples the image to this pixel size first", _SOURCE,
              "write no unit, or the true pixel size", _resamples, "warning"),
         Rule("torchscript", "no weights that it could run: ONNX needs an extension, a state dict Python",
@@ -188,7 +188,7 @@ class QuPath:
         """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges."""
 
         def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-            halo = rules.halo(evidence, "yx"[axis])
+            halo = declared_halo(evidence, "yx"[axis])
             block = max(TILE - 2 * halo, 1)
             parts = []
             for start in range(0, length, block):

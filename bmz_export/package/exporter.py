@@ -5,28 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.package.about import About, plain_name
 from bmz_export.package.archive import write_zip
 from bmz_export.package.builder import Built, build
 from bmz_export.package.description import read_description
+from bmz_export.package.halo import halo_of
 from bmz_export.package.rdf import MARK, RDF, is_ours
-from bmz_export.seams import measure_halo
 from training.errors import UserError
-from training.networks import NETWORKS, Network
-from training.run import predictor
+from training.networks import NETWORKS
 from training.settings import check_name
 
 if TYPE_CHECKING:
-    from training.calibration import Calibrated
     from training.run import Run
 
 PACKAGES = Path("packages")
@@ -114,7 +111,7 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     image, example = _example(run, options.example)
     model = run.model()
     network = NETWORKS[provenance.network.name]
-    halo = _halo(model, image, network, provenance.network.settings)
+    halo = halo_of(model, image, network, provenance.network.settings)
     about = options.about
     if about.title is None and run.settings.data.dataset is None:  # a folder's name, such as "low", says nothing
         about = replace(about, title=plain_name(f"{network.title} denoiser {name}"))
@@ -138,18 +135,6 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     return Exported(target, archive, example, built.missing)
 
 
-def _halo(model: Calibrated, image: NDArray[Any], network: Network, settings: Mapping[str, Any]) -> int:
-    """The smallest halo at which two tiles of the example show no seam, or all but the least that any halo leaves.
-
-    A short receptive radius is taken whole: tiles are then exactly the whole image, on every image.
-    """
-    noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(predictor(model), noisy, stride=network.stride)
-    radius = network.radius(settings)
-    return halo if radius is None or radius > _SHORT else max(halo, radius)
-
-
-_SHORT = 32  # pixels: 6 % of a 512 tile on each side, which is all that exactness costs
 _PREVIOUS = "previous"  # where a replaced package waits inside the workspace until the new one stands
 
 

@@ -34,9 +34,9 @@ def command(
 
     Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
     """
-    from bmz_export.certificate import Certificate
-    from bmz_export.check import Options, check
-    from bmz_export.report import show
+    from bmz_export.checking.certificate import Certificate
+    from bmz_export.checking.check import Options, check
+    from bmz_export.checking.report import show
     from bmz_fmd.console import note
     from training.files import check_replaceable
     from training.whole import write_text

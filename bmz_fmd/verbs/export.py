@@ -11,7 +11,7 @@ from bmz_fmd import console
 from bmz_fmd.options import Engines, engine_names
 
 if TYPE_CHECKING:
-    from bmz_export.certificate import Certificate
+    from bmz_export.checking.certificate import Certificate
     from bmz_export.package.exporter import Addition, Options
     from training.run import Run
 
@@ -94,10 +94,10 @@ def hand_over(source: Run, options: Options, engines: list[str] | None = None) -
     typer.Exit
         With code 1 when a tool would fail or show other pixels; the package and its certificate are there all the same.
     """
-    from bmz_export.bench import Options as Checked
-    from bmz_export.check import certify
+    from bmz_export.checking.bench import Options as Checked
+    from bmz_export.checking.check import certify
+    from bmz_export.checking.report import show
     from bmz_export.package import export
-    from bmz_export.report import show
 
     found: list[Certificate] = []
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bmz_export import certificate as certificates
-from bmz_export.check import Options, check
+from bmz_export.checking import certificate as certificates
+from bmz_export.checking.check import Options, check
 from bmz_export.package.about import About
 from bmz_export.package.builder import build
 from training.calibration import Calibrated

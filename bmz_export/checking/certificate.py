@@ -176,7 +176,7 @@ def json_schema() -> str:
 
 def published_schema() -> str:
     """Return the schema as it travels with this project."""
-    return files("bmz_export").joinpath(SCHEMA).read_text(encoding="utf-8")
+    return files("bmz_export.checking").joinpath(SCHEMA).read_text(encoding="utf-8")
 
 
 def description_hash(description: Description) -> str:

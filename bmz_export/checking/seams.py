@@ -1,28 +1,22 @@
-"""What tiling costs: two tiles with the declared halo, each tool's own tiling, and the halo that a network needs."""
+"""What tiling costs: two tiles with the declared halo, and a large image by region of a tool's own tiling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.certificate import Difference
-from bmz_export.numbers import Array, compare, fit
+from bmz_export.checking.certificate import Difference
+from bmz_export.checking.numbers import Array, compare, fit
+from bmz_export.consumers.tiling import Tiling
 from bmz_export.package.description import Axis, Description, Tensor
-from bmz_export.tiling import Tiling
 
 STATED_LIMIT = 1e-2
 """A seam above this must be stated by the package."""
 WARN_LIMIT = 1e-3
-SEAM_LIMIT = 1e-4
-"""What counts as no seam: the halo that a package declares is the smallest that stays below."""
-HALOS = (8, 16, 24, 32, 48, 64, 80, 96, 112)
-"""Pixels, tried in turn; twice the largest still fits the largest of the smallest sizes that are declared."""
 LARGE = (900, 1200)
 """Least height and width of the image that the tools' tilings are tried on, in pixels."""
-
-Predict = Callable[[Array], Array]
 
 
 class Pair:
@@ -123,69 +117,6 @@ def by_region(
         values = gap[..., region]
         parts[name] = Difference(largest=float(values.max()), mean=float(values.mean())) if values.size else None
     return parts
-
-
-def measure_halo(
-    predict: Predict,
-    image: Array,
-    *,
-    stride: int,
-    candidates: Iterable[int] = HALOS,
-    limit: float = SEAM_LIMIT,
-    least: int = 64,
-) -> tuple[int, dict[int, float]]:
-    """Return the smallest halo at which a seam between two tiles stays below ``limit``, and the seam at each one tried.
-
-    Parameters
-    ----------
-    predict : Callable
-        From (batch, channel, height, width) to the same.
-    image : array (1, 1, height, width)
-        A real one; mirrored up to the width that the tiles need.
-    stride : int
-        The network's total stride: halos are multiples of it.
-    candidates : iterable of int
-        Halos to try, in ascending order; those that are no multiple of the stride are passed over.
-    limit : float
-        Of the output's range.
-    least : int
-        Least size that the network takes, in pixels.
-
-    Returns
-    -------
-    halo : int
-        The smallest that stays below, else the largest tried (a network with global attention: the seam remains).
-    seams : dict
-        From halo to the largest difference, as a part of the range.
-    """
-    unit = stride * max(1, -(-8 // stride))
-    tried = [halo for halo in candidates if halo % stride == 0]
-    top = max(tried)
-    tile = -(-max(2 * top + 64, least) // unit) * unit
-    half = tile - top
-    half -= half % stride
-    height = -(-max(least, min(image.shape[-2], 128)) // stride) * stride
-    whole = _mirrored(image, height, 2 * half)
-    wanted = predict(whole)
-    range_ = float(np.ptp(wanted)) or 1.0
-    seams: dict[int, float] = {}
-    for halo in tried:
-        left = predict(np.ascontiguousarray(whole[..., : half + halo]))[..., :half]
-        right = predict(np.ascontiguousarray(whole[..., half - halo :]))[..., halo:]
-        stitched = np.concatenate([left, right], axis=-1)
-        seams[halo] = float(np.abs(stitched - wanted).max()) / range_
-        if seams[halo] < limit:
-            return halo, seams
-    return min(seams, key=lambda halo: (seams[halo] >= 2 * min(seams.values()), halo)), seams
-
-
-def _mirrored(image: Array, height: int, width: int) -> Array:
-    for axis, size in ((-2, height), (-1, width)):
-        while image.shape[axis] < size:
-            pad = [(0, 0)] * image.ndim
-            pad[axis] = (0, min(size - image.shape[axis], image.shape[axis]))
-            image = np.pad(image, pad, mode="symmetric")
-    return np.ascontiguousarray(image[..., :height, :width])
 
 
 def near_seam(halos: Sequence[int]) -> int:

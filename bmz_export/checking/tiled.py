@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bmz_export import seams
-from bmz_export.bench import Bench, fault
-from bmz_export.certificate import Difference, Fault, TileRow
+from bmz_export.checking import seams
+from bmz_export.checking.bench import Bench, fault
+from bmz_export.checking.certificate import Difference, Fault, TileRow
+from bmz_export.checking.jury import Result
+from bmz_export.checking.numbers import Array, worst
 from bmz_export.consumers import CONSUMERS
 from bmz_export.consumers.qupath import QUPATH
-from bmz_export.jury import Result
-from bmz_export.numbers import Array, worst
-from bmz_export.tiling import Tiling
+from bmz_export.consumers.tiling import Tiling
 
 BARE = "512 tiles without halo, as in its own window"
 WAYS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.certificate import Difference
+from bmz_export.checking.certificate import Difference
 from bmz_export.package.description import Tensor
 
 Array = NDArray[np.float32]

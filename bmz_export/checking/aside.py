@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from bmz_export.bench import FORMATS, Bench, fault
-from bmz_export.certificate import Fault, Row, Verdict
+from bmz_export.checking.bench import FORMATS, Bench, fault
+from bmz_export.checking.certificate import Fault, Row, Verdict
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES
 from bmz_export.evidence import Evidence

@@ -7,12 +7,15 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.engines.runtimes import Predict
+
+if TYPE_CHECKING:
+    import torch
 
 TOLERANCE = 1e-6
 """Of a tensor's largest value: what a format may lose that stores the same type."""
@@ -137,7 +140,7 @@ def _onnx(path: Path) -> tuple[Tensors, Collection[str]]:
     return shown.weights, ()
 
 
-def _array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401
+def _array(tensor: "torch.Tensor") -> NDArray[Any]:
     import torch
 
     tensor = tensor.detach()

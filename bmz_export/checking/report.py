@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bmz_export.certificate import PICTURE, Certificate, Difference, Row, TileRow
+from bmz_export.checking.certificate import PICTURE, Certificate, Difference, Row, TileRow
 from bmz_export.consumers import CONSUMERS
 
 if TYPE_CHECKING:

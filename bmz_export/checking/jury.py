@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.certificate import Difference, Fault, Row, Severity, Verdict
+from bmz_export.checking.certificate import Difference, Fault, Row, Severity, Verdict
+from bmz_export.checking.numbers import REPEATS, Trial, compare, unfit, worst
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import Engine, Outcome
-from bmz_export.numbers import REPEATS, Trial, compare, unfit, worst
 from bmz_export.package.description import Description
 
 LIMIT = 1e-3

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.bench import Bench, Options, fault
-from bmz_export.certificate import Fault, Row
-from bmz_export.jury import LIMIT
-from bmz_export.numbers import compare
+from bmz_export.checking.bench import Bench, Options, fault
+from bmz_export.checking.certificate import Fault, Row
+from bmz_export.checking.jury import LIMIT
+from bmz_export.checking.numbers import compare
 from training.errors import UserError
 
 FIJI_NAMES = (

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from bmz_export.certificate import Fault, Severity
+from bmz_export.checking.certificate import Fault, Severity
+from bmz_export.checking.numbers import Array
+from bmz_export.checking.own import is_own_architecture
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
 from bmz_export.engines.process import run_worker
 from bmz_export.evidence import Evidence
-from bmz_export.numbers import Array
-from bmz_export.package.own import is_own_architecture
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 TOOLS = tuple(consumer.title for consumer in CONSUMERS.values())
@@ -151,5 +151,5 @@ class Bench:
     def aside(self, runtime: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
         """Run one of our own workers on the package, and return its answer: JSON in the bytes of an array."""
         job = replace(self.job("", [np.zeros(1, np.float32)]), weights=self.evidence.description.path, trust=False)
-        outcome = run_worker(f"bmz_export.engines.runtimes.{runtime}", job, options)
+        outcome = run_worker(f"bmz_export.checking.workers.{runtime}", job, options)
         return (json.loads(bytes(outcome.outputs[0])) if outcome.outputs else {}), outcome

@@ -19,18 +19,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export import numbers, seams
-from bmz_export.aside import compare_tensors, library_test
-from bmz_export.bench import Bench, Options, Told, fault
-from bmz_export.certificate import NAME, PICTURE, Certificate, Difference, Fault, Row, Seam, TileRow, description_hash
+from bmz_export.checking import numbers, seams
+from bmz_export.checking.aside import compare_tensors, library_test
+from bmz_export.checking.bench import Bench, Options, Told, fault
+from bmz_export.checking.certificate import (
+    NAME,
+    PICTURE,
+    Certificate,
+    Difference,
+    Fault,
+    Row,
+    Seam,
+    TileRow,
+    description_hash,
+)
+from bmz_export.checking.jury import Jury, Result, tools_of
+from bmz_export.checking.tiled import tile_as_tools
+from bmz_export.checking.user_tools import find_programs, user_tools
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES, Engine, Outcome
 from bmz_export.evidence import Evidence
-from bmz_export.jury import Jury, Result, tools_of
 from bmz_export.package.archive import open_package
 from bmz_export.package.exporter import Addition
-from bmz_export.tiled import tile_as_tools
-from bmz_export.user_tools import find_programs, user_tools
 from training.errors import UserError
 
 __all__ = ["Options", "certify", "check"]
@@ -93,7 +103,7 @@ def certify(
     addition : Addition
         The files to list as attachments and the section for the README.
     """
-    from bmz_export.report import draw, section
+    from bmz_export.checking.report import draw, section
 
     certificate = check(folder, replace(options or Options(), certify=True, tiles=tiles), told=told)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")

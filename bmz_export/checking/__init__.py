@@ -1,0 +1,1 @@
+"""Rules times engines over a package, judged, and the certificate that says what came of it."""

@@ -1,0 +1,137 @@
+"""What a rule is, what a tool is, and what finders share.
+
+A rule looks at what the files of a package show (:class:`~bmz_export.evidence.Evidence`) and runs nothing. It says what
+a tool would stumble over in general, so that it holds for packages that nobody has seen yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bmz_export.consumers.tiling import Tiling
+from bmz_export.evidence import Evidence
+from bmz_export.package.description import Operation, Tensor
+
+Severity = Literal["error", "warning"]
+TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
+PER_SAMPLE = frozenset({"zero_mean_unit_variance", "scale_range", "scale_mean_variance"})
+"""Operations that measure the image they are given."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: the rule, how bad, what is wrong here, what the tool's user would see, the way out."""
+
+    rule: str
+    severity: Severity
+    message: str
+    seen: str
+    way_out: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a tool demands of a package.
+
+    Attributes
+    ----------
+    name : str
+        Short and unique within a tool.
+    breaks : str
+        What the tool's user sees where the rule is broken.
+    source : str
+        Where that was read, or how it was found.
+    way_out : str
+        What to do.
+    find : Callable
+        From the evidence to one message for each violation.
+    severity : str
+        ``error``: the tool fails or shows wrong pixels; ``warning``: less than that.
+    """
+
+    name: str
+    breaks: str
+    source: str
+    way_out: str
+    find: Callable[[Evidence], Iterable[str]]
+    severity: Severity = "error"
+
+    def check(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield a finding for each violation."""
+        for message in dict.fromkeys(self.find(evidence)):
+            yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
+
+
+class Consumer(Protocol):
+    """A tool: its rules, the engines that it runs on, the weights that it takes and how it tiles."""
+
+    @property
+    def name(self) -> str:
+        """Unique."""
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What it demands."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that it ships."""
+
+    @property
+    def install(self) -> str:
+        """How a user puts a package there, in a sentence."""
+
+    def weights_choice(self, evidence: Evidence) -> str | None:
+        """Return the weights format that it would run, None where it can run none."""
+
+    def tiling(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling | None:
+        """Return how it cuts an image of this (height, width) in pixels, None where it runs images whole."""
+
+
+def images(evidence: Evidence) -> Iterator[tuple[str, Tensor]]:
+    """Yield each input and output with its name for messages."""
+    for side, tensors in (("input", evidence.description.inputs), ("output", evidence.description.outputs)):
+        for tensor in tensors:
+            yield f"{side} {tensor.id!r}", tensor
+
+
+def declared_halo(evidence: Evidence, letter: str) -> int:
+    """Return the halo that the first output declares on an axis, in pixels."""
+    output = next(iter(evidence.description.outputs), None)
+    axis = output.axis(letter) if output else None
+    return axis.halo if axis else 0
+
+
+def operations(verdict: Callable[[Operation, Tensor], str | None]) -> Callable[[Evidence], Iterator[str]]:
+    """Return a finder that asks ``verdict`` what is wrong with each pre- and postprocessing operation."""
+
+    def find(evidence: Evidence) -> Iterator[str]:
+        for where, tensor in images(evidence):
+            for operation in tensor.operations:
+                message = verdict(operation, tensor)
+                if message:
+                    yield f"{where}: {operation.id or 'an operation without a name'} {message}"
+
+    return find
+
+
+def imported_library(evidence: Evidence) -> str | None:
+    """Return the Python library that the state dict's architecture is imported from, None where a file defines it."""
+    entry = evidence.description.weights.get("pytorch_state_dict")
+    architecture = entry.raw.get("architecture") if entry else None
+    source = architecture.get("import_from") if isinstance(architecture, Mapping) else None
+    return str(source).partition(".")[0] if source else None
+
+
+def statistics_per_tile(operation: Operation, tensor: Tensor) -> str | None:
+    """Verdict: an operation that measures the image measures each tile where a tool tiles."""
+    del tensor
+    if operation.id not in PER_SAMPLE or operation.kwargs.get("mode") == "fixed":
+        return None
+    return "measures the image, which here is each tile by itself"

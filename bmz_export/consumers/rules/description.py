@@ -1,0 +1,163 @@
+"""Rules on the description: its form, its tensors and their axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from bmz_export.consumers.rule import Rule, images
+from bmz_export.evidence import Evidence
+from bmz_export.package.description import Weights
+
+
+def _malformed(evidence: Evidence) -> Iterator[str]:
+    return (problem.message for problem in evidence.description.problems)
+
+
+def _not_a_model(evidence: Evidence) -> Iterator[str]:
+    description = evidence.description
+    if description.type != "model":
+        yield f"type is {description.type!r}, not 'model'"
+    if not re.fullmatch(r"\d+\.\d+\.\d+", description.format_version):
+        yield f"format_version is {description.format_version!r}, not three numbers in quotes"
+
+
+WELL_FORMED = Rule(
+    "well-formed",
+    "the description is refused as invalid",
+    "bioimageio.spec checks each field's type; Java casts it and throws",
+    "correct the field in rdf.yaml",
+    _malformed,
+)
+IS_A_MODEL = Rule(
+    "is-a-model",
+    "the package is not listed among the models",
+    "bioimageio.spec: type and format_version choose the format",
+    "write `type: model` and the format_version that the fields follow",
+    _not_a_model,
+)
+
+
+def _several(evidence: Evidence) -> Iterator[str]:
+    for side, tensors in (("inputs", evidence.description.inputs), ("outputs", evidence.description.outputs)):
+        if len(tensors) > 1:
+            names = ", ".join(tensor.id for tensor in tensors)
+            yield f"{len(tensors)} {side} ({names})"
+
+
+ONE_IN_ONE_OUT = Rule(
+    "one-in-one-out",
+    "the model is refused",
+    "QuPath's BioimageIoTools and ilastik's tiktorch take one input and one output",
+    "a model of one input and one output",
+    _several,
+)
+
+
+def _newest_objects(evidence: Evidence) -> Iterator[str]:
+    raw = evidence.description.raw
+    for name in ("documentation", "license"):
+        if isinstance(raw.get(name), dict):
+            yield f"{name} is an object, not a string (formats from 0.5.11 on write it so)"
+    covers = raw.get("covers")
+    if isinstance(covers, list) and any(isinstance(cover, dict) for cover in covers):
+        yield "covers is a list of objects, not of strings (formats from 0.5.11 on write it so)"
+
+
+PLAIN_STRINGS = Rule(
+    "plain-strings",
+    "the model does not load: the parser throws",
+    "read from the parsers of both and run: documentation and covers of the newest format are objects",
+    "write rdf.yaml as format_version 0.5.4 with plain strings",
+    _newest_objects,
+)
+
+
+def _not_float32(evidence: Evidence) -> Iterator[str]:
+    for where, tensor in images(evidence):
+        if tensor.dtype != "float32":
+            yield f"{where} is {tensor.dtype or 'of no type'}, not float32"
+
+
+FLOAT32 = Rule(
+    "float32",
+    "the network is given another type than it expects, or its output is refused",
+    "deepImageJ and QuPath feed float32; ilastik takes float32 both ways",
+    "declare and export float32",
+    _not_float32,
+)
+
+
+def _odd_outputs(evidence: Evidence) -> Iterator[str]:
+    description = evidence.description
+    for output in description.outputs:
+        for axis in output.axes:
+            if axis.reference is None:
+                continue
+            source = description.tensor(axis.reference[0])
+            if source is None or not any(axis.reference[1] in (other.id, other.letter) for other in source.axes):
+                yield f"output {output.id!r}: axis {axis.id!r} follows {'.'.join(axis.reference)}, which is not there"
+
+
+def _crossed(evidence: Evidence) -> Iterator[str]:
+    for output in evidence.description.outputs:
+        for axis in output.space:
+            source = evidence.description.tensor(axis.reference[0]) if axis.reference else None
+            names = {other.id: other.letter for other in source.axes} if source else {}
+            letter = names.get(axis.reference[1], axis.letter) if axis.reference else axis.letter
+            if letter != axis.letter:
+                yield f"output {output.id!r}: axis {axis.id!r} takes its size from the input's {letter}"
+
+
+SAME_AXES = Rule(
+    "same-axes",
+    "height and width are exchanged on images that are not square",
+    "each tool makes the output as large as the axis that it refers to",
+    "let each output axis refer to the input axis of its own name",
+    _crossed,
+)
+REFERENCES_EXIST = Rule(
+    "references-exist",
+    "the model is refused",
+    "bioimageio.spec and JDLL look the referenced axis up",
+    "refer to an input and an axis by their ids",
+    _odd_outputs,
+)
+
+
+def _parents(evidence: Evidence) -> Iterator[str]:
+    weights = evidence.description.weights
+    roots = [name for name, entry in weights.items() if entry.parent is None]
+    if (
+        weights and len(roots) != 1 and evidence.description.version >= (0, 5)
+    ):  # format 0.4 lets them stand side by side
+        yield f"{len(roots)} weights entries have no parent ({', '.join(roots) or 'none'})"
+    for name, entry in weights.items():
+        if entry.parent is not None and entry.parent not in weights:
+            yield f"weights.{name} has the parent {entry.parent!r}, which is not there"
+        elif _is_own_ancestor(name, weights):
+            yield f"weights.{name} descends from itself"
+
+
+def _is_own_ancestor(name: str, weights: Mapping[str, Weights]) -> bool:
+    above = weights[name].parent
+    for _ in weights:
+        if above is None or above not in weights or above == name:
+            break
+        above = weights[above].parent
+    return above == name
+
+
+ONE_ROOT = Rule(
+    "one-parent",
+    "the description is refused",
+    "bioimageio.spec: one entry is the original, each other names what it was made from",
+    "give every entry but the original a parent",
+    _parents,
+)
+
+
+def unlicensed(evidence: Evidence) -> Iterator[str]:
+    """Yield that there is no licence, where there is none; what follows from it differs from tool to tool."""
+    if evidence.description.raw.get("license") is None:
+        yield "there is no license"
