@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 _PLAIN_PAUSE = 30.0  # seconds between progress lines in a log
-_PLAIN_WIDTH = 200  # columns of a table in a log: wide enough to break no cell
+_PLAIN_WIDTH = 220  # columns of a table in a log: wide enough to break no cell
+
+_STYLES = {"passed": "green", "installed": "green", "failed": "bold red", "not run": "dim", "shown": "blue"}
 
 
 def say(text: str) -> None:
@@ -35,8 +37,10 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout: the first column is words, the others are figures.
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, figures: Sequence[str] | None = None
+) -> None:
+    """Print a table on stdout.
 
     Parameters
     ----------
@@ -46,21 +50,27 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         Heads.
     rows : sequence of sequences of str
         Cells; an empty sequence draws a line.
+    figures : sequence of str, optional
+        The columns that hold numbers, set to the right; all but the first by default.
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     width = None if sys.stdout.isatty() else _PLAIN_WIDTH
     console = Console(highlight=False, markup=False, width=width)
-    drawn = Table(title=title or None, title_justify="left", title_style="bold")
-    for number, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    drawn = Table()
+    figures = columns[1:] if figures is None else figures
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in figures else "left", overflow="fold")
     for row in rows:
         if row:
-            drawn.add_row(*row)
+            drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         else:
             drawn.add_section()
     with console.capture() as shown:
+        if title:
+            console.print(title, style="bold", soft_wrap=True)
         console.print(drawn)
     print(shown.get(), end="", flush=True)  # noqa: T201 rich itself would end the program where a pipe has no reader
 

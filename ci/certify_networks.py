@@ -18,7 +18,7 @@ import torch
 from bmz_export.checking.bench import Options
 from bmz_export.checking.certificate import NAME, PICTURE
 from bmz_export.checking.check import certify
-from bmz_export.checking.report import show
+from bmz_export.checking.report import lines, summary
 from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
 from training.calibration import Calibrated
@@ -53,7 +53,7 @@ def certificate_of(name: str, out: Path, timeout: float, tiles: bool) -> int:
         options = Options(timeout=timeout)
         certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
         built.attach(addition.files, section=addition.section)
-        show(certificate)
+        print(*lines(certificate), summary(certificate), sep="\n")
         out.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / NAME, out / f"{name}.json")
         shutil.copyfile(folder / PICTURE, out / f"{name}.png")

@@ -18,11 +18,12 @@ from bmz_export.checking.certificate import (
     json_schema,
     published_schema,
 )
-from bmz_export.checking.report import draw, lines, section, show, summary
+from bmz_export.checking.report import draw, lines, section, summary
 from bmz_export.consumers import CONSUMERS
 from bmz_export.consumers.qupath import QUPATH
 from bmz_export.evidence import Evidence
 from bmz_export.package.archive import open_package
+from bmz_fmd.verbs.check import show
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -98,7 +98,7 @@ class TestMatching:
         (noisy / "._a.tif").write_bytes(b"what a Mac leaves behind")
         data = own(noisy, clean)
         assert len(every(data)) == 3
-        assert data.warnings() == ["1 files have no partner and are left out: d.tif"]
+        assert data.warnings() == ["1 file without a partner left out: d.tif"]
 
     def test_images_of_different_size_may_stand_in_one_folder(self, tmp_path):
         folders(tmp_path, "ab", shape=(24, 20))

@@ -1,7 +1,6 @@
 """``bmz-fmd engines`` lists, installs whole or not at all, and removes; each failure is one line and exit code 2."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -53,14 +52,6 @@ def test_lists_every_engine_with_the_command_that_installs_it(cache):
     for name in ENGINES:
         assert name in done.stdout
     assert f"bmz-fmd engines install {JAVA}" in done.stdout
-
-
-def test_lists_as_json(cache):
-    rows = {row["name"]: row for row in json.loads(bmz_fmd("engines", "--json", BMZ_FMD_CACHE=str(cache)).stdout)}
-    assert set(rows) == set(ENGINES)
-    assert rows[JAVA]["installed"] is False
-    assert rows["bioimageio.core"]["installed"] is True
-    assert rows["bioimageio.core"]["weights"] == ["pytorch_state_dict", "torchscript", "onnx"]
 
 
 def test_an_unknown_name_is_a_line(cache):

@@ -253,7 +253,7 @@ def test_before_the_first_epoch_it_says_how_long_it_takes(tmp_path):
     notes, warnings = [], []
     listener = Listener(note=notes.append, warn=warnings.append)
     train(begun(tmp_path / "run", epochs=1), device="cpu", listener=listener)
-    assert notes[0].startswith("run: 1 epochs of 6 crops, 3 steps each, about ")
+    assert notes[0].startswith("run: 1 epoch of 6 crops, 3 steps each, about ")
     assert warnings == []
 
 

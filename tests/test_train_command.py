@@ -44,7 +44,7 @@ def test_a_run_is_named_by_data_set_network_and_date_and_ends_with_its_scores(he
     assert "calibrated, before training" in ended.out
     assert f"next: bmz-fmd export --run runs/{folder.name}" in ended.out
     assert "from scratch" in ended.err
-    assert "1 epochs of 3 crops" in ended.err
+    assert "1 epoch of 3 crops" in ended.err
     assert open_run(folder).provenance.data.name == "simulated"
 
 

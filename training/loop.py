@@ -243,8 +243,8 @@ class Record(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Tell how far it is."""
-        if trainer.is_global_zero:
+        """Tell how far it is; an epoch's last step is told with its score."""
+        if trainer.is_global_zero and batch_idx + 1 < trainer.num_training_batches:
             self.progress(1, self.said)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -275,6 +275,7 @@ class Record(L.Callback):
         }
         with replacing(self.run.checkpoint("last")) as beside:
             torch.save(content, beside)
+        self.progress(1, self.said)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out whom to tell: the progress bar of another process."""

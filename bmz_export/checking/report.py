@@ -1,8 +1,8 @@
-"""A certificate for people: as a table in the terminal, as a section of the README, and as a picture."""
+"""A certificate for people: tables and lines for a terminal, a section of the README, a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("tool", "engine", "version", "weights", "sizes", "largest", "mean", "s an image", "memory", "verdict")
-REGIONS = ("interior", "seam", "edge", "cut")
+TILE_COLUMNS = ("tool", "way", "tiles", "interior", "seam", "edge", "cut", "verdict")
+FIGURES = ("largest", "mean", "s an image", "memory", "tiles", "interior", "seam", "edge", "cut")
+"""Columns that hold numbers."""
 
 _LIMITS = (1e-4, 1e-3)
 _COLOURS = {"passed": "#2a7f62", "failed": "#c0392b", "not run": "#8a8f98", "shown": "#3b6ea5"}
@@ -28,7 +30,7 @@ def figure_of(value: float | None) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return a row of the table, in the order of ``COLUMNS``."""
+    """Return a run's cells, in the order of ``COLUMNS``."""
     sizes = (
         ""
         if not row.sizes
@@ -51,7 +53,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def tile_cells(row: TileRow) -> tuple[str, ...]:
-    """Return a row of the tiles' table: tool, way, tiles, four regions, verdict."""
+    """Return a tiling's cells, in the order of ``TILE_COLUMNS``."""
     parts: Sequence[Difference | None] = (row.interior, row.seam, row.edge, row.cut)
     return (
         row.tool,
@@ -81,38 +83,14 @@ def summary(certificate: Certificate) -> str:
     return f"{certificate.package}: {engines}; {count} from {certificate.rules} rules"
 
 
-def show(certificate: Certificate) -> None:
-    """Print the table on stdout, and below it one line for each thing that is wrong or was not run."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=220)
+def tables(certificate: Certificate) -> Iterator[tuple[str, Sequence[str], list[Sequence[str]]]]:
+    """Yield title, columns and rows of each table: the runs, and the tools' tilings where there are any."""
     if certificate.rows:
-        table = Table(title=certificate.package, title_justify="left", title_style="bold", show_lines=False)
-        for name in COLUMNS:
-            right = name in ("largest", "mean", "s an image", "memory")
-            table.add_column(name, justify="right" if right else "left", overflow="fold")
-        for row in certificate.rows:
-            table.add_row(*cells(row)[:-1], Text(row.verdict, style=_STYLES[row.verdict]))
-        console.print(table)
+        yield certificate.package, COLUMNS, [cells(row) for row in certificate.rows]
     if certificate.tiles:
         height, width = certificate.tiles[0].image
-        table = Table(title=f"As each tool tiles {width} x {height} pixels: largest difference to the whole image",
-                      title_justify="left", title_style="bold")  # fmt: skip
-        for name in ("tool", "way", "tiles", *REGIONS, "verdict"):
-            table.add_column(name, justify="right" if name in REGIONS else "left", overflow="fold")
-        for tiled in certificate.tiles:
-            table.add_row(*tile_cells(tiled)[:-1], Text(tiled.verdict, style=_STYLES[tiled.verdict]))
-        console.print(table)
-    for line in lines(certificate):
-        console.print(Text(line), soft_wrap=True)
-    console.print(Text(summary(certificate), style="bold"), soft_wrap=True)
-
-
-_STYLES = {"passed": "green", "failed": "bold red", "not run": "dim", "shown": "blue"}
+        title = f"As each tool tiles {width} x {height} pixels: largest difference to the whole image"
+        yield title, TILE_COLUMNS, [tile_cells(row) for row in certificate.tiles]
 
 
 def lines(certificate: Certificate) -> list[str]:
@@ -147,7 +125,7 @@ def section(certificate: Certificate) -> str:
             f"As each tool tiles an image of {width} x {height} pixels: the largest difference to the whole image, away"
             " from seams and edges, at the seams, at the image's edges, and in blocks that the image cuts.",
             "",
-            _markdown(("tool", "way", "tiles", *REGIONS, "verdict"), [tile_cells(row) for row in certificate.tiles]),
+            _markdown(TILE_COLUMNS, [tile_cells(row) for row in certificate.tiles]),
         ]
     if certificate.seam:
         seam = certificate.seam
@@ -299,12 +277,12 @@ def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
     for index, row in enumerate(tiles):
         _label(axes, index, 0.2, row.tool, fontweight="bold")
         _label(axes, index, 1.55, row.way.partition(",")[0].partition(" (")[0], fontsize=8)
-        known = [(name, part) for name in REGIONS if (part := getattr(row, name)) is not None]
+        known = [(name, part) for name in _MARKS if (part := getattr(row, name)) is not None]
         for name, part in known:
             mark, colour = _MARKS[name]
             axes.plot([min(max(part.largest, _FLOOR * 1.5), _CEILING)], [index], mark, color=colour, markersize=6.5,
                       alpha=0.85, clip_on=False)  # fmt: skip
-    for mark, colour, name in ((*_MARKS[name], _REGION_NAMES[name]) for name in REGIONS):
+    for mark, colour, name in ((*_MARKS[name], _REGION_NAMES[name]) for name in _MARKS):
         axes.plot([], [], mark, color=colour, markersize=6, label=name)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7.5, frameon=False, handletextpad=0.2,
                 borderaxespad=0.2, columnspacing=1.2, labelcolor=_PALE)  # fmt: skip

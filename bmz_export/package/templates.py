@@ -5,6 +5,8 @@ from importlib.resources import files
 
 from jinja2 import BaseLoader, Environment, StrictUndefined
 
+from training.words import counted
+
 
 def fill(name: str, /, **values: object) -> str:
     """Return the template ``name`` filled with ``values``.
@@ -24,7 +26,7 @@ def fill(name: str, /, **values: object) -> str:
     environment = Environment(
         loader=BaseLoader(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
-    environment.filters["yaml"] = _yaml
+    environment.filters |= {"yaml": _yaml, "counted": counted}
     template = environment.from_string(files("rdf_templates").joinpath(name).read_text(encoding="utf-8"))
     return template.render(**values).rstrip("\n") + "\n"
 

@@ -1,11 +1,15 @@
 """``bmz-fmd check``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bmz_fmd import console
 from bmz_fmd.options import Engines, engine_names
+
+if TYPE_CHECKING:
+    from bmz_export.checking.certificate import Certificate
 
 
 def command(
@@ -36,8 +40,6 @@ def command(
     """
     from bmz_export.checking.certificate import Certificate
     from bmz_export.checking.check import Options, check
-    from bmz_export.checking.report import show
-    from bmz_fmd.console import note
     from training.files import check_replaceable
     from training.whole import write_text
 
@@ -53,9 +55,19 @@ def command(
         qupath=qupath,
         ilastik=ilastik,
     )
-    certificate = check(package, options, told=lambda line: note(f"  {line}"))
+    certificate = check(package, options, told=lambda line: console.note(f"  {line}"))
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         write_text(json, certificate.to_json())
     show(certificate)
     raise typer.Exit(certificate.exit_code)
+
+
+def show(certificate: "Certificate") -> None:
+    """Print a certificate: its tables, a line for each thing that is wrong or was not run, and the whole in one."""
+    from bmz_export.checking.report import FIGURES, lines, summary, tables
+
+    for title, columns, rows in tables(certificate):
+        console.table(title, columns, rows, figures=FIGURES)
+    for line in (*lines(certificate), summary(certificate)):
+        console.say(line)

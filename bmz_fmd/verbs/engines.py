@@ -1,12 +1,13 @@
 """``bmz-fmd engines``: what runs a package here, and what installs it."""
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from bmz_fmd import console
 
 if TYPE_CHECKING:
     from bmz_export.engines import Engine, Progress
@@ -17,20 +18,15 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Engines by 
 
 
 @app.callback(invoke_without_command=True)
-def command(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
-) -> None:
+def command(context: typer.Context) -> None:
     """List the engines: installed or not, version, size, the tools that use each, the command that installs it."""
     if context.invoked_subcommand is not None:
         return
     from bmz_export.engines import ENGINES
 
-    rows = [_row(engine) for engine in ENGINES.values()]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        _print_table(rows)
+    console.table(
+        "", ("engine", "version", "runs", "in", "size", ""), [*map(_row, ENGINES.values())], figures=("size",)
+    )
 
 
 @app.command()
@@ -38,11 +34,11 @@ def install(names: Names) -> None:
     """Fetch engines into your cache, pinned by version and hash; an interrupted one leaves nothing behind."""
     for engine in _chosen(names):
         if engine.installed():
-            typer.echo(f"{engine.name}: already installed ({_bytes(engine.size())})")
+            console.say(f"{engine.name}: already installed ({_bytes(engine.size())})")
             continue
         with _progress() as progress:
             engine.install(progress)
-        typer.echo(f"{engine.name}: installed ({_bytes(engine.size())})")
+        console.say(f"{engine.name}: installed ({_bytes(engine.size())})")
 
 
 @app.command()
@@ -50,7 +46,7 @@ def remove(names: Names) -> None:
     """Delete installed engines from your cache."""
     for engine in _chosen(names):
         freed = engine.remove()
-        typer.echo(f"{engine.name}: {f'removed ({_bytes(freed)} freed)' if freed else 'nothing to remove'}")
+        console.say(f"{engine.name}: {f'removed ({_bytes(freed)} freed)' if freed else 'nothing to remove'}")
 
 
 @app.command()
@@ -66,7 +62,7 @@ def view(
     _, plane = next(iter(planes(open_image(image))))
     if screenshot is not None:
         write_screenshot(package, plane, screenshot, title=image.name)
-        typer.echo(str(screenshot))
+        console.say(str(screenshot))
     else:
         serve(package, plane, title=image.name, ready=typer.launch)
 
@@ -81,52 +77,34 @@ def _chosen(names: list[str]) -> list["Engine"]:
     return [engine for name, engine in ENGINES.items() if "all" in names or name in names]
 
 
-def _row(engine: "Engine") -> dict[str, Any]:
+def _row(engine: "Engine") -> Sequence[str]:
     installed = engine.installed()
-    return {
-        "name": engine.name,
-        "title": engine.title,
-        "version": engine.version,
-        "weights": list(engine.weights),
-        "tools": list(engine.tools),
-        "installed": installed,
-        "size": engine.size() if installed else 0,
-        "install": engine.install_hint,
-    }
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    for title in ("engine", "version", "runs", "in", "size"):
-        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
-    table.add_column("", overflow="fold", style="dim")
-    for row in rows:
-        state = "[green]installed[/]" if row["installed"] else row["install"]
-        size = _bytes(row["size"]) if row["installed"] else "—"
-        weights = "all formats" if len(row["weights"]) > 2 else ", ".join(row["weights"])
-        table.add_row(row["name"], row["version"], weights, ", ".join(row["tools"]), size, state)
-    Console().print(table)
+    return (
+        engine.name,
+        engine.version,
+        "all formats" if len(engine.weights) > 2 else ", ".join(engine.weights),
+        ", ".join(engine.tools),
+        _bytes(engine.size()) if installed else "—",
+        "installed" if installed else engine.install_hint,
+    )
 
 
 @contextmanager
 def _progress() -> Iterator["Progress"]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    """Show each part of an installation in megabytes; a part is told by its name, with bytes done and in all."""
+    with ExitStack() as stack:
+        shown: tuple[str, int, Callable[[float, str], None]] | None = None
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield _teller(bar, task)
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal shown
+            if shown is None or shown[0] != what:
+                stack.close()
+                shown = (what, 0, stack.enter_context(console.progress(f"{what} (MB)", round(total / 1e6, 1))))
+            _, before, advance = shown
+            advance((done - before) / 1e6, "")
+            shown = (what, done, advance)
 
-
-def _teller(bar: Any, task: Any) -> Callable[[str, int, int], None]:  # noqa: ANN401 -- rich is imported late
-    def tell(what: str, done: int, total: int) -> None:
-        bar.update(task, description=what, completed=done, total=total)
-
-    return tell
+        yield tell
 
 
 def _bytes(count: int) -> str:

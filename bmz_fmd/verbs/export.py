@@ -96,8 +96,8 @@ def hand_over(source: Run, options: Options, engines: list[str] | None = None) -
     """
     from bmz_export.checking.bench import Options as Checked
     from bmz_export.checking.check import certify
-    from bmz_export.checking.report import show
     from bmz_export.package import export
+    from bmz_fmd.verbs.check import show
 
     found: list[Certificate] = []
 

@@ -68,6 +68,7 @@ def command(
     from training.plan import Words, begin, go_on
     from training.run import choose_device
     from training.settings import parse_changes
+    from training.words import counted
 
     said = {
         "dataset": dataset,
@@ -105,7 +106,7 @@ def command(
         raise
     scores = run.provenance.scores["affine"]
     console.table(
-        f"{run.folder}: {scores.images} test images, affine convention, peak {scores.data_range:g}",
+        f"{run.folder}: {counted(scores.images, 'test image')}, affine convention, peak {scores.data_range:g}",
         ["", "PSNR in dB", "SSIM"],
         [
             [title, f"{score.psnr:.2f} ± {score.psnr_std:.2f}", f"{score.ssim:.3f} ± {score.ssim_std:.3f}"]

@@ -18,6 +18,7 @@ from training.datasets.settings import DataSettings, refuse_others
 from training.datasets.splits import field_of
 from training.errors import UserError
 from training.images import open_image
+from training.words import counted
 
 if TYPE_CHECKING:
     import xarray
@@ -87,7 +88,9 @@ def read_pairs(settings: DataSettings) -> ReadPairs:
     notes = []
     if left:
         names = ", ".join(path.name for path in left[:3])
-        notes.append(f"{len(left)} files have no partner and are left out: {names}{', ...' if len(left) > 3 else ''}")
+        notes.append(
+            f"{counted(len(left), 'file')} without a partner left out: {names}{', ...' if len(left) > 3 else ''}"
+        )
     kinds = sorted({source.dtype for source in sources})
     if len(kinds) > 1:
         notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")

@@ -1,0 +1,181 @@
+"""Where training stands: begun with measured data and a calibrated start, or taken up after the last whole epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from training.calibration import Calibrated
+from training.checkpoints import load_checkpoint as load_weights
+from training.datasets import PairedDataset
+from training.errors import UserError
+from training.estimation import Intensity, Survey, estimate, survey
+from training.loop import Listener, Range
+from training.networks import NETWORKS, create
+from training.results import score
+from training.run import (
+    CheckpointUsed,
+    DataUsed,
+    IntensityFitUsed,
+    NetworkUsed,
+    Provenance,
+    Run,
+    TrainedOnData,
+    build,
+    load_checkpoint,
+    now,
+    quick_in_half,
+    versions,
+)
+from training.settings import Settings
+
+_LEAST = 8  # pixels a side: the window of SSIM is 7
+
+
+@dataclass
+class Session:
+    """Where training stands: the model, the epochs behind it, and what the loop needs to go on."""
+
+    model: Calibrated
+    intensity: Intensity
+    intensities: Range
+    shape: tuple[int, int]
+    uniform: bool
+    done: int
+    best: float
+    optimizer: dict[str, Any] | None
+    rows: list[dict[str, float]]
+    scoring: float = 0.0  # seconds that the test images took
+
+
+def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Session:
+    """Measure the data, calibrate the start, and write it down as epoch 0."""
+    settings, recipe = run.settings, run.settings.recipe
+    for warning in dataset.warnings():
+        told.warn(warning)
+    with told.progress("looking at the images", len(dataset.train)) as advance:
+        seen = survey(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
+    _trainable(seen)
+    network = NETWORKS[settings.network]
+    used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
+    denoiser, origin = _start(settings, told)
+    radius = network.radius(used.settings)
+    if settings.checkpoint is not None:
+        with told.progress("calibrating", None) as advance:
+            constants = estimate(
+                seen,
+                dataset.train,
+                denoiser.to(place).to(memory_format=torch.channels_last),
+                network,
+                recipe,
+                pretrained=True,
+                radius=radius,
+                quick=quick_in_half(place),
+                progress=lambda what: advance(1, what),
+            )
+    else:
+        constants = estimate(seen, dataset.train, denoiser, network, recipe, pretrained=False, radius=radius)
+    model = Calibrated(denoiser, **constants.arguments()).to("cpu")
+    provenance = Provenance(
+        network=used,
+        calibration=constants.arguments(),
+        checkpoint=origin,
+        trained_on=TrainedOnData(dtype=dataset.source.dtype, low=seen.low, high=seen.high, noise=seen.noise),
+        intensity_fit=IntensityFitUsed(**asdict(seen.intensity)),
+        data=DataUsed(
+            name=dataset.name,
+            hashes=dataset.hashes(),
+            splits={part: [pair.name for pair in getattr(dataset, part)] for part in ("train", "validation", "test")},
+            source=asdict(dataset.source),
+        ),
+        recipe=recipe,
+        versions=versions(),
+        seed=recipe.seed,
+        created=now(),
+    )
+    peak = 255.0 if dataset.source.dtype == "uint8" and seen.clean_extent <= 255 else seen.clean_extent
+    began = time.monotonic()
+    scores = score(dataset.test, model, provenance, place, told, data_range=peak)
+    scoring = time.monotonic() - began
+    run.write_provenance(provenance.model_copy(update={"scores": scores}))
+    return Session(
+        model,
+        seen.intensity,
+        _range(provenance),
+        seen.shape,
+        seen.uniform,
+        done=0,
+        best=-math.inf,
+        optimizer=None,
+        rows=[],
+        scoring=scoring,
+    )
+
+
+def _trainable(seen: Survey) -> None:
+    """Refuse images that nothing can be learned from."""
+    height, width = seen.shape
+    if min(seen.shape) < _LEAST:
+        raise UserError(
+            f"the smallest training image has {height} x {width} pixels; train on images of {_LEAST} x {_LEAST} or more"
+        )
+    if seen.low == seen.high:
+        raise UserError(
+            f"the noisy images are {seen.low:g} nearly everywhere: there is nothing to learn from; look at the files"
+        )
+
+
+def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:
+    """Return the bare network that training starts from, and where its weights come from."""
+    torch.manual_seed(settings.recipe.seed)
+    try:
+        denoiser = create(settings.network, **settings.network_settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--network {settings.network}: {error}") from None
+    if settings.checkpoint is None:
+        return denoiser, None
+    origin = load_weights(settings.checkpoint, denoiser, progress=True)
+    return denoiser, None if origin is None else CheckpointUsed(**asdict(origin))
+
+
+def take_up(run: Run, dataset: PairedDataset) -> Session:
+    """Return to the end of the last whole epoch."""
+    provenance, content = run.provenance, load_checkpoint(run.checkpoint("last"))
+    hashes = dataset.hashes()
+    if hashes != provenance.data.hashes:
+        changed = sorted(
+            path
+            for path in {**hashes, **provenance.data.hashes}
+            if hashes.get(path) != provenance.data.hashes.get(path)
+        )
+        raise UserError(
+            f"{run.folder}: the images changed since the run began ({changed[0]} and {len(changed) - 1} more); "
+            "train under another --name"
+        )
+    model = build(provenance.network, provenance.calibration)
+    try:
+        model.load_state_dict(content["state_dict"])
+        done, best, optimizer = int(content["epoch"]), float(content["best"]), dict(content["optimizer"])
+    except (RuntimeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{run.checkpoint('last')}: not of this run; train under another --name") from None
+    shapes = {pair.read()[0].shape for pair in dataset.train}
+    return Session(
+        model,
+        Intensity(**provenance.intensity_fit.model_dump()),
+        _range(provenance),
+        (min(shape[0] for shape in shapes), min(shape[1] for shape in shapes)),
+        len(shapes) == 1,
+        done=done,
+        best=best,
+        optimizer=optimizer,
+        rows=[row for row in run.history() if row["epoch"] <= done],
+    )
+
+
+def _range(provenance: Provenance) -> Range:
+    low, high = provenance.trained_on.low, provenance.trained_on.high
+    return Range(low, high - low if high > low else 1.0)
