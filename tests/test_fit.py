@@ -294,19 +294,45 @@ def test_a_last_checkpoint_of_something_else_is_one_line(tmp_path):
         train(run, resume=True, device="cpu")
 
 
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+from training.errors import UserError
+from training.fit import train
+from training.run import open_run
+
+if __name__ == "__main__":
+    try:
+        train(open_run(Path(sys.argv[1])), resume=True, device="cpu", devices=2)
+    except UserError as error:
+        sys.exit(str(error))
+"""
+
+
+def trained_on_two_devices(run, tmp_path):
+    """Two processes on the CPU stand in for two GPUs."""
+    (tmp_path / "script.py").write_text(TWO_DEVICES)
+    return subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), str(run.folder)],
+        check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 def test_several_devices_train_one_model(tmp_path):
-    """Two processes on the CPU stand in for two GPUs."""
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom training.fit import train\nfrom training.run import open_run\n"
-        "if __name__ == '__main__':\n    train(open_run(Path(sys.argv[1])), resume=True, device='cpu', devices=2)\n"
-    )
-    (tmp_path / "script.py").write_text(script)
     run = begun(tmp_path / "run")
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(tmp_path / "script.py"), str(run.folder)], check=True, env=environment)
+    ended = trained_on_two_devices(run, tmp_path)
+    assert ended.returncode == 0
+    assert "GLOBAL_RANK" not in ended.stderr
     assert weights(run, "last")["epoch"] == 3
     assert [row["epoch"] for row in run.history()] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_on_another_device_is_one_line_too(tmp_path):
+    ended = trained_on_two_devices(begun(tmp_path / "run", lr=1e30), tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("epoch 1: the loss is no number any more; train anew")
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
+import re
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +16,7 @@ import torch
 from training.crops import Crops, Planes, validation_crops
 from training.datasets import PairedDataset
 from training.errors import UserError
-from training.loop import COLUMNS, Data, Learner, Listener, Record, save_best
+from training.loop import COLUMNS, Data, Learner, Listener, Record, quiet, save_best
 from training.results import finish
 from training.run import (
     LOSSES,
@@ -162,7 +160,7 @@ def _fit(run: Run, session: Session, dataset: PairedDataset, place: str, told: L
         done=session.done,
     )
     data.crops = crops
-    with told.progress("training", steps * left) as advance, _quiet():
+    with told.progress("training", steps * left) as advance, quiet():
         record = Record(run, session.rows, session.best, session.optimizer, advance)
         trainer = L.Trainer(
             accelerator="gpu" if place.startswith("cuda") else place,
@@ -233,29 +231,25 @@ def _seconds_per_pixel(learner: Learner, judges: Sequence[Any], batch: int, plac
 
 
 def _interruptible(trainer: L.Trainer, learner: Learner, data: Data) -> None:
-    """Run the trainer; it answers Ctrl-C by leaving Python, which is turned into a ``KeyboardInterrupt`` here."""
+    """Run the trainer; it answers Ctrl-C by leaving Python, which is turned into a ``KeyboardInterrupt`` here.
+
+    A process of its own, one a GPU, hands an error over as the text of its traceback.
+    """
+    from torch.multiprocessing.spawn import ProcessRaisedException
+
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT) if main else None
     try:
         trainer.fit(learner, datamodule=data)
     except SystemExit:
         raise KeyboardInterrupt from None
+    except ProcessRaisedException as error:
+        said = re.search(rf"^{UserError.__module__}\.UserError: (.+)$", str(error), re.MULTILINE)
+        if said is None:
+            raise
+        raise UserError(said[1]) from None
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
     if trainer.interrupted:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advertisements to itself: on hardware, loggers and numbers of workers."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,7 @@ from training.whole import replacing
 COLUMNS = ("epoch", "lr", "train_loss", "validation_loss", "psnr", "ssim", "seconds")
 """Of ``losses.csv``. Losses and scores are in units of the intensity range, so they mean the same for 8 and 16 bits."""
 
+_LOGGERS = tuple(map(logging.getLogger, ("lightning.pytorch", "lightning.fabric")))
 _EQUAL = 100.0  # dB: what an image that equals the clean one counts in a mean
 
 
@@ -280,6 +283,30 @@ class Record(L.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out whom to tell: the progress bar of another process."""
         return {**self.__dict__, "progress": _advance_silently}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be as quiet in another process as in the first."""
+        self.__dict__.update(state)
+        _hush()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advertisements to itself: on hardware, loggers and numbers of workers."""
+    levels = {logger: logger.level for logger in _LOGGERS}
+    try:
+        with warnings.catch_warnings():
+            _hush()
+            yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def _hush() -> None:
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
 def save_best(run: Run, model: Calibrated, epoch: int, score: float) -> None:
