@@ -49,11 +49,14 @@ def test_the_package_says_how_it_was_made(run, out):
     assert described["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]["network"] == SMALL["dncnn"]
 
 
-def test_the_readme_gives_the_measured_numbers(run, out):
+@pytest.mark.parametrize("fit", ["none", "image"])
+def test_the_readme_gives_the_measured_numbers(run, out, fit):
+    """Raw scores only where noisy and clean images share a scale."""
     psnr = {"noisy": 20, "start": 25, "denoised": 31.25}
     score = {name: Score(psnr=value, psnr_std=0.1, ssim=0.5, ssim_std=0.01) for name, value in psnr.items()}
+    scores = {each: Scores(convention=each, data_range=255, images=7, **score) for each in ("raw", "affine")}
     scored = run.provenance.model_copy(
-        update={"scores": {"raw": Scores(convention="raw", data_range=255, images=7, **score)}}
+        update={"scores": scores, "intensity_fit": run.provenance.intensity_fit.model_copy(update={"mode": fit})}
     )
     before = (run.folder / "provenance.json").read_text()
     run.write_provenance(scored)
@@ -62,7 +65,9 @@ def test_the_readme_gives_the_measured_numbers(run, out):
     finally:
         (run.folder / "provenance.json").write_text(before)
     readme = (exported.folder / "README.md").read_text()
-    assert "7 test images that the training never saw, data range 255, convention raw:" in readme
+    told = "7 test images that the training never saw, data range 255, convention "
+    assert f"{told}affine" in readme
+    assert (f"{told}raw:" in readme) == (fit == "none")
     assert "| denoised | 31.25 ± 0.10 | 0.5000 ± 0.0100 |" in readme
 
 
@@ -90,6 +95,21 @@ def test_a_second_export_replaces_the_first(run, out):
     export(run, Options(out=out, about=About(title="A second one")))
     assert "A second one" in (first.folder / "rdf.yaml").read_text() and "A second one" not in stood
     assert sorted(path.name for path in out.iterdir()) == ["yeast", "yeast.zip"]
+
+
+def test_a_package_that_was_edited_by_hand_is_not_replaced(run, out):
+    first = export(run, Options(out=out))
+    readme = first.folder / "README.md"
+    readme.write_text(readme.read_text() + "Ask Ada before you use this.\n")
+    with pytest.raises(UserError, match=r"README\.md: edited since it was exported"):
+        export(run, Options(out=out))
+    assert "Ada" in readme.read_text()
+
+
+def test_what_becomes_public_is_told_before_anything_is_written(run, out):
+    told = []
+    export(run, Options(out=out), told=lambda line: told.append((line, out.exists() and any(out.iterdir()))))
+    assert [(line.partition(":")[0], stood) for line, stood in told] == [("Public from now on, as its example", False)]
 
 
 def fail(folder):

@@ -59,7 +59,7 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
         told.warn(warning)
     with told.progress("looking at the images", len(dataset.train)) as advance:
         seen = survey(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
-    _trainable(seen)
+    _trainable(seen, dataset.name)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
     denoiser, origin = _start(settings, told)
@@ -116,16 +116,17 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
     )
 
 
-def _trainable(seen: Survey) -> None:
+def _trainable(seen: Survey, name: str) -> None:
     """Refuse images that nothing can be learned from."""
     height, width = seen.shape
     if min(seen.shape) < _LEAST:
         raise UserError(
-            f"the smallest training image has {height} x {width} pixels; train on images of {_LEAST} x {_LEAST} or more"
+            f"{name}: the smallest training image has {height} x {width} pixels; "
+            f"train on images of {_LEAST} x {_LEAST} or more"
         )
     if seen.low == seen.high:
         raise UserError(
-            f"the noisy images are {seen.low:g} nearly everywhere: there is nothing to learn from; look at the files"
+            f"{name}: the noisy images are {seen.low:g} nearly everywhere: nothing to learn from; look at the files"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -80,7 +81,13 @@ class Exported:
     missing: tuple[str, ...]
 
 
-def export(run: Run, options: Options | None = None, *, certify: Callable[[Path], Addition] | None = None) -> Exported:
+def export(
+    run: Run,
+    options: Options | None = None,
+    *,
+    certify: Callable[[Path], Addition] | None = None,
+    told: Callable[[str], object] | None = None,
+) -> Exported:
     """Build the package of a run and put it in place when it is whole.
 
     Parameters
@@ -91,6 +98,8 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
         Names and words.
     certify : callable, optional
         Given the folder of the complete package before it is put in place; what it returns is added to the package.
+    told : callable, optional
+        Hears, before anything is written, which image becomes public.
 
     Returns
     -------
@@ -109,6 +118,8 @@ def export(run: Run, options: Options | None = None, *, certify: Callable[[Path]
     _refuse_foreign(target, archive)
     provenance = run.provenance
     image, example = _example(run, options.example)
+    if told is not None:
+        told(f"Public from now on, as its example: a part of {example} (--example FILE chooses another)")
     model = run.model()
     network = NETWORKS[provenance.network.name]
     halo = halo_of(model, image, network, provenance.network.settings)
@@ -176,6 +187,29 @@ def _refuse_foreign(target: Path, archive: Path) -> None:
                 raise UserError(f"{path}: not part of the package that would be replaced; move it away, or {elsewhere}")
     if archive.exists() and not _is_our_zip(archive):
         raise UserError(f"{archive}: exists and is no package that bmz-fmd wrote, so it stays; {elsewhere}")
+    edited = _edited(target, archive)
+    if edited is not None:
+        raise UserError(f"{edited}: edited since it was exported, so it stays; move {target} away, or {elsewhere}")
+
+
+def _edited(target: Path, archive: Path) -> Path | None:
+    """A file of a package that is not as its zip holds it; None where there is none, or no zip to tell."""
+    if not archive.exists():
+        return None
+    with zipfile.ZipFile(archive) as entries:
+        for entry in entries.infolist():
+            path = target / entry.filename
+            if path.is_file() and (path.stat().st_size != entry.file_size or _checksum(path) != entry.CRC):
+                return path
+    return None
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with path.open("rb") as stream:
+        while part := stream.read(2**20):
+            found = zlib.crc32(part, found)
+    return found
 
 
 def _is_our_zip(archive: Path) -> bool:

@@ -107,10 +107,9 @@ def hand_over(source: Run, options: Options, engines: list[str] | None = None) -
         return addition
 
     console.note(f"Exporting {source.folder}: three weights formats, then the engine of every tool that is installed")
-    exported = export(source, options, certify=certified)
+    exported = export(source, options, certify=certified, told=console.note)
     show(found[0])
     console.say(f"{exported.archive} (unpacked: {exported.folder})")
-    console.note(f"Public from now on, as its example: a part of {exported.example} (--example FILE chooses another)")
     for what in exported.missing:
         console.note(f"To be filled in before you publish: {what}")
     if found[0].exit_code:

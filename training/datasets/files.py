@@ -48,7 +48,8 @@ class FilePairs:
         test_fraction: float,
         seed: int,
     ) -> None:
-        parts = split(pairs, test_fraction=test_fraction, seed=seed)
+        first = next(iter(files.values()), name)
+        parts = split(pairs, where=str(first), test_fraction=test_fraction, seed=seed)
         self.name = name
         self.source = source
         self.train: Sequence[Pair] = parts.train

@@ -91,7 +91,7 @@ class Simulated:
             )
             for number in range(self.simulation.images)
         ]
-        parts = split(pairs, test_fraction=test_fraction, seed=seed)
+        parts = split(pairs, where=self.name, test_fraction=test_fraction, seed=seed)
         self.train: Sequence[Pair] = parts.train
         self.validation: Sequence[Pair] = parts.validation
         self.test: Sequence[Pair] = parts.test

@@ -50,7 +50,7 @@ def field_of(stem: str) -> str:
     return re.sub(r"[ _.-]{2,}", "_", _MARKER.sub("", stem)).strip(" _.-")
 
 
-def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int) -> Split:
+def split(pairs: Sequence[Pair], *, where: str, test_fraction: float, seed: int) -> Split:
     """Split pairs by field of view.
 
     Of n fields, in natural order of their names, those from ``int((1 - test_fraction) * n)`` on test; a tenth of the
@@ -61,6 +61,8 @@ def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int) -> Split:
     ----------
     pairs
         All pairs, in the order in which they were taken.
+    where
+        What the pairs are of, for messages.
     test_fraction
         Share of the fields that tests, above 0 and below 1.
     seed
@@ -72,8 +74,7 @@ def split(pairs: Sequence[Pair], *, test_fraction: float, seed: int) -> Split:
         Where there is but one image.
     """
     if len(pairs) < 2:
-        only = f" ({pairs[0].name})" if pairs else ""
-        raise UserError(f"one image only{only}: training, validation and test need three pairs or more; add images")
+        raise UserError(f"{where}: one image only: training, validation and test need three pairs or more; add images")
     fields: dict[str, list[Pair]] = {}
     for pair in pairs:
         fields.setdefault(pair.field, []).append(pair)
