@@ -1,6 +1,6 @@
 """Certify every network at its published size, with random weights, and keep the certificates.
 
-    python ci/certify_networks.py [NAME ...] [--out docs/certificates]
+    python ci/certify_networks.py [NAME ...] [--out docs/certificates] [--keep packages]
 
 Each becomes a package, halo measured, that every installed engine runs and every tool's tiling cuts. Takes from minutes
 (DnCNN, DRUNet) to the better part of an hour (KBNet) on two cores.
@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -35,31 +36,35 @@ def main() -> int:
     arguments.add_argument("--out", type=Path, default=Path("docs/certificates"))
     arguments.add_argument("--timeout", type=float, default=1800.0, help="seconds for each engine")
     arguments.add_argument("--no-tiles", action="store_true", help="leave out the tools' tilings of 1200 x 900 pixels")
+    arguments.add_argument("--keep", type=Path, help="a folder for the packages themselves; they go otherwise")
     given = arguments.parse_args()
-    codes = [certificate_of(name, given.out, given.timeout, not given.no_tiles) for name in given.networks]
+    codes = []
+    for name in given.networks:
+        with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as place:
+            codes.append(certificate_of(name, Path(place), given.out, given.timeout, not given.no_tiles))
     return max(codes)
 
 
-def certificate_of(name: str, out: Path, timeout: float, tiles: bool) -> int:
-    """Build, certify and keep the certificate of one network; return its exit code."""
+def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: bool) -> int:
+    """Build a network's package in a folder, certify it and keep the certificate; return its exit code."""
     noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy()
     model = random_model(name, noisy)
     image = np.asarray(noisy, np.float32)[None, None]
     halo, seams = measure_halo(predictor(model), image, stride=NETWORKS[name].stride)
     print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
-    with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / name
-        built = build(folder, model, network=name, example=noisy, example_name="a simulated image", halo=halo)
-        options = Options(timeout=timeout)
-        certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
-        built.attach(addition.files, section=addition.section)
-        print(*lines(certificate), summary(certificate), sep="\n")
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / NAME, out / f"{name}.json")
-        shutil.copyfile(folder / PICTURE, out / f"{name}.png")
-        section = addition.section.replace(f"({PICTURE})", f"({name}.png)").replace(f"`{NAME}`", f"`{name}.json`")
-        title = f"# {NETWORKS[name].title}, published size, random weights\n\n"
-        (out / f"{name}.md").write_text(title + section, encoding="utf-8")
+    folder = place / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    built = build(folder, model, network=name, example=noisy, example_name="a simulated image", halo=halo)
+    options = Options(timeout=timeout)
+    certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
+    built.attach(addition.files, section=addition.section)
+    print(*lines(certificate), summary(certificate), sep="\n")
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / NAME, out / f"{name}.json")
+    shutil.copyfile(folder / PICTURE, out / f"{name}.png")
+    section = addition.section.replace(f"({PICTURE})", f"({name}.png)").replace(f"`{NAME}`", f"`{name}.json`")
+    title = f"# {NETWORKS[name].title}, published size, random weights\n\n"
+    (out / f"{name}.md").write_text(title + section, encoding="utf-8")
     return certificate.exit_code
 
 

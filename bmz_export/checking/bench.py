@@ -136,7 +136,7 @@ class Bench:
         shown = self.evidence.state_dict
         return shown is None or not (shown.calls or shown.error)
 
-    def job(self, weights: str, images: Sequence[Array], *, patience: float = 1) -> Job:
+    def job(self, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1) -> Job:
         """Return the job of running these images; ``patience`` multiplies the time limit."""
         return Job(
             package=self.evidence.package.folder,
@@ -146,6 +146,7 @@ class Bench:
             timeout=self.options.timeout * patience,
             memory_limit=self.options.memory,
             trust=self.options.trust or (weights == "pytorch_state_dict" and self.own),
+            threads=threads,
         )
 
     def aside(self, runtime: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from bmz_export.checking import seams
@@ -48,7 +49,8 @@ def tile_as_tools(bench: Bench, primary: Result, test: Array) -> Iterator[TileRo
     windows = [list(tiling.windows(image)) for _, _, tiling in plans]
     bench.told(f"{sum(map(len, windows))} tiles of an image of {shape[1]} x {shape[0]}")
     images = [image, *(window for group in windows for window in group)]
-    outcome = primary.engine.run(bench.job(primary.format, images, patience=PATIENCE))
+    alone = os.cpu_count() or 1  # nothing else runs meanwhile
+    outcome = primary.engine.run(bench.job(primary.format, images, patience=PATIENCE, threads=alone))
     near = seams.near_seam([axis.halo for axis in output.space])
     position = 1
     for (tool, way, tiling), group in zip(plans, windows, strict=True):
