@@ -125,6 +125,15 @@ def test_one_parameter_that_is_a_per_cent_off_is_found(spoiled):
     assert any(key in fault.message for fault in certificate.errors)
 
 
+def test_a_key_too_many_is_told(spoiled):
+    import torch
+
+    state = torch.load(spoiled / "weights.pth", weights_only=True)
+    torch.save({**state, "head.weight": torch.ones(3)}, spoiled / "weights.pth")
+    certificate = check(rehash(spoiled), QUICK)
+    assert any("head.weight" in fault.message for fault in certificate.warnings if fault.rule == "state-dict-keys")
+
+
 def test_a_shifted_test_output_is_blamed_on_the_tensor(spoiled):
     path = spoiled / "test_output.npy"
     np.save(path, np.ascontiguousarray(np.roll(np.load(path), 2, axis=-1)))
@@ -167,6 +176,13 @@ def test_a_certified_package_states_its_seam_and_still_passes(spoiled):
     again = check(spoiled, options)
     assert again.exit_code == 0
     assert again.seam.stated == certificate.seam.difference.largest
+    assert "certificate" not in {fault.rule for fault in again.faults}
+
+    with (spoiled / "weights.pth").open("ab") as stream:
+        stream.write(b" ")
+    stale = check(rehash(spoiled), options)
+    assert "certificate" in {fault.rule for fault in stale.warnings}
+    assert stale.seam.stated is None
 
 
 def test_a_halo_that_is_too_small_shows_as_a_seam(spoiled):

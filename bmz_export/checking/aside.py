@@ -42,6 +42,10 @@ def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
         verdict, note, message = _tensors(name, found, outcome.error, bench.evidence)
         if message:
             yield fault(*message, _AGAIN, tools=runners(bench.evidence, name))
+        elif extra := _extra(name, found):
+            seen = "the state dict does not load where the network has no such part"
+            tools = runners(bench.evidence, "pytorch_state_dict")
+            yield fault("state-dict-keys", extra, seen, _AGAIN, tools=tools, severity="warning")
         if name != "pytorch_state_dict" or verdict == "failed":
             yield Row(
                 tools=("all",),
@@ -88,6 +92,14 @@ def _keys(name: str, compared: Mapping[str, Any], evidence: Evidence) -> str | N
     if prefix and not _expected(evidence, prefix):
         return f"the state dict's names begin with {prefix!r}, those of {name} do not"
     return f"the state dict lacks {lacking[0]}, which {name} has" if compared["same"] and lacking else None
+
+
+def _extra(name: str, found: Mapping[str, Any]) -> str | None:
+    """Say what the state dict holds beyond the network, as far as a format that is not frozen tells."""
+    compared = found.get("compared", {}).get(name, {})
+    if not (compared.get("unknown") and compared["same"]):
+        return None
+    return f"the state dict holds {compared['missing'][0]}, which {name} has not"
 
 
 def _difference(name: str, compared: Mapping[str, Any]) -> tuple[Verdict, str, tuple[str, str, str] | None]:

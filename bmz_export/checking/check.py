@@ -247,12 +247,25 @@ class _Check:
         if largest is None:
             return None
         halo = max((axis.halo for axis in self.description.outputs[0].space), default=0)
-        path = self.evidence.package.file(NAME)
-        before = Certificate.read(path) if path else None
+        before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
         if not self.bench.options.certify:
             self._add(_seam_faults(largest.largest, stated, halo))
         return Seam(halo=halo, difference=largest, stated=stated)
+
+    def _attached(self) -> Certificate | None:
+        """Return the certificate inside the package, unless it speaks of other files: then what it states is void."""
+        path = self.evidence.package.file(NAME)
+        before = Certificate.read(path) if path else None
+        if before is None or self.bench.options.certify:
+            return before
+        changed = [name for name, digest in self._hashes() if before.hashes.get(name) != digest]
+        if not changed:
+            return before
+        message = f"its {NAME} is of other files: {changed[0]} is not the one that was tested"
+        self._add([fault("certificate", message, "figures of another model", "certify it again with bmz-fmd export",
+                         severity="warning")])  # fmt: skip
+        return None
 
 
 def _listed(task: Callable[[Bench], Iterator[Row | Fault]], bench: Bench) -> list[Row | Fault]:

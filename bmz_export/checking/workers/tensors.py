@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-6
 """Of a tensor's largest value: what a format may lose that stores the same type."""
 
+_KEPT = (".running_mean", ".running_var")  # buffers that no state dict leaves out
+
 Tensors = Mapping[str, NDArray[Any]]
 
 
@@ -58,14 +60,16 @@ def compare(parent: Tensors, other: Tensors, learned: Collection[str] = ()) -> d
         From name to array.
     learned : collection of str
         Those of the other's names that the parent must have too: parameters, no buffers that may have been left out.
+        Where there are some the other is not frozen, and holds all that the network has.
 
     Returns
     -------
     dict
         ``same``: how many agree; ``differ``: name to the largest difference relative to the tensor's largest value;
         ``missing``: names without a counterpart (folded away by an exporter, or gone); ``lacking``: learned ones
-        that the parent does not have; ``prefix``: what the parent's
-        names begin with and the other's do not (``module.`` of a network that trained on several cards).
+        that the parent does not have; ``unknown``: whether the missing ones are none of the network's; ``prefix``:
+        what the parent's names begin with and the other's do not (``module.`` of a network that trained on several
+        cards).
     """
     same, differ, missing = 0, {}, []
     outer, prefix = _prefix(parent, other), ""
@@ -96,7 +100,14 @@ def compare(parent: Tensors, other: Tensors, learned: Collection[str] = ()) -> d
     limited = {key: min(value, 1e9) for key, value in differ.items()}
     known = {outer + key.removeprefix(prefix) for key in parent}
     lacking = [name for name in learned if name not in known]
-    return {"same": same, "differ": limited, "missing": missing, "lacking": lacking, "prefix": prefix}
+    return {
+        "same": same,
+        "differ": limited,
+        "missing": missing,
+        "lacking": lacking,
+        "unknown": bool(learned and missing),
+        "prefix": prefix,
+    }
 
 
 def _prefix(inner: Tensors, outer: Tensors) -> str | None:
@@ -128,7 +139,8 @@ def _torchscript(path: Path) -> tuple[Tensors, Collection[str]]:
     network = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     parameters = dict(network.named_parameters())
     every = {**parameters, **dict(network.named_buffers())}
-    return {name: _array(value) for name, value in every.items()}, list(parameters)
+    always = [name for name in every if name in parameters or name.endswith(_KEPT)]
+    return {name: _array(value) for name, value in every.items()}, always
 
 
 def _onnx(path: Path) -> tuple[Tensors, Collection[str]]:
