@@ -2,7 +2,8 @@
 
 import pytest
 
-from bmz_export.package.description import File, read_description
+from bmz_export.package.description import File
+from bmz_export.package.reading import read_description
 from training.errors import UserError
 
 OLD = """

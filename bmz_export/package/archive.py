@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from bmz_export.package.description import Description, Problem, read_description
+from bmz_export.package.description import Description, Problem
+from bmz_export.package.reading import read_description
 from training.errors import UserError
 
 DESCRIPTION_NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml", "rdf.yml", "model.yml")

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from bmz_export.package.about import About, plain_name
 from bmz_export.package.archive import write_zip
 from bmz_export.package.builder import Built, build
-from bmz_export.package.description import read_description
 from bmz_export.package.halo import halo_of
 from bmz_export.package.rdf import MARK, RDF, is_ours
+from bmz_export.package.reading import read_description
 from training.errors import UserError
 from training.networks import NETWORKS
 from training.settings import check_name
