@@ -12,8 +12,9 @@ from building import built_package, noisy_image
 
 from bmz_export.package.about import About, citation_of, plain_name, read_about
 from bmz_export.package.licence import decide_licence
-from bmz_export.package.rdf import choose_tiling, is_ours, sha256
+from bmz_export.package.rdf import choose_tiling, is_ours
 from bmz_export.package.tensors import choose_region
+from training.digest import sha256
 from training.errors import UserError
 from training.run import CheckpointUsed
 

@@ -1,6 +1,5 @@
 """Where installed engines live, and how one comes to be there whole or not at all."""
 
-import os
 import shutil
 import tempfile
 import time
@@ -8,19 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from training.cache import cache_folder
 from training.errors import UserError
 
 _DAY = 24 * 3600
-
-
-def cache_folder() -> Path:
-    """Return the user's cache of this project; the environment variable ``BMZ_FMD_CACHE`` names another."""
-    named = os.environ.get("BMZ_FMD_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
-    import pooch
-
-    return Path(pooch.os_cache("bmz-fmd"))
 
 
 def engine_folder(name: str) -> Path:

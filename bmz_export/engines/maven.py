@@ -1,7 +1,6 @@
 """Jars of pinned version and hash, fetched through the user's own Maven settings."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.digest import sha256
 from training.errors import UserError
 
 LOCK = Path(__file__).with_name("locks") / "maven.json"
@@ -55,12 +55,12 @@ def fetch(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
     """
     target = folder / jar.filename
     known = _in_cache(jar)
-    if known and _sha256(known) == jar.sha256:
+    if known and sha256(known) == jar.sha256:
         shutil.copyfile(known, target)
         advance(jar.size)
         return target
     found = _download(jar, folder, advance)
-    if _sha256(found) != jar.sha256:
+    if sha256(found) != jar.sha256:
         raise UserError(
             f"{jar.coordinate}: what came is not the file that was pinned (sha256 differs); nothing was installed: "
             "try again, or ask who runs your Maven mirror"
@@ -119,8 +119,3 @@ def _mirror(settings: Path) -> str | None:
             if of & {"*", "central", "external:*"} and "!central" not in of:
                 return mirror.findtext("{*}url")
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

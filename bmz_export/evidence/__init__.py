@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bmz_export.evidence.tensors import TestTensor, read_tensor
 from bmz_export.evidence.torchscript import TorchScript, read_torchscript
 from bmz_export.package.archive import Package
 from bmz_export.package.description import Description, File, Tensor
+from training.digest import sha256
 from training.errors import UserError
 
 __all__ = ["Evidence", "Onnx", "Pickle", "Source", "TestTensor", "TorchScript"]
@@ -104,6 +104,5 @@ class Evidence:
         if path is None:
             return None
         if path not in self._hashes:
-            with path.open("rb") as stream:
-                self._hashes[path] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._hashes[path] = sha256(path)
         return self._hashes[path]

@@ -6,7 +6,6 @@ the newest. There is no ``config`` (deepImageJ then wants an ``id``, which the s
 resample to it).
 """
 
-import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from bmz_export.package.templates import fill
 from bmz_export.package.weights import ARCHITECTURE, CALLABLE, ONNX, OPSET, STATE_DICT, TORCHSCRIPT
+from training.digest import sha256
 from training.errors import UserError
 from training.run import GLOBAL_HALO
 from training.run import halo as halo_for
@@ -90,12 +90,6 @@ def choose_tiling(radius: int | None, stride: int, halo: int | None = None) -> T
             f"{LARGEST_TILE // 2}"
         )
     return Tiling(minimum, 1, halo)
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_rdf(folder: Path, tiling: Tiling, attachments: Sequence[str], **values: object) -> None:

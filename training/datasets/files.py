@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from training.datasets.base import DataSource, Pair
 from training.datasets.inspection import inspect
 from training.datasets.splits import split
+from training.digest import sha256
 from training.errors import UserError
 from training.images import plane_values, planes
 
@@ -66,12 +66,6 @@ class FilePairs:
     def warnings(self) -> list[str]:
         """Return what the files and a look at some of the pairs tell."""
         return [*self._notes, *inspect(self._pairs)]
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file of any size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plane(image: xarray.DataArray, index: tuple[int, ...]) -> NDArray[Any]:
