@@ -24,8 +24,8 @@ from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
 from training.calibration import Calibrated
 from training.datasets import DataSettings, open_dataset
+from training.inference import predictor
 from training.networks import NETWORKS, create
-from training.run import predictor
 
 GATES = {"ga1", "attgamma", "beta", "gamma", "temperature"}  # zero in a new KBNet: its blocks would do nothing
 

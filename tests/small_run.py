@@ -5,7 +5,8 @@ import torch
 from training.calibration import Calibrated
 from training.datasets.settings import DataSettings
 from training.networks import create
-from training.run import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, create_run, now
+from training.provenance import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
+from training.run import create_run
 from training.settings import Recipe, Settings
 
 NETWORK = {"depth": 3, "width": 4}

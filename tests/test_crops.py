@@ -5,7 +5,7 @@ import pytest
 
 from training.crops import Crops, Planes, validation_crops
 from training.datasets import Pair
-from training.estimation import Intensity
+from training.survey import Intensity
 
 IDENTITY = Intensity("none", 1.0, 0.0)
 

@@ -7,9 +7,10 @@ from torch import nn
 
 from training.calibration import Calibrated
 from training.datasets import Pair
-from training.estimation import MARGIN, Intensity, NoiseModel, estimate, fit_intensity, fit_noise, survey
+from training.estimation import MARGIN, estimate
 from training.networks import NETWORKS
 from training.settings import Recipe
+from training.survey import Intensity, NoiseModel, fit_intensity, fit_noise, survey
 
 
 def scene(seed, shape=(64, 80)):

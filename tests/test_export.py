@@ -16,7 +16,8 @@ from bmz_export.package import export
 from bmz_export.package.about import About
 from bmz_export.package.exporter import Addition, Options
 from training.errors import UserError
-from training.run import CheckpointUsed, Score, Scores, open_run
+from training.provenance import CheckpointUsed, Score, Scores
+from training.run import open_run
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from bmz_export.package.rdf import choose_tiling, is_ours
 from bmz_export.package.tensors import choose_region
 from training.digest import sha256
 from training.errors import UserError
-from training.run import CheckpointUsed
+from training.provenance import CheckpointUsed
 
 
 @pytest.fixture(scope="module")

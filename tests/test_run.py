@@ -7,24 +7,12 @@ import pytest
 import torch
 
 from training.datasets.settings import DataSettings
+from training.devices import choose_device
 from training.errors import UserError
+from training.inference import halo
 from training.networks import create
-from training.run import (
-    CheckpointUsed,
-    DataUsed,
-    IntensityFitUsed,
-    NetworkUsed,
-    Provenance,
-    TrainedOnData,
-    choose_device,
-    create_run,
-    free_name,
-    halo,
-    newest_run,
-    now,
-    open_run,
-    write_rows,
-)
+from training.provenance import CheckpointUsed, DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
+from training.run import create_run, free_name, newest_run, open_run, write_rows
 from training.settings import Recipe, Settings
 from training.whole import replacing, write_text
 

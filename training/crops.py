@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 if TYPE_CHECKING:
     from training.datasets import Pair
-    from training.estimation import Intensity
     from training.settings import Augment
+    from training.survey import Intensity
 
 MEMORY = 2**30
 """Bytes of planes that are kept once they were read; what is beyond is read again in every epoch."""

@@ -15,17 +15,11 @@ import torch
 
 from training.crops import Crops, Planes, validation_crops
 from training.datasets import PairedDataset
+from training.devices import choose_device, quick_in_half
 from training.errors import UserError
 from training.loop import COLUMNS, Data, Learner, Listener, Record, quiet, save_best
 from training.results import finish
-from training.run import (
-    LOSSES,
-    SETTINGS,
-    Run,
-    choose_device,
-    quick_in_half,
-    write_rows,
-)
+from training.run import LOSSES, SETTINGS, Run, write_rows
 from training.session import Session, begin, take_up
 from training.settings import Recipe
 from training.words import counted, duration

@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 from training.calibration import Calibrated
 from training.crops import Batch, Crops, Planes
 from training.errors import UserError
-from training.estimation import Intensity
 from training.losses import choose
 from training.metrics import psnr, ssim
 from training.run import LOSSES, Run, write_rows
 from training.settings import Recipe
+from training.survey import Intensity
 from training.whole import replacing
 
 COLUMNS = ("epoch", "lr", "train_loss", "validation_loss", "psnr", "ssim", "seconds")

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from training import figures
 from training.calibration import Calibrated
 from training.datasets import Pair, PairedDataset
-from training.estimation import Intensity
+from training.inference import as_denoiser
 from training.loop import Listener
 from training.metrics import Convention, psnr, ssim
-from training.run import CURVES, PANEL, Provenance, Run, Score, Scores, as_denoiser, load_checkpoint
+from training.provenance import Provenance, Score, Scores
+from training.run import CURVES, PANEL, Run, load_checkpoint
+from training.survey import Intensity
 
 _SHOWN = 3  # test images in the panel
 

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import csv
 import math
-import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from training.devices import choose_device
 from training.errors import UserError
-from training.settings import Recipe, Settings, check_name, load_settings, save_settings
+from training.inference import as_denoiser, build
+from training.provenance import Provenance
+from training.settings import Settings, check_name, load_settings, save_settings
 from training.whole import replacing, write_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import nn
-
     from training.calibration import Calibrated
     from training.datasets import PairedDataset
     from training.denoise import Denoiser
@@ -34,106 +31,6 @@ RUNS = Path("runs")
 
 SETTINGS, PROVENANCE, LOSSES = "settings.yaml", "provenance.json", "losses.csv"
 CURVES, PANEL = "curves.png", "panel.png"
-_PACKAGES = ("bmz-fmd", "torch", "lightning", "numpy", "scikit-image", "tifffile")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NetworkUsed(_Part):
-    """The network and its constructor settings (all of them, the published ones included)."""
-
-    name: str
-    settings: dict[str, Any]
-
-
-class CheckpointUsed(_Part):
-    """Where the weights started from; its licence goes into every package made of the run.
-
-    ``licence`` is in words, None where nobody stated one: a file of unknown origin.
-    """
-
-    name: str
-    sha256: str
-    licence: str | None
-    spdx: str | None = None
-    source: str
-    citation: str | None = None
-
-
-class TrainedOnData(_Part):
-    """Intensities and noise of the noisy training images, in image units.
-
-    ``low`` and ``high`` are the 0.1 and 99.9 percentiles over all of them, ``noise`` the median of
-    :func:`training.metrics.noise_level`.
-    """
-
-    dtype: str
-    low: float
-    high: float
-    noise: float
-
-
-class IntensityFitUsed(_Part):
-    """How the clean images were brought onto the noisy ones' scale: ``slope * clean + offset``.
-
-    With ``mode`` "image" every image has its own; slope and offset here are the medians over the training set.
-    """
-
-    mode: Literal["dataset", "image", "none"]
-    slope: float
-    offset: float
-
-
-class DataUsed(_Part):
-    """The data set: its name, the sha256 of its files, the names of the pairs by split, and where it comes from."""
-
-    name: str
-    hashes: dict[str, str]
-    splits: dict[str, list[str]]
-    source: dict[str, Any]
-
-
-class Score(_Part):
-    """Mean and standard deviation over images."""
-
-    psnr: float
-    psnr_std: float
-    ssim: float
-    ssim_std: float
-
-
-class Scores(_Part):
-    """Over the test images: the noisy ones, the calibrated model before training, and the best model."""
-
-    convention: Literal["raw", "affine"]
-    data_range: float
-    images: int
-    noisy: Score
-    start: Score
-    denoised: Score
-
-
-class Provenance(_Part):
-    """What came of a run; the same file travels inside the package.
-
-    ``calibration`` holds all arguments of ``Calibrated``, ``scores`` one entry a convention ("raw", "affine") once the
-    test images were scored. ``created`` is ISO 8601 in UTC.
-    """
-
-    network: NetworkUsed
-    calibration: dict[str, Any]
-    checkpoint: CheckpointUsed | None
-    trained_on: TrainedOnData
-    intensity_fit: IntensityFitUsed
-    data: DataUsed
-    recipe: Recipe
-    scores: dict[str, Scores] = Field(default_factory=dict)
-    best_epoch: int = 0
-    versions: dict[str, str] = Field(default_factory=dict)
-    seed: int
-    created: str
 
 
 @dataclass(frozen=True)
@@ -215,80 +112,6 @@ class Run:
     def write_provenance(self, provenance: Provenance) -> None:
         """Write ``provenance.json``, replacing an older one at once."""
         write_text(self.folder / PROVENANCE, provenance.model_dump_json(indent=2) + "\n")
-
-
-GLOBAL_HALO = 96
-"""Pixels of halo for a network that sees the whole image: DRUNet's seams with random weights fall to 1.4e-5 there."""
-
-
-def halo(radius: int | None, stride: int) -> int:
-    """Return the halo in pixels that tiling needs, a multiple of the stride: the radius, or ``GLOBAL_HALO`` without."""
-    return -(-(GLOBAL_HALO if radius is None else radius) // stride) * stride
-
-
-def choose_device(device: str = "auto") -> str:
-    """Return a device in torch's words: the one named, if it is here, or for "auto" a GPU before the CPU."""
-    import torch
-
-    present = ["cpu"]
-    if torch.cuda.is_available():
-        present += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        present.append("mps")
-    if device == "auto":
-        return next((name for name in ("cuda", "mps") if name in present), "cpu")
-    if device not in present:
-        raise UserError(f"--device {device}: not on this machine; there is auto, {', '.join(present)}")
-    return device
-
-
-def quick_in_half(device: str) -> bool:
-    """Return whether a device is much faster in bfloat16: GPUs since 2020, CPUs with matrix units (AMX)."""
-    import torch
-
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    known = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, and not in every torch
-    return device == "cpu" and known is not None and bool(known())
-
-
-def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoiser:
-    """Return a calibrated model, moved to a device, as a callable over arrays, with what its tiling needs."""
-    from training.denoise import Denoiser
-    from training.networks import NETWORKS
-
-    network = NETWORKS[provenance.network.name]
-    radius = network.radius(provenance.network.settings)
-    return Denoiser(
-        predict=predictor(model.to(device).eval()),
-        halo=halo(radius, network.stride),
-        stride=network.stride,
-        trained_on=provenance.trained_on,
-        local=radius is not None and provenance.calibration["statistics"] == "dataset",
-        device=device,
-    )
-
-
-def predictor(model: nn.Module) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return a function from float32 arrays (B, 1, H, W) to the same, that runs ``model`` where its weights are."""
-    import torch
-
-    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        device = next(model.parameters()).device
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(device)
-            denoised: NDArray[np.float32] = model(batch).cpu().numpy()
-            return denoised
-
-    return predict
-
-
-def build(network: NetworkUsed, calibration: dict[str, Any]) -> Calibrated:
-    """Return the calibrated network as a run describes it, with untrained weights."""
-    from training.calibration import Calibrated
-    from training.networks import create
-
-    return Calibrated(create(network.name, **network.settings), **calibration)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -377,22 +200,6 @@ def free_name(dataset: str, network: str, runs: Path = RUNS) -> str:
         number += 1
         name = f"{base}-{number}"
     return name
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def now() -> str:
-    """Return the time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[str]) -> None:

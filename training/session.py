@@ -12,26 +12,26 @@ import torch
 from training.calibration import Calibrated
 from training.checkpoints import load_checkpoint as load_weights
 from training.datasets import PairedDataset
+from training.devices import quick_in_half
 from training.errors import UserError
-from training.estimation import Intensity, Survey, estimate, survey
+from training.estimation import estimate
+from training.inference import build
 from training.loop import Listener, Range
 from training.networks import NETWORKS, create
-from training.results import score
-from training.run import (
+from training.provenance import (
     CheckpointUsed,
     DataUsed,
     IntensityFitUsed,
     NetworkUsed,
     Provenance,
-    Run,
     TrainedOnData,
-    build,
-    load_checkpoint,
     now,
-    quick_in_half,
     versions,
 )
+from training.results import score
+from training.run import Run, load_checkpoint
 from training.settings import Settings
+from training.survey import Intensity, Survey, survey
 
 _LEAST = 8  # pixels a side: the window of SSIM is 7
 

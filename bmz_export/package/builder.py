@@ -20,7 +20,7 @@ from training.networks import NETWORKS
 
 if TYPE_CHECKING:
     from training.calibration import Calibrated
-    from training.run import Provenance
+    from training.provenance import Provenance
 
 _AUTHOR = {"name": "Author to be filled in"}
 _CITATION = {"text": "Citation to be filled in", "url": "https://bioimage.io"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.run import predictor
+from training.inference import predictor
 
 if TYPE_CHECKING:
     from training.calibration import Calibrated

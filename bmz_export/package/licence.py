@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bmz_export.package.templates import fill
 from training.errors import UserError
-from training.run import CheckpointUsed
+from training.provenance import CheckpointUsed
 
 LICENCE = "LICENSE"
 _UNSTATED = "not stated: ask whoever made the file before you publish anything made of it"

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from bmz_export.package.archive import Package, open_package
 from bmz_export.package.description import Axis, Tensor
 from bmz_export.package.rdf import PROVENANCE
+from training.devices import choose_device
 from training.errors import UserError
-from training.run import GLOBAL_HALO, Provenance, choose_device
-from training.run import halo as halo_for
+from training.inference import GLOBAL_HALO
+from training.inference import halo as halo_for
+from training.provenance import Provenance
 from training.tiles import plan, smallest_tile
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from bmz_export.package.templates import fill
 from bmz_export.package.weights import ARCHITECTURE, CALLABLE, ONNX, OPSET, STATE_DICT, TORCHSCRIPT
 from training.digest import sha256
 from training.errors import UserError
-from training.run import GLOBAL_HALO
-from training.run import halo as halo_for
+from training.inference import GLOBAL_HALO
+from training.inference import halo as halo_for
 
 RDF, README, COVER, PROVENANCE = "rdf.yaml", "README.md", "cover.png", "provenance.json"
 TEST_INPUT, TEST_OUTPUT = "test_input.npy", "test_output.npy"

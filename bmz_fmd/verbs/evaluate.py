@@ -184,7 +184,7 @@ def _store(path: Path, model: Model, settings: dict[str, object], result: Evalua
     """Write the figures, and all that they depend on, as JSON; infinity and NaN become null."""
     import json
 
-    from training.run import now, versions
+    from training.provenance import now, versions
     from training.whole import write_text
 
     content = {

@@ -64,9 +64,9 @@ def command(
 ) -> None:
     """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
     from training.datasets.settings import DataSettings
+    from training.devices import choose_device
     from training.fit import Listener, train
     from training.plan import Words, begin, go_on
-    from training.run import choose_device
     from training.settings import parse_changes
     from training.words import counted
 

@@ -1,0 +1,31 @@
+"""Where a network computes, and how."""
+
+from __future__ import annotations
+
+from training.errors import UserError
+
+
+def choose_device(device: str = "auto") -> str:
+    """Return a device in torch's words: the one named, if it is here, or for "auto" a GPU before the CPU."""
+    import torch
+
+    present = ["cpu"]
+    if torch.cuda.is_available():
+        present += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    if device == "auto":
+        return next((name for name in ("cuda", "mps") if name in present), "cpu")
+    if device not in present:
+        raise UserError(f"--device {device}: not on this machine; there is auto, {', '.join(present)}")
+    return device
+
+
+def quick_in_half(device: str) -> bool:
+    """Return whether a device is much faster in bfloat16: GPUs since 2020, CPUs with matrix units (AMX)."""
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, and not in every torch
+    return device == "cpu" and known is not None and bool(known())
