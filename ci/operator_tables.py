@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.engines.base import Job
-from bmz_export.engines.cache import engine_folder
-from bmz_export.engines.java import JAVA_ENGINES, java_library
+from bmz_export.engines.java import JAVA_ENGINES, JavaEngine, java_library
 from bmz_export.engines.process import run_worker
 from bmz_export.engines.runtimes import Predict, djl
 from bmz_export.engines.torchscript import TABLE, compact
@@ -44,10 +43,10 @@ def main() -> None:
     engines = [engine for engine in JAVA_ENGINES if engine.runtime == "djl"]
     for engine in engines:
         engine.install()
-    names = _names([engine_folder(engine.name) for engine in engines])
+    names = _names([engine.folder for engine in engines])
     table: dict[str, Any] = {"format": {}, "operators": {}}
     for engine in engines:
-        answer = _ask(engine.name, names)
+        answer = _ask(engine, names)
         table["format"][engine.name] = answer["format"]
         for name, schemas in answer["operators"].items():
             signatures = table["operators"].setdefault(name, {})
@@ -83,15 +82,15 @@ def _names(folders: list[Path]) -> list[str]:
     return sorted(name for name in names if name.split("::")[0] in NAMESPACES)
 
 
-def _ask(name: str, names: list[str]) -> dict[str, Any]:
+def _ask(engine: JavaEngine, names: list[str]) -> dict[str, Any]:
     """Ask one libtorch in a process of its own; a question that ends the process is not asked again."""
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers.jsonl"
         job = Job(Path(folder), "torchscript", _archive(Path(folder)), (np.zeros(1),), timeout=1800)
         options = {
             "jvm": str(java_library()),
-            "jars": sorted(str(path) for path in engine_folder(name).glob("*.jar")),
-            "unpacked": str(engine_folder(name) / "unpacked"),
+            "jars": sorted(str(path) for path in engine.folder.glob("*.jar")),
+            "unpacked": str(engine.folder / "unpacked"),
             "answers": str(answers),
         }
         left = names
@@ -101,7 +100,7 @@ def _ask(name: str, names: list[str]) -> dict[str, Any]:
             asked = {answer["name"] for answer in known}
             left = [each for each in names if each not in asked]
             if outcome.error and left:
-                print(f"{name}: {left[0]} ends the process ({outcome.error})", file=sys.stderr)
+                print(f"{engine.name}: {left[0]} ends the process ({outcome.error})", file=sys.stderr)
                 with answers.open("a") as file:
                     file.write(json.dumps({"name": left.pop(0), "schemas": None}) + "\n")
         operators = {answer["name"]: answer["schemas"] for answer in known if answer["schemas"] is not None}

@@ -5,13 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from bmz_export.engines import ENGINES, java, maven, npm
-from bmz_export.engines.cache import engine_folder
+from bmz_export.engines import ENGINES, browser, java, maven, npm, viewer
 from training.errors import UserError
 
 JAVA = "onnxruntime-java-1.12.1"
+LOCKED = (*java.JAVA_ENGINES, browser.BROWSER_ENGINE)
+LOCK_OF = {java.JavaEngine: maven, browser.BrowserEngine: npm}
 
 
 def bmz_fmd(*arguments, **environment):
@@ -27,6 +30,13 @@ def bmz_fmd(*arguments, **environment):
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BMZ_FMD_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "cells.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+    return path
 
 
 def left_in(cache):
@@ -82,7 +92,7 @@ def test_an_engine_is_installed_whole_and_removed_whole(cache):
     except UserError as error:
         pytest.skip(f"{JAVA} cannot be installed here: {error}")
     assert ENGINES[JAVA].installed()
-    assert left_in(cache) == [JAVA]
+    assert left_in(cache) == [ENGINES[JAVA].folder.name]
     assert ENGINES[JAVA].remove() > 10_000_000
     assert left_in(cache) == []
 
@@ -178,4 +188,37 @@ def test_no_address_of_a_registry_stands_in_the_code():
 
 
 def test_the_engines_folder_follows_the_environment(cache):
-    assert engine_folder("x") == cache / "engines" / "x"
+    assert {engine.folder.parent for engine in LOCKED} == {cache / "engines"}
+
+
+@pytest.mark.parametrize("engine", LOCKED, ids=lambda engine: engine.name)
+def test_files_of_an_older_lock_count_as_not_installed_and_are_removed(cache, engine, tmp_path, monkeypatch):
+    before = engine.folder
+    before.mkdir(parents=True)
+    (before / "file").write_bytes(b"old")
+    lock = LOCK_OF[type(engine)].LOCK
+    newer = tmp_path / lock.name
+    newer.write_text(lock.read_text().replace('"sha256": "', '"sha256": "0').replace("sha512-", "sha512-0"))
+    monkeypatch.setattr(LOCK_OF[type(engine)], "LOCK", newer)
+    assert engine.folder != before
+    assert engine.size() == 0 and not engine.installed()
+    assert engine.remove() == 3
+    assert left_in(cache) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("cells.png", "is no earlier result"), ("page.jpg", "let the name end in .png")]
+)
+def test_a_screenshot_replaces_no_image(cache, tmp_path, image, name, reason):
+    before = image.read_bytes()
+    done = bmz_fmd("engines", "view", "package", str(image), "--screenshot", str(tmp_path / name))
+    assert done.returncode == 2
+    assert f"--screenshot {tmp_path / name}" in done.stderr and reason in done.stderr
+    assert image.read_bytes() == before
+
+
+def test_a_screenshot_is_told_from_any_other_picture(tmp_path, image):
+    target = tmp_path / "new" / "page.png"
+    viewer._store(image.read_bytes(), target)
+    assert viewer.is_screenshot(target) and not viewer.is_screenshot(image)
+    assert [path.name for path in target.parent.iterdir()] == ["page.png"]

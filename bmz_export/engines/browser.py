@@ -11,7 +11,7 @@ from typing import Any
 
 from bmz_export.engines import npm
 from bmz_export.engines.base import Job, Outcome, Progress
-from bmz_export.engines.cache import engine_folder, folder_size, remove_folder, staging
+from bmz_export.engines.cache import engine_folder, folder_size, remove_engine, staging
 from bmz_export.engines.process import run_worker
 from training.errors import UserError
 
@@ -46,6 +46,12 @@ class BrowserEngine:
         return npm.locked().version
 
     @property
+    def folder(self) -> Path:
+        """Where npm's files lie once it is installed."""
+        lock = npm.locked()
+        return engine_folder(self.name, (lock.integrity, *lock.files))
+
+    @property
     def title(self) -> str:
         """For tables."""
         return f"ONNX Runtime Web {self.version} (WebAssembly, Chromium)"
@@ -58,11 +64,11 @@ class BrowserEngine:
 
     def installed(self) -> bool:
         """Whether npm's files, playwright and a Chromium are there."""
-        return engine_folder(self.name).is_dir() and _playwright() and chromium() is not None
+        return self.folder.is_dir() and _playwright() and chromium() is not None
 
     def size(self) -> int:
         """Bytes on disk, the browser not counted."""
-        return folder_size(engine_folder(self.name))
+        return folder_size(self.folder)
 
     def install(self, progress: Progress | None = None) -> None:
         """Fetch npm's files, check their integrity, and keep the few that run WebAssembly."""
@@ -73,19 +79,19 @@ class BrowserEngine:
                 f"{self.name} needs Chromium, Chrome or Edge and none was found: install one "
                 "(Debian: apt install chromium; anywhere: playwright install chromium) or name it in BMZ_FMD_CHROMIUM"
             )
-        if engine_folder(self.name).is_dir():
+        if self.folder.is_dir():
             return
         lock = npm.locked()
         if progress:
             progress(f"fetching {self.title}", 0, lock.size)
-        with staging(self.name) as folder:
+        with staging(self.folder) as folder:
             npm.fetch(lock, folder)
         if progress:
             progress(f"fetching {self.title}", lock.size, lock.size)
 
     def remove(self) -> int:
         """Delete npm's files."""
-        return remove_folder(engine_folder(self.name))
+        return remove_engine(self.name)
 
     def run(self, job: Job) -> Outcome:
         """Run a job in a process of its own, which starts a browser of its own."""
@@ -99,7 +105,7 @@ class BrowserEngine:
         return run_worker(
             f"bmz_export.engines.runtimes.{runtime}",
             job,
-            {"files": str(engine_folder(self.name)), "chromium": str(program), "version": self.version, **options},
+            {"files": str(self.folder), "chromium": str(program), "version": self.version, **options},
         )
 
 

@@ -1,9 +1,10 @@
 """Where installed engines live, and how one comes to be there whole or not at all."""
 
+import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,27 +12,37 @@ from training.cache import cache_folder
 from training.errors import UserError
 
 _DAY = 24 * 3600
+_DIGITS = 8
 
 
-def engine_folder(name: str) -> Path:
-    """Return the folder of an engine; it exists where the engine is installed, and then it is whole."""
-    return cache_folder() / "engines" / name
+def engine_folder(name: str, locked: Iterable[str]) -> Path:
+    """Return the folder of an engine; it exists where the engine is installed, and then it is whole.
+
+    Parameters
+    ----------
+    name
+        Of the engine.
+    locked
+        What its lock pins, such as hashes: the folder's name ends in a hash of it, so that files of an older lock never
+        run under a newer one's name.
+    """
+    digest = hashlib.sha256("\n".join(locked).encode()).hexdigest()
+    return cache_folder() / "engines" / f"{name}-{digest[:_DIGITS]}"
 
 
 @contextmanager
-def staging(name: str) -> Iterator[Path]:
-    """Give an empty folder beside the engine's own; it takes that place when the block ends well, else it is deleted.
+def staging(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside an engine's own; it takes that place when the block ends well, else it is deleted.
 
     Raises
     ------
     UserError
         Where the cache cannot be written.
     """
-    target = engine_folder(name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(target)
-        folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise UserError(
             f"{target.parent} cannot be written ({error.strerror}): name another folder in BMZ_FMD_CACHE"
@@ -42,7 +53,9 @@ def staging(name: str) -> Iterator[Path]:
         if not target.exists():
             folder.rename(target)
     except OSError as error:
-        raise UserError(f"{name} could not be installed in {target.parent}: {error.strerror or error}") from error
+        raise UserError(
+            f"{target.name} could not be installed in {target.parent}: {error.strerror or error}"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -59,10 +72,11 @@ def folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def remove_folder(folder: Path) -> int:
-    """Delete a folder and return the bytes freed."""
-    freed = folder_size(folder)
-    if folder.exists():
+def remove_engine(name: str) -> int:
+    """Delete an engine's folder, and those of other locks, and return the bytes freed."""
+    freed = 0
+    for folder in (cache_folder() / "engines").glob(f"{name}-{'[0-9a-f]' * _DIGITS}"):
+        freed += folder_size(folder)
         away = folder.with_name(f".{folder.name}-removed")
         folder.rename(away)  # from here on the engine counts as not installed, however far the deleting gets
         shutil.rmtree(away, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bmz_export.engines import maven
 from bmz_export.engines.base import Job, Outcome, Progress
-from bmz_export.engines.cache import engine_folder, folder_size, remove_folder, staging
+from bmz_export.engines.cache import engine_folder, folder_size, remove_engine, staging
 from bmz_export.engines.process import run_worker
 from training.errors import UserError
 
@@ -39,18 +39,23 @@ class JavaEngine:
         command = f"bmz-fmd engines install {self.name}"
         return command if not _missing_packages() else f"{_EXTRA} && {command}"
 
+    @property
+    def folder(self) -> Path:
+        """Where its jars lie once it is installed."""
+        return engine_folder(self.name, (jar.sha256 for jar in maven.locked(self.name, machine())))
+
     def installed(self) -> bool:
         """Whether jars, JPype and a Java machine are there."""
-        return engine_folder(self.name).is_dir() and not _missing_packages() and java_library() is not None
+        return self.folder.is_dir() and not _missing_packages() and java_library() is not None
 
     def size(self) -> int:
         """Bytes on disk."""
-        return folder_size(engine_folder(self.name))
+        return folder_size(self.folder)
 
     def install(self, progress: Progress | None = None) -> None:
         """Fetch the jars, check their hashes, and let the runtime unpack its native library."""
         library = self._demand()
-        if engine_folder(self.name).is_dir():
+        if self.folder.is_dir():
             return
         jars = maven.locked(self.name, machine())
         if not jars:
@@ -63,7 +68,7 @@ class JavaEngine:
             if progress:
                 progress(f"fetching {self.title}", done, total)
 
-        with staging(self.name) as folder:
+        with staging(self.folder) as folder:
             for jar in jars:
                 maven.fetch(jar, folder, advance)
             shutil.rmtree(folder / "maven", ignore_errors=True)
@@ -73,14 +78,14 @@ class JavaEngine:
 
     def remove(self) -> int:
         """Delete the jars and what was unpacked from them."""
-        return remove_folder(engine_folder(self.name))
+        return remove_engine(self.name)
 
     def run(self, job: Job) -> Outcome:
         """Run a job in a process of its own."""
         library = java_library()
         if not self.installed() or library is None:
             return Outcome(skipped=f"{self.title} is not installed: {self.install_hint}")
-        return self._run(job, engine_folder(self.name), library)
+        return self._run(job, self.folder, library)
 
     def _run(self, job: Job, folder: Path, library: Path) -> Outcome:
         options = {

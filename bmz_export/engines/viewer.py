@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 
 from bmz_export.engines.base import Job
 from bmz_export.engines.browser import BROWSER_ENGINE
-from bmz_export.engines.cache import engine_folder
 from bmz_export.engines.web import PageServer
 from bmz_export.package.archive import Package, open_package
 from training.errors import UserError
+from training.whole import replacing
 
 LARGEST = 512
 """Pixels a side that the page takes from the middle of an image: WebAssembly is slow."""
+_WRITER = "bmz-fmd engines view"  # what the picture says of its origin
 
 
 def write_screenshot(
@@ -32,7 +34,7 @@ def write_screenshot(
     plane
         (H, W), in the image's own units; at most ``largest`` pixels a side are taken from its middle.
     target
-        The PNG file to write.
+        The PNG file to write; whether it may be replaced is the caller's to ask, with ``is_screenshot``.
     title
         What the page calls the image.
 
@@ -48,9 +50,30 @@ def write_screenshot(
         outcome = BROWSER_ENGINE.run_page("onnx_web_view", job, options)
     if outcome.error or outcome.skipped:
         raise UserError(f"{path}: no picture could be taken: {outcome.error or outcome.skipped}")
-    part = target.with_name(f".{target.name}.part")
-    part.write_bytes(outcome.outputs[0].tobytes())
-    part.replace(target)
+    _store(outcome.outputs[0].tobytes(), target)
+
+
+def is_screenshot(path: Path) -> bool:
+    """Return whether a file that exists is a picture that ``write_screenshot`` wrote."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == _WRITER
+    except (UnidentifiedImageError, OSError):
+        return False
+
+
+def _store(png: bytes, target: Path) -> None:
+    """Write the page's PNG, with its origin in it."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    origin = PngInfo()
+    origin.add_text("Software", _WRITER)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as beside, Image.open(BytesIO(png)) as picture:
+        picture.save(beside, format="PNG", pnginfo=origin)
 
 
 def serve(
@@ -68,7 +91,7 @@ def serve(
     with open_package(path) as package:
         scene = {**_scene(package, title, plane.shape), "version": BROWSER_ENGINE.version}
         texts = {"/scene.json": json.dumps(scene)}
-        with PageServer(engine_folder(BROWSER_ENGINE.name), _weights(package), texts) as server:
+        with PageServer(BROWSER_ENGINE.folder, _weights(package), texts) as server:
             server.images.update(page_images(_middle(plane, largest)[0, 0], _test_tensors(package)))
             ready(server.address)
             threading.Event().wait()

@@ -56,9 +56,12 @@ def view(
     screenshot: Annotated[Path | None, typer.Option(help="Write a picture of the page (.png) instead.")] = None,
 ) -> None:
     """Denoise an image in the browser and look at it before and after."""
-    from bmz_export.engines.viewer import serve, write_screenshot
+    from bmz_export.engines.viewer import is_screenshot, serve, write_screenshot
+    from training.files import check_replaceable
     from training.images import open_image, planes
 
+    if screenshot is not None:
+        check_replaceable(screenshot, "--screenshot", ".png", is_screenshot)
     _, plane = next(iter(planes(open_image(image))))
     if screenshot is not None:
         write_screenshot(package, plane, screenshot, title=image.name)
