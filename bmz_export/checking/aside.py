@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bmz_export.checking.bench import FORMATS, Bench, fault
-from bmz_export.checking.certificate import Fault, Row, Verdict
+from bmz_export.checking.certificate import LIBRARY_TEST, TENSORS, Fault, Row, Verdict
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES
 from bmz_export.evidence import Evidence
@@ -34,6 +34,9 @@ def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
     files = {name: str(path.absolute()) for name in FORMATS if (path := bench.evidence.weights(name)) is not None}
     if not bench.safe_state_dict:
         files.pop("pytorch_state_dict", None)
+    if "torchscript" in files and (why := bench.hostile("torchscript")):
+        del files["torchscript"]
+        yield _row("torchscript", "not run", why, None)
     if len(files) < 2 and "pytorch_state_dict" not in files:
         return
     bench.told("the tensors of the formats")
@@ -47,16 +50,20 @@ def compare_tensors(bench: Bench) -> Iterator[Row | Fault]:
             tools = runners(bench.evidence, "pytorch_state_dict")
             yield fault("state-dict-keys", extra, seen, _AGAIN, tools=tools, severity="warning")
         if name != "pytorch_state_dict" or verdict == "failed":
-            yield Row(
-                tools=("all",),
-                engine="tensors",
-                title="tensor by tensor",
-                version=version("torch"),
-                weights=name,
-                peak_memory=outcome.peak_memory or None,
-                verdict=verdict,
-                note=note,
-            )
+            yield _row(name, verdict, note, outcome.peak_memory or None)
+
+
+def _row(weights: str, verdict: Verdict, note: str, memory: int | None) -> Row:
+    return Row(
+        tools=("all",),
+        engine=TENSORS,
+        title="tensor by tensor",
+        version=version("torch"),
+        weights=weights,
+        peak_memory=memory,
+        verdict=verdict,
+        note=note[:300],
+    )
 
 
 def _expected(evidence: Evidence, prefix: str) -> bool:
@@ -133,7 +140,7 @@ def library_test(bench: Bench) -> Iterator[Row | Fault]:
         yield from faults
     yield Row(
         tools=_LIBRARY,
-        engine="bioimageio test",
+        engine=LIBRARY_TEST,
         title="bioimageio's own test",
         version=engine.version,
         weights="all",

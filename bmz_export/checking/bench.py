@@ -111,21 +111,37 @@ class Bench:
         """Say why an engine is not let near a weights file, None where it is."""
         if not engine.installed():
             return f"not installed: {engine.install_hint}"
+        return self.unsafe(weights, processing=engine.processing)
+
+    def unsafe(self, weights: str, *, processing: bool) -> str | None:
+        """Say why nobody should run a weights file, None where it may be run.
+
+        Parameters
+        ----------
+        weights : str
+            The format.
+        processing : bool
+            Whether the one that would run it applies the description's operations too.
+        """
         if self.evidence.weights(weights) is None:
             return "its file is missing"
         description = self.evidence.description
         tensors = (*description.inputs, *description.outputs)
         custom = any(operation.id == "custom" for tensor in tensors for operation in tensor.operations)
-        if custom and engine.processing and not self.options.trust:
+        if custom and processing and not self.options.trust:
             return "its operations are the package's own Python: run it with --trust if you know where it is from"
-        return self._hostile(weights)
+        return self.hostile(weights)
 
-    def _hostile(self, weights: str) -> str | None:
+    def hostile(self, weights: str) -> str | None:
+        """Say why a weights file is not even loaded, None where it may be."""
         onnx, torchscript = self.evidence.onnx, self.evidence.torchscript
         if weights == "onnx" and onnx is not None and onnx.external:
             return "the ONNX names other files as weights; they are not followed"
-        if weights == "torchscript" and torchscript is not None and torchscript.reaches:
-            return "the TorchScript reads or writes files; it is not run"
+        if weights == "torchscript" and torchscript is not None:
+            if torchscript.error:  # libtorch may read what we do not, and code can run as soon as it is loaded
+                return f"the TorchScript's code cannot be read, so nobody knows what it would do: {torchscript.error}"
+            if torchscript.reaches:
+                return "the TorchScript reads or writes files; it is not run"
         if weights == "pytorch_state_dict" and not self.safe_state_dict:
             return "the state dict is not safe to load"
         return None

@@ -13,11 +13,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bmz_export.package.description import Description
+from bmz_export.package.description import Description, Tensor
 
 NAME, PICTURE = "certificate.json", "certificate.png"
 SCHEMA = "certificate.schema.json"
 SCHEMA_ID = "https://bmz-fmd.readthedocs.io/certificate-1.schema.json"
+TENSORS, LIBRARY_TEST = "tensors", "bioimageio test"
+"""What stands as the engine of a row that no engine gave: formats compared, and bioimageio's own test."""
 
 Verdict = Literal["passed", "failed", "not run"]
 Severity = Literal["error", "warning"]
@@ -64,7 +66,10 @@ class TileRow(_Value):
     seam: Difference | None = None
     edge: Difference | None = None
     cut: Difference | None = None
-    verdict: Literal["passed", "failed", "not run", "shown"] = Field(description="shown: for comparison alone")
+    verdict: Literal["passed", "failed", "not run", "shown"] = Field(
+        description="passed: no region is more than 1e-3 of the range off the whole image; shown: one is, and the "
+        "tool's user sees it"
+    )
     note: str = ""
 
 
@@ -106,7 +111,7 @@ class Certificate(_Value):
     hashes : dict
         sha256 of each weights file and tensor that was tested, by name.
     description_sha256 : str
-        Of what decides the numbers: the description without its attachments, covers, documentation.
+        Of what the description says that decides the numbers; see :func:`description_hash`.
     """
 
     certificate: Literal[1] = 1
@@ -180,8 +185,22 @@ def published_schema() -> str:
 
 
 def description_hash(description: Description) -> str:
-    """Return the sha256 of what decides the numbers: attachments, covers and documentation may change around it."""
+    """Return the sha256 of what decides the numbers, as far as the description says it: tensors and arguments.
+
+    Names, authors, dates and attachments may change around it, and a library may write the file anew with its defaults.
+    """
     told = {
-        key: value for key, value in description.raw.items() if key not in ("attachments", "covers", "documentation")
+        "inputs": [_decisive(tensor) for tensor in description.inputs],
+        "outputs": [_decisive(tensor) for tensor in description.outputs],
+        "weights": {name: [entry.callable, entry.kwargs] for name, entry in description.weights.items()},
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _decisive(tensor: Tensor) -> list[object]:
+    axes = [
+        [axis.id, axis.type, axis.size, axis.min, axis.step, axis.reference, axis.offset, axis.scale, axis.halo]
+        for axis in tensor.axes
+    ]
+    operations = [[operation.id, operation.kwargs] for operation in tensor.operations if operation.changes]
+    return [tensor.id, tensor.dtype, axes, operations]

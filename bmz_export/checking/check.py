@@ -25,6 +25,7 @@ from bmz_export.checking.bench import Bench, Options, Told, fault
 from bmz_export.checking.certificate import (
     NAME,
     PICTURE,
+    TENSORS,
     Certificate,
     Difference,
     Fault,
@@ -38,6 +39,7 @@ from bmz_export.checking.tiled import tile_as_tools
 from bmz_export.checking.user_tools import find_programs, user_tools
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES, Engine, Outcome
+from bmz_export.engines.process import workers_ended
 from bmz_export.evidence import Evidence
 from bmz_export.package.archive import open_package
 from bmz_export.package.exporter import Addition
@@ -184,19 +186,18 @@ class _Check:
         return sum(len(consumer.rules) for consumer in CONSUMERS.values())
 
     def _numbers(self) -> None:
-        why = self._unrunnable()
-        if why:
-            for engine, weights in self.bench.selected():
-                self._add([Result(engine, weights, Outcome(skipped=why), tools_of(engine)).row()])
+        planned = self._unrunnable() or self._plan()
+        if isinstance(planned, str):
+            results, beside = self._run_all((), planned)
+            self._add(result.row() for result in results)
+            self._add(beside)
             return
-        tensor, output = self.description.inputs[0], self.description.outputs[0]
-        image = np.ascontiguousarray(self._array(tensor.id), np.float32)
-        pair = seams.Pair(self.description, image)
-        tried = [*numbers.trials(tensor, image), *(numbers.Trial("seam", each) for each in pair.images)]
+        image, pair, tried = planned
         results, beside = self._run_all(tried)
         jury = Jury(self.description, tried, results)
-        tensors = [row.verdict for row in beside if isinstance(row, Row) and row.engine == "tensors"]
-        jury.judge(self._array(output.id), alike="passed" in tensors and "failed" not in tensors)
+        tensors = [row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS]
+        wanted = self._array(self.description.outputs[0].id)
+        jury.judge(wanted, alike="passed" in tensors and "failed" not in tensors)
         self._add(result.row() for result in results)
         self._add(beside)
         self._add(jury.faults())
@@ -225,14 +226,36 @@ class _Check:
             return "the test input does not fit the description"
         return None
 
-    def _run_all(self, tried: Sequence[numbers.Trial]) -> tuple[list[Result], list[Row | Fault]]:
-        with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
-            others = [pool.submit(_listed, task, self.bench) for task in (library_test, compare_tensors)]
-            results = [pool.submit(self._run, engine, weights, tried) for engine, weights in self.bench.selected()]
-            return [each.result() for each in results], [found for other in others for found in other.result()]
+    def _plan(self) -> tuple[numbers.Array, seams.Pair, list[numbers.Trial]] | str:
+        """Return the test image and what every engine is given, or why nothing can be."""
+        tensor = self.description.inputs[0]
+        image = np.ascontiguousarray(self._array(tensor.id), np.float32)
+        try:
+            pair = seams.Pair(self.description, image)
+            return image, pair, [*numbers.trials(tensor, image), *(numbers.Trial("seam", each) for each in pair.images)]
+        except numbers.TooLargeError as error:
+            self._add([fault("size", f"no engine is run: {error}", "memory runs out",
+                             "describe smaller sizes, steps and halo")])  # fmt: skip
+            return str(error)
 
-    def _run(self, engine: Engine, weights: str, tried: Sequence[numbers.Trial]) -> Result:
-        reason = self.bench.refusal(engine, weights)
+    def _run_all(
+        self, tried: Sequence[numbers.Trial], refused: str | None = None
+    ) -> tuple[list[Result], list[Row | Fault]]:
+        """Run every engine, unless all of them are refused, and beside them what needs no trial."""
+        with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
+            try:
+                others = [pool.submit(_listed, task, self.bench) for task in (library_test, compare_tensors)]
+                runs = [
+                    pool.submit(self._run, engine, weights, tried, refused) for engine, weights in self.bench.selected()
+                ]
+                return [each.result() for each in runs], [found for other in others for found in other.result()]
+            except BaseException:  # Ctrl-C above all: what runs is ended, what waits is not begun
+                with workers_ended():
+                    pool.shutdown(cancel_futures=True)
+                raise
+
+    def _run(self, engine: Engine, weights: str, tried: Sequence[numbers.Trial], refused: str | None) -> Result:
+        reason = refused or self.bench.refusal(engine, weights)
         if reason:
             return Result(engine, weights, Outcome(skipped=reason), tools_of(engine))
         self.bench.told(f"{engine.title} on {weights}")
@@ -249,7 +272,9 @@ class _Check:
         halo = max((axis.halo for axis in self.description.outputs[0].space), default=0)
         before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
-        if not self.bench.options.certify:
+        if self.bench.options.certify:
+            self._add(_stated_seam(largest.largest, halo))
+        else:
             self._add(_seam_faults(largest.largest, stated, halo))
         return Seam(halo=halo, difference=largest, stated=stated)
 
@@ -260,9 +285,12 @@ class _Check:
         if before is None or self.bench.options.certify:
             return before
         changed = [name for name, digest in self._hashes() if before.hashes.get(name) != digest]
-        if not changed:
+        if changed:
+            message = f"its {NAME} is of other files: {changed[0]} is not the one that was tested"
+        elif before.description_sha256 != description_hash(self.description):
+            message = f"its {NAME} is of another description: axes, operations or arguments were others when tested"
+        else:
             return before
-        message = f"its {NAME} is of other files: {changed[0]} is not the one that was tested"
         self._add([fault("certificate", message, "figures of another model", "certify it again with bmz-fmd export",
                          severity="warning")])  # fmt: skip
         return None
@@ -272,13 +300,22 @@ def _listed(task: Callable[[Bench], Iterator[Row | Fault]], bench: Bench) -> lis
     return list(task(bench))
 
 
+_TILING = tuple(CONSUMERS[name].title for name in ("deepimagej", "qupath", "ilastik"))
+
+
+def _stated_seam(largest: float, halo: int) -> Iterator[Fault]:
+    if largest > seams.WARN_LIMIT:
+        told = f"a seam of {largest:.1e} of the range remains with the halo of {halo}; it is stated in the certificate"
+        yield fault("seam", told, "faint lines where tiles meet", "large tiles show fewer of them", tools=_TILING,
+                    severity="warning")  # fmt: skip
+
+
 def _seam_faults(largest: float, stated: float | None, halo: int) -> Iterator[Fault]:
     told = f"seams of {largest:.1e} of the range between tiles with the declared halo of {halo}"
-    tools = tuple(CONSUMERS[name].title for name in ("deepimagej", "qupath", "ilastik"))
     way = "declare a larger halo, or state the seam in a certificate (bmz-fmd export does)"
     if stated is not None and largest > stated * 1.1 + 1e-5:
-        yield fault("seam", f"{told}, the package states {stated:.1e}", "lines where tiles meet", way, tools=tools)
+        yield fault("seam", f"{told}, the package states {stated:.1e}", "lines where tiles meet", way, tools=_TILING)
     elif stated is None and largest > seams.STATED_LIMIT:
-        yield fault("seam", f"{told}, and the package states none", "lines where tiles meet", way, tools=tools)
+        yield fault("seam", f"{told}, and the package states none", "lines where tiles meet", way, tools=_TILING)
     elif largest > seams.WARN_LIMIT:
-        yield fault("seam", told, "faint lines where tiles meet", way, tools=tools, severity="warning")
+        yield fault("seam", told, "faint lines where tiles meet", way, tools=_TILING, severity="warning")

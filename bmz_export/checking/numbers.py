@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,15 @@ class Trial:
     def shape(self) -> str:
         """Its shape, for a table."""
         return "x".join(map(str, self.image.shape))
+
+
+LARGEST = 2**25
+"""Values of the largest image that is made: 5800 x 5800 pixels, 128 MB. All that are tried together, pairs and repeats
+included, then take about a gigabyte here and as much on disk."""
+
+
+class TooLargeError(ValueError):
+    """An image is asked for that nobody would try a package on."""
 
 
 REPEATS = 4
@@ -84,7 +94,20 @@ def _space(tensor: Tensor) -> tuple[int, ...]:
 
 
 def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
-    """Return an image of this shape, cut or mirrored up from the given one; batch and channel stay."""
+    """Return an image of this shape, cut or mirrored up from the given one; batch and channel stay.
+
+    Raises
+    ------
+    TooLargeError
+        Where it would be larger than the image itself and than ``LARGEST``.
+    """
+    wanted = [
+        given if axis.type in ("batch", "channel") else size
+        for axis, size, given in zip(tensor.axes, shape, image.shape, strict=True)
+    ]
+    if math.prod(wanted) > max(LARGEST, image.size):
+        asked = "x".join(map(str, wanted))
+        raise TooLargeError(f"an image of {asked} is asked for, and at most {LARGEST} values are tried")
     for index, (axis, size) in enumerate(zip(tensor.axes, shape, strict=True)):
         if axis.type in ("batch", "channel"):
             continue

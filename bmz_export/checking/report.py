@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bmz_export.checking.certificate import PICTURE, Certificate, Difference, Row, TileRow
+from bmz_export.checking.certificate import (
+    LIBRARY_TEST,
+    PICTURE,
+    TENSORS,
+    Certificate,
+    Difference,
+    Row,
+    TileRow,
+)
 from bmz_export.consumers import CONSUMERS
 
 if TYPE_CHECKING:
@@ -19,7 +27,8 @@ FIGURES = ("largest", "mean", "s an image", "memory", "tiles", "interior", "seam
 """Columns that hold numbers."""
 
 _LIMITS = (1e-4, 1e-3)
-_COLOURS = {"passed": "#2a7f62", "failed": "#c0392b", "not run": "#8a8f98", "shown": "#3b6ea5"}
+_SHOWN = "shown: more than 1e-3 of the range somewhere, which that tool's user sees"
+_COLOURS = {"passed": "#2a7f62", "failed": "#c0392b", "partly": "#b9770e", "not run": "#8a8f98", "shown": "#3b6ea5"}
 
 
 def figure_of(value: float | None) -> str:
@@ -83,13 +92,33 @@ def summary(certificate: Certificate) -> str:
     return f"{certificate.package}: {engines}; {count} from {certificate.rules} rules"
 
 
+def headline(certificate: Certificate) -> tuple[str, str]:
+    """Return what the runs allow to say in a few words, and how good that is: a key of the colours."""
+    engines: dict[str, set[str]] = {}
+    for row in certificate.rows:
+        if row.engine not in (TENSORS, LIBRARY_TEST):
+            engines.setdefault(row.title, set()).add(row.verdict)
+    count = len(engines)
+    failed = sum("failed" in verdicts for verdicts in engines.values())
+    agree = sum(verdicts == {"passed"} for verdicts in engines.values())
+    if failed:
+        return f"{failed} of {count} engines {'fails' if failed == 1 else 'fail'}", "failed"
+    if certificate.exit_code:
+        return "errors were found", "failed"
+    if all(verdicts == {"not run"} for verdicts in engines.values()):
+        return "nothing was run", "not run"
+    if agree < count:
+        return f"{agree} of {count} engines agree, {count - agree} not run", "partly"
+    return f"the same pixels in {count} engine{'' if count == 1 else 's'}", "passed"
+
+
 def tables(certificate: Certificate) -> Iterator[tuple[str, Sequence[str], list[Sequence[str]]]]:
     """Yield title, columns and rows of each table: the runs, and the tools' tilings where there are any."""
     if certificate.rows:
         yield certificate.package, COLUMNS, [cells(row) for row in certificate.rows]
     if certificate.tiles:
         height, width = certificate.tiles[0].image
-        title = f"As each tool tiles {width} x {height} pixels: largest difference to the whole image"
+        title = f"As each tool tiles {width} x {height} pixels: largest difference to the whole image ({_SHOWN})"
         yield title, TILE_COLUMNS, [tile_cells(row) for row in certificate.tiles]
 
 
@@ -108,8 +137,11 @@ def lines(certificate: Certificate) -> list[str]:
 
 def section(certificate: Certificate) -> str:
     """Return the certificate as a section of a README (Markdown), with its picture."""
+    told, _ = headline(certificate)
     parts = [
-        "## The same pixels in every tool",
+        "## The same pixels in every tool?",
+        "",
+        f"{told[0].upper()}{told[1:]}.",
         "",
         f"![Largest difference in each engine]({PICTURE})",
         "",
@@ -123,7 +155,8 @@ def section(certificate: Certificate) -> str:
         parts += [
             "",
             f"As each tool tiles an image of {width} x {height} pixels: the largest difference to the whole image, away"
-            " from seams and edges, at the seams, at the image's edges, and in blocks that the image cuts.",
+            " from seams and edges, at the seams, at the image's edges, and in blocks that the image cuts"
+            f" ({_SHOWN}).",
             "",
             _markdown(TILE_COLUMNS, [tile_cells(row) for row in certificate.tiles]),
         ]
@@ -202,16 +235,15 @@ def _group(row: Row) -> tuple[int, str, str]:
 
 
 def _draw_title(figure: Figure, certificate: Certificate, total: float) -> None:
-    good = certificate.exit_code == 0
+    verdict, colour = headline(certificate)
     name = certificate.package if len(certificate.package) < 60 else f"{certificate.package[:57]}..."
     told = summary(certificate).removeprefix(f"{certificate.package}: ")
-    verdict = "the same pixels in every tool" if good else "not the same everywhere"
     left, right = 0.2 / _WIDTH, 1 - 0.3 / _WIDTH
     figure.text(left, 1 - 0.3 / total, name, fontsize=15, fontweight="bold", color=_INK, va="center")
     figure.text(left, 1 - 0.58 / total, told, fontsize=9, color=_PALE, va="center")
     figure.text(right, 1 - 0.32 / total, verdict,
                 fontsize=10, fontweight="bold", color="white", ha="right", va="center",
-                bbox={"boxstyle": "round,pad=0.5", "facecolor": _COLOURS["passed" if good else "failed"],
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": _COLOURS[colour],
                       "edgecolor": "none"})  # fmt: skip
 
 
@@ -240,6 +272,13 @@ def _label(axes: Axes, row: int, inches: float, text: str, **style: object) -> N
               **{"fontsize": 8.5, "color": _INK, **style})  # type: ignore[arg-type]  # fmt: skip
 
 
+def _write(axes: Axes, index: int, row: Row | TileRow) -> None:
+    """Say in the plot why there is nothing to draw."""
+    told = f"{row.verdict}: {row.note}" if row.note else row.verdict
+    axes.text(_FLOOR * 1.4, index, told if len(told) < 75 else f"{told[:72]}...", va="center", fontsize=7.5,
+              color=_COLOURS[row.verdict], style="italic")  # fmt: skip
+
+
 def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
     _frame(axes, max(len(rows), 1))
     before = ""
@@ -252,9 +291,7 @@ def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
         _label(axes, index, 1.55, row.title.partition(" (")[0])
         _label(axes, index, 3.35, _FORMATS.get(row.weights, row.weights), color=_PALE, fontsize=8)
         if row.difference is None:
-            told = f"{row.verdict}: {row.note}" if row.note else row.verdict
-            axes.text(_FLOOR * 1.4, index, told if len(told) < 75 else f"{told[:72]}...", va="center", fontsize=7.5,
-                      color=colour, style="italic")  # fmt: skip
+            _write(axes, index, row)
             continue
         value, mean = (min(max(each, _FLOOR * 1.5), _CEILING) for each in (row.difference.largest, row.difference.mean))
         axes.plot([mean, value], [index, index], color=colour, linewidth=2.4, solid_capstyle="round", alpha=0.45)
@@ -277,6 +314,8 @@ def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
     for index, row in enumerate(tiles):
         _label(axes, index, 0.2, row.tool, fontweight="bold")
         _label(axes, index, 1.55, row.way.partition(",")[0].partition(" (")[0], fontsize=8)
+        if row.verdict == "failed":
+            _write(axes, index, row)
         known = [(name, part) for name in _MARKS if (part := getattr(row, name)) is not None]
         for name, part in known:
             mark, colour = _MARKS[name]
@@ -287,5 +326,5 @@ def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7.5, frameon=False, handletextpad=0.2,
                 borderaxespad=0.2, columnspacing=1.2, labelcolor=_PALE)  # fmt: skip
     height, width = tiles[0].image
-    axes.set_xlabel(f"as each tool tiles {width} x {height} pixels: largest difference to the whole image",
-                    fontsize=7.5, color=_PALE, loc="left", labelpad=3)  # fmt: skip
+    axes.set_xlabel(f"as each tool tiles {width} x {height} pixels: largest difference to the whole image. Red: its user "
+                    "sees it", fontsize=7.5, color=_PALE, loc="left", labelpad=3)  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bmz_export.checking import seams
 from bmz_export.checking.bench import Bench, fault
 from bmz_export.checking.certificate import Difference, Fault, TileRow
-from bmz_export.checking.jury import Result
-from bmz_export.checking.numbers import Array, worst
+from bmz_export.checking.jury import LIMIT, Result
+from bmz_export.checking.numbers import Array, TooLargeError, unfit, worst
 from bmz_export.consumers import CONSUMERS
 from bmz_export.consumers.qupath import QUPATH
 from bmz_export.consumers.tiling import Tiling
@@ -28,6 +28,9 @@ PATIENCE = 10
 def tile_as_tools(bench: Bench, primary: Result, test: Array) -> Iterator[TileRow | Fault | Difference]:
     """Yield a row for each tool that tiles, faults, and the seam that remains with the declared halo.
 
+    A row is ``passed`` where no region is off the whole image by more than ``LIMIT``, and else ``shown``: no mistake of
+    the package's, but what the tool's user sees.
+
     Parameters
     ----------
     bench : Bench
@@ -41,10 +44,16 @@ def tile_as_tools(bench: Bench, primary: Result, test: Array) -> Iterator[TileRo
     tensor, output = description.inputs[0], description.outputs[0]
     if tensor.order[-2:] != "yx" or tensor.order != output.order:
         return
-    image = seams.large_image(tensor, test)
+    try:
+        image = seams.large_image(tensor, test)
+    except TooLargeError as error:
+        yield fault("size", f"the tools' tilings are not run: {error}", "nothing: it is not known how they look",
+                    "smaller steps", severity="warning")  # fmt: skip
+        return
     shape = (image.shape[-2], image.shape[-1])
-    if any(size < least for size, least in zip(shape, seams.LARGE, strict=True)):
-        return  # fixed sizes: there is no whole image to compare with
+    described = description.output_shape(output, {tensor.id: image.shape})
+    if any(size < least for size, least in zip(shape, seams.LARGE, strict=True)) or described[-2:] != shape:
+        return  # fixed sizes, or an output of another size: there is no whole image to compare with
     plans = list(_plans(bench, shape))
     windows = [list(tiling.windows(image)) for _, _, tiling in plans]
     bench.told(f"{sum(map(len, windows))} tiles of an image of {shape[1]} x {shape[0]}")
@@ -58,19 +67,30 @@ def tile_as_tools(bench: Bench, primary: Result, test: Array) -> Iterator[TileRo
         position += len(group)
         row = TileRow(
             tool=tool, way=way, engine=f"{primary.engine.title} on {primary.format}", image=shape, tiles=len(group),
-            verdict="shown" if way == BARE else "passed",
+            verdict="failed",
         )  # fmt: skip
-        if len(parts) < len(group):
-            reason = outcome.error or outcome.skipped or "no result"
-            yield row.model_copy(update={"verdict": "failed", "note": reason})
+        reason = (outcome.error or outcome.skipped or "no result") if len(parts) < len(group) else None
+        reason = reason or _unfit((outcome.outputs[0], *parts), (image, *group), described)
+        if reason:
+            yield row.model_copy(update={"note": reason[:300]})
             yield fault("tiles", f"the network does not take {tool}'s tiles: {reason}",
                         "a part of the image is missing", "export with free sizes", tools=(tool,))  # fmt: skip
             continue
         found = seams.by_region(tiling.stitch(parts), outcome.outputs[0], tiling, near)
-        yield row.model_copy(update=found)
+        alike = all(each.largest <= LIMIT for each in found.values() if each is not None)
+        yield row.model_copy(update={**found, "verdict": "passed" if alike else "shown"})
         remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
         if remains is not None and way != BARE:
             yield remains
+
+
+def _unfit(results: Sequence[Array], images: Sequence[Array], described: Sequence[int | None]) -> str | None:
+    """Say why results cannot be laid together, None where they can; the first is that of the whole image."""
+    for index, (result, image) in enumerate(zip(results, images, strict=True)):
+        fault = unfit(result, (*described[:-2], *image.shape[-2:]), "")
+        if fault:
+            return f"{fault} ({f'tile {index}' if index else 'the whole image'})"
+    return None
 
 
 def _plans(bench: Bench, shape: tuple[int, int]) -> Iterator[tuple[str, str, Tiling]]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.checking.bench import Bench, Options, fault
+from bmz_export.checking.bench import FORMATS, Bench, Options, fault
 from bmz_export.checking.certificate import Fault, Row
 from bmz_export.checking.jury import LIMIT
 from bmz_export.checking.numbers import compare
@@ -75,14 +75,27 @@ def user_tools(bench: Bench) -> Iterator[Row | Fault]:
         or wanted.array is None
         or description.inputs[0].order != "bcyx"
     ):
-        for tool, _ in programs:
-            yield Row(tools=(tool,), engine="yours", title=f"{tool}, yours", version="-", weights="torchscript",
-                      verdict="not run", note="there is no readable test image of batch, channel, y, x")  # fmt: skip
+        yield from _not_run(programs, "there is no readable test image of batch, channel, y, x")
+        return
+    if refusal := _refusal(bench):
+        yield from _not_run(programs, refusal)
         return
     with tempfile.TemporaryDirectory(prefix="bmz-fmd-", ignore_cleanup_errors=True) as name:
         for call in _calls(bench, Path(name), np.asarray(test.array, np.float32), programs):
             bench.told(f"{call.tool}, yours")
             yield from _judge(bench, call, np.asarray(wanted.array))
+
+
+def _not_run(programs: Sequence[tuple[str, Path]], note: str) -> Iterator[Row]:
+    for tool, _ in programs:
+        yield Row(tools=(tool,), engine="yours", title=f"{tool}, yours", version="-", weights="torchscript",
+                  verdict="not run", note=note[:300])  # fmt: skip
+
+
+def _refusal(bench: Bench) -> str | None:
+    """Say why the package is not handed to a user's own program, which nobody guards and which picks its weights."""
+    others = (bench.hostile(name) for name in FORMATS if bench.evidence.weights(name) is not None)
+    return bench.unsafe("torchscript", processing=True) or next(filter(None, others), None)
 
 
 def find_programs(options: Options) -> list[tuple[str, Path]]:
@@ -122,9 +135,9 @@ def _calls(bench: Bench, folder: Path, test: NDArray[np.float32], programs: list
     tifffile.imwrite(image, plane, imagej=True)
     np.save(folder / "test.npy", test)
     (scripts / "run.py").write_text(_ILASTIK, encoding="utf-8")
-    weights = description.weights.get("torchscript")
-    if weights is not None and weights.source not in (None, "weights.pt") and not (model / "weights.pt").exists():
-        shutil.copyfile(model / str(weights.source), model / "weights.pt")  # the script's name for it
+    weights = bench.evidence.weights("torchscript")
+    if weights is not None and not (model / "weights.pt").exists():
+        shutil.copyfile(weights, model / "weights.pt")  # the script's name for it
     for tool, program in programs:
         if tool == "QuPath":
             result = folder / "qupath.ome.tif"
@@ -183,11 +196,13 @@ def _run(command: Sequence[str], timeout: float) -> str | None:
     try:
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        with suppress(OSError, AttributeError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.communicate()
         return f"no answer within {timeout:g} s"
+    finally:
+        if process.poll() is None:  # out of time, or Ctrl-C
+            with suppress(OSError, AttributeError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            process.communicate()
     if process.returncode == 0:
         return None
     last = output.decode(errors="replace").strip().rpartition("\n")[2][:200]

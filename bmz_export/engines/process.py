@@ -13,8 +13,9 @@ import site
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from bmz_export.engines.base import GIB, Job, Outcome
 from bmz_export.engines.lines import last_line
 
 _POLL = 0.05
+_STOP = threading.Event()
 _INHERITED = (
     "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL",
     "SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS",
@@ -49,6 +51,17 @@ def run_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None)
         _write_job(folder, runtime, job, options or {})
         end = _watch(folder, job)
         return _read_outcome(folder, end, job)
+
+
+@contextlib.contextmanager
+def workers_ended() -> Iterator[None]:
+    """End every worker of this process, whichever thread watches it, and start none, as long as the block lasts.
+
+    For who is interrupted while other threads wait for theirs. Left by an error, it stays so: this process is ending.
+    """
+    _STOP.set()
+    yield
+    _STOP.clear()
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,9 @@ def _watch(folder: Path, job: Job) -> _End:
                 seen.update(family)
                 memory = _memory(family)
                 peak = max(peak, memory)
-                if memory > job.memory_limit:
+                if _STOP.is_set():
+                    reason = "stopped: interrupted"
+                elif memory > job.memory_limit:
                     reason = f"stopped: it held more than {job.memory_limit / GIB:.1f} GiB of memory"
                 elif time.monotonic() - started > job.timeout:
                     reason = f"stopped: no answer within {job.timeout:g} s"
