@@ -122,6 +122,8 @@ def test_format_0_5_newest(tmp_path):
         "inputs:\n- {axes: bcyx, shape: [a, b], halo: 3, data_type: 7}\noutputs:\n- {axes: bcyx, shape: {scale: 1}}\n",
         "weights: {onnx: 5, torchscript: {source: [1]}, x: {architecture: {source: 3, kwargs: 4}}}\n",
         "format_version: 0.5\nattachments: 3\ncovers: a\ndocumentation: 5\nlicense: {a: b}\nconfig: 9\n",
+        "inputs:\n- {axes: bcyx, shape: [1, 1, 0, 0]}\n",
+        "inputs:\n- {axes: bcyx, shape: {min: [1, 1, 8, 8], step: [0, 0, -4, 0.5]}, halo: [0, 0, -8, 1.5]}\n",
         "inputs:\n- axes:\n  - {type: space, id: y, size: .inf}\n  - {type: space, size: {tensor_id: 3}}\n",
     ],
 )
@@ -132,6 +134,18 @@ def test_nothing_malformed_raises(tmp_path, text):
         return
     assert found.problems
     list(found.files())
+
+
+def test_a_size_of_format_0_4_that_no_image_has_is_told_and_left_open(tmp_path):
+    found = read(tmp_path, OLD.replace("{min: [1, 1, 64, 64], step: [0, 0, 16, 16]}", "[1, 1, 0, 64]"))
+    assert [problem.where for problem in found.problems] == ["inputs[0].shape[2]"]
+    assert (found.inputs[0].axis("y").size, found.inputs[0].axis("x").size) == (None, 64)
+
+
+def test_the_pixels_of_an_image_are_told_without_making_it(tmp_path):
+    found = read(tmp_path, NEW.replace("{min: 32, step: 4}", "{min: 2000000000, step: 4}"))
+    assert found.inputs[0].pixels(0) == 2 * 2_000_000_000 * 64
+    assert read(tmp_path, OLD).inputs[0].pixels(2) == 96 * 96
 
 
 def test_a_version_without_quotes_is_told(tmp_path):

@@ -16,8 +16,6 @@ from bmz_export.package.description import Operation, Tensor
 
 Severity = Literal["error", "warning"]
 TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
-PER_SAMPLE = frozenset({"zero_mean_unit_variance", "scale_range", "scale_mean_variance"})
-"""Operations that measure the image they are given."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +130,6 @@ def imported_library(evidence: Evidence) -> str | None:
 def statistics_per_tile(operation: Operation, tensor: Tensor) -> str | None:
     """Verdict: an operation that measures the image measures each tile where a tool tiles."""
     del tensor
-    if operation.id not in PER_SAMPLE or operation.kwargs.get("mode") == "fixed":
+    if not operation.measures:
         return None
     return "measures the image, which here is each tile by itself"

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 
+_MEASURING = frozenset({"zero_mean_unit_variance", "scale_range", "scale_mean_variance"})
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something in a package that some tool would stumble over: a short name of its kind, where it is, and what."""
@@ -101,6 +104,11 @@ class Operation:
         """Whether it changes a float32 image: bioimageio.spec writes an ``ensure_dtype`` into every description."""
         return self.id != "ensure_dtype" or self.kwargs.get("dtype") != "float32"
 
+    @property
+    def measures(self) -> bool:
+        """Whether it measures the image that it is given: each tile by itself, where an image comes in tiles."""
+        return self.id in _MEASURING and self.kwargs.get("mode") != "fixed"
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -131,6 +139,10 @@ class Tensor:
     def shape(self, n: int, *, batch: int = 1) -> tuple[int, ...]:
         """Return the shape after ``n`` steps on every axis."""
         return tuple(axis.at(n, batch=batch) for axis in self.axes)
+
+    def pixels(self, n: int) -> int:
+        """Return how many values an image has after ``n`` steps on every axis, however large a description says."""
+        return math.prod(self.shape(n))
 
 
 @dataclass(frozen=True)

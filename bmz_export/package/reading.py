@@ -286,34 +286,31 @@ class _Reader:
         if shape is None:
             self.note(f"{where}.shape", "there is none", "field.missing")
 
-        def nth(value: object, index: int, name: str) -> float | None:
-            if not isinstance(value, list) or index >= len(value):
-                return None
-            return self.number(f"{where}.{name}[{index}]", value[index])
+        def nth(value: object, index: int) -> object:
+            return value[index] if isinstance(value, list) and index < len(value) else None
 
         reference = fields.get("reference_tensor")
         axes = []
         for index, letter in enumerate(letters):
             kind = _AXIS_LETTERS.get(letter, letter)
             identifier = letter if kind == "space" else kind
-            least, step = nth(fields.get("min"), index, "shape"), nth(fields.get("step"), index, "shape.step") or 0
-            scale, offset = (
-                nth(fields.get("scale"), index, "shape.scale"),
-                nth(fields.get("offset"), index, "shape.offset"),
-            )
+            least = self.count(f"{where}.shape[{index}]", nth(fields.get("min"), index), 1)
+            step = self.count(f"{where}.shape.step[{index}]", nth(fields.get("step"), index))
+            scale = self.number(f"{where}.shape.scale[{index}]", nth(fields.get("scale"), index))
+            offset = self.number(f"{where}.shape.offset[{index}]", nth(fields.get("offset"), index))
             follows = (str(reference), identifier) if reference is not None and kind != "batch" else None
             dynamic = bool(step) and kind != "batch"
             axes.append(
                 Axis(
                     id=identifier,
                     type=kind,
-                    size=int(least) if least is not None and not dynamic and kind != "batch" else None,
-                    min=int(least) if least is not None and dynamic else None,
-                    step=int(step) if dynamic else None,
+                    size=least if not dynamic and kind != "batch" else None,
+                    min=least if dynamic else None,
+                    step=step if dynamic else None,
                     reference=follows,
                     offset=2 * (offset or 0.0),
                     scale=1 / scale if follows and scale else 1.0,
-                    halo=int(nth(halo, index, "halo") or 0),
+                    halo=self.count(f"{where}.halo[{index}]", nth(halo, index)) or 0,
                     raw={},
                 )
             )
