@@ -13,8 +13,11 @@ from small_run import small_run
 
 from bmz_export.package import export, open_denoiser
 from bmz_export.package.exporter import Options
+from bmz_export.package.open import _any_size
+from bmz_export.package.reading import read_description
 from training.errors import UserError
 from training.run import open_run
+from training.tiles import TilesChangeTheResult
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +79,29 @@ class Doubles(torch.nn.Module):
         return image * 2
 
 
-def stranger(folder, takes, gives=None, size=None, **more):
+class Wrong(torch.nn.Module):
+    """What a stranger's network may do that its description does not say."""
+
+    def __init__(self, does):
+        super().__init__()
+        self.does = does
+
+    def forward(self, image):
+        if self.does == "tuple":
+            return image, image
+        if self.does == "wants bytes":
+            return torch.nn.functional.embedding(image, torch.ones(256, 1))
+        return image[..., :-2, :-2] if self.does == "crops" else image.reshape(1, 1, 64, 64)
+
+
+def stranger(folder, takes, gives=None, size=None, network=None, **more):
     """A format 0.5 package of TorchScript alone, with these axes."""
     folder.mkdir()
     example = torch.rand([1 if axis["type"] != "space" else size or 16 for axis in takes])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.trace(Doubles(size), example).save(str(folder / "w.pt"))
+        module = network or torch.jit.trace(Doubles(size), example)
+        module.save(str(folder / "w.pt"))
     description = {
         "format_version": "0.5.3",
         "type": "model",
@@ -135,6 +154,52 @@ def test_operations_that_a_stranger_declares_are_run(tmp_path):
         warnings.simplefilter("ignore")
         found = open_denoiser(folder, device="cpu").predict(image)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [
+        ("tuple", "fails on an image of 1 x 1 x 48 x 48"),
+        ("wants bytes", "fails on an image of 1 x 1 x 48 x 48"),
+        ("one size", "fails on an image of 1 x 1 x 48 x 48"),
+        ("crops", "makes 1 x 1 x 46 x 46 of 1 x 1 x 48 x 48"),
+    ],
+)
+def test_a_stranger_that_does_what_it_does_not_say_is_one_line_with_a_way_out(tmp_path, does, message):
+    example = torch.zeros(1, 1, 64, 64, dtype=torch.long if does == "wants bytes" else torch.float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = torch.jit.trace(Wrong(does), example)
+    denoiser = open_denoiser(stranger(tmp_path / "a", axes("bcyx"), network=network), device="cpu")
+    with pytest.raises(UserError, match=message) as refused:
+        denoiser.predict(np.zeros((1, 1, 40, 40), np.float32))
+    assert f"bmz-fmd check {tmp_path / 'a'}" in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("operation", "local"),
+    [
+        ({"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"]}}, False),
+        ({"id": "scale_range", "kwargs": {"axes": ["y", "x"]}}, False),
+        ({"id": "scale_linear", "kwargs": {"gain": 2.0}}, True),
+    ],
+)
+def test_tiles_of_a_stranger_that_measures_each_image_change_the_result(tmp_path, operation, local):
+    folder = built_package(tmp_path / "a").folder
+    (folder / "provenance.json").unlink(missing_ok=True)
+    edit(folder, lambda description: description["inputs"][0].update(preprocessing=[operation]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library leaves files open
+        assert open_denoiser(folder, device="cpu").local == local
+
+
+def test_the_one_size_of_a_stranger_that_measures_each_image_is_told(tmp_path):
+    operation = {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"]}}
+    folder = stranger(tmp_path / "a", axes("bcyx", 64), size=64, preprocessing=[operation])
+    takes = read_description(folder / "rdf.yaml").inputs[0]
+    image = np.zeros((1, 1, 150, 201), np.float32)
+    with pytest.warns(TilesChangeTheResult, match="64 x 64 pixels alone"):
+        _any_size(lambda tiles: tiles, takes, halo=0, stride=1, local=False)(image)
 
 
 @pytest.mark.parametrize(

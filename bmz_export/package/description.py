@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 _MEASURING = frozenset({"zero_mean_unit_variance", "scale_range", "scale_mean_variance"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from math import lcm
 from pathlib import Path
@@ -18,7 +19,7 @@ from training.errors import UserError
 from training.inference import GLOBAL_HALO
 from training.inference import halo as halo_for
 from training.provenance import Provenance
-from training.tiles import plan, smallest_tile
+from training.tiles import TilesChangeTheResult, is_out_of_memory, plan, smallest_tile
 
 if TYPE_CHECKING:
     from training.denoise import Denoiser
@@ -69,9 +70,10 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         provenance = _provenance(package)
     halo = max((axis.halo for axis in gives.space), default=0) or GLOBAL_HALO
     steps = [axis.step for axis in takes.space if axis.step]
-    stride, local = lcm(*steps, _ASSUMED_STRIDE), True
+    stride, local = lcm(*steps, _ASSUMED_STRIDE), not any(each.measures for each in takes.operations + gives.operations)
+    run = _told(run, path)
     if provenance is None:
-        run = _any_size(run, takes, halo, stride)
+        run = _any_size(run, takes, halo, stride, local)
     else:  # ours take any size by themselves
         stride, radius = _known(provenance)
         local = radius is not None
@@ -132,8 +134,6 @@ def _file(package: Package, format: Format) -> Path:
 
 
 def _torchscript(file: Path, device: str) -> Run:
-    import warnings
-
     import torch
 
     try:
@@ -224,7 +224,30 @@ def _unshape(result: NDArray[np.float32], tensor: Tensor) -> NDArray[np.float32]
     return np.expand_dims(result, tuple("bcyx".index(letter) for letter in "bc" if letter not in tensor.order))
 
 
-def _any_size(run: Run, takes: Tensor, halo: int, stride: int) -> Run:
+def _told(run: Run, path: Path) -> Run:
+    """Say in a line what a model does wrong: a stranger's may fail, or return another size, in any way."""
+
+    def checked(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            result = run(images)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{path}: its model fails on an image of {_size(images)} ({_last_line(error)}); "
+                f"bmz-fmd check {path} says more"
+            ) from None
+        if result.shape != images.shape:
+            raise UserError(
+                f"{path}: its model makes {_size(result)} of {_size(images)}, so this is no denoiser; "
+                f"bmz-fmd check {path} says more"
+            )
+        return result
+
+    return checked
+
+
+def _any_size(run: Run, takes: Tensor, halo: int, stride: int, local: bool) -> Run:
     y, x = takes.axis("y"), takes.axis("x")
     assert y is not None and x is not None
     if y.size is None and x.size is None:
@@ -242,7 +265,14 @@ def _any_size(run: Run, takes: Tensor, halo: int, stride: int) -> Run:
 
     def tiled(images: NDArray[np.float32]) -> NDArray[np.float32]:
         result = np.empty_like(images)
-        for rows, columns in plan(images.shape[-2:], side, halo, stride):
+        tiles = plan(images.shape[-2:], side, halo, stride)
+        if len(tiles) > 1 and not local:
+            warnings.warn(
+                f"the model takes {side} x {side} pixels alone and measures each image, so tiles change the result",
+                TilesChangeTheResult,
+                stacklevel=2,
+            )
+        for rows, columns in tiles:
             tile = images[..., rows.tile, columns.tile]
             found = run(_mirror(tile, y.size or _allowed(y, side), x.size or _allowed(x, side)))
             found = found[..., : tile.shape[-2], : tile.shape[-1]]
@@ -292,3 +322,12 @@ def _known(provenance: Provenance) -> tuple[int, int | None]:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _size(images: NDArray[np.float32]) -> str:
+    return " x ".join(map(str, images.shape))
+
+
+def _last_line(error: Exception) -> str:
+    """Where TorchScript says what went wrong, behind the lines of its code."""
+    return next(iter(reversed(str(error).strip().splitlines())), type(error).__name__)[:200]
