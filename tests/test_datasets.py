@@ -131,7 +131,7 @@ class TestChannels:
 
     @pytest.mark.parametrize("channel", ["2", "RFP"])
     def test_and_must_be_there(self, two, channel):
-        refused(f"--channel {channel} is not in", **two, channel=channel)
+        refused(rf"--channel {channel}: .*a\.ome\.tif has the channels 0 to 1 \(DAPI, GFP\)", **two, channel=channel)
 
     def test_is_not_chosen_from_one(self, tmp_path):
         noisy, clean = folders(tmp_path, "abc")

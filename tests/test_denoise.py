@@ -6,8 +6,9 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_array_equal
 
-from training.denoise import Denoiser, Look, channel_number, denoise, look, planes_in
+from training.denoise import Denoiser, Look, denoise, look, planes_in
 from training.errors import UserError
+from training.images import channel_number
 
 
 class Seen:

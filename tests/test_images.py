@@ -212,12 +212,41 @@ def test_an_unnamed_axis_keeps_a_letter_of_its_own_in_front(tmp_path):
     np.testing.assert_array_equal(image.values, array)
 
 
-def test_the_three_planes_that_tifffile_takes_for_colours_are_planes(tmp_path):
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("samples", [3, 4])
+def test_colours_in_planes_of_their_own_count_as_those_of_each_pixel_do(tmp_path, samples, compression):
+    gray = values((5, 8, 9), "u2")
+    array = np.stack([gray, gray, gray, np.full_like(gray, 7)][:samples], axis=1)
+    told = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
+    told |= {"extrasamples": ["unassalpha"]} if samples == 4 else {}
+    tifffile.imwrite(tmp_path / "a.tif", array, **told)
+    image = open_image(tmp_path / "a.tif")
+    assert image.attrs["metadata"].colour
+    np.testing.assert_array_equal(image.values, gray)
+    write_image(tmp_path / "b.tif", image, like=image)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), gray)
+    tifffile.imwrite(tmp_path / "a.tif", values(array.shape, "u2"), **told)
+    with pytest.raises(UserError, match=r"a\.tif, plane .=\d, is a colour image: split its channels"):
+        open_image(tmp_path / "a.tif").compute()
+
+
+def test_planar_samples_that_are_no_colours_are_planes(tmp_path):
     array = values((3, 8, 9), "u2")
-    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        array,
+        photometric="minisblack",
+        planarconfig="separate",
+        extrasamples=[0, 0],
+        volumetric=False,
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.pages[0].axes == "SYX"
     image = open_image(tmp_path / "a.tif")
     assert image.shape == (3, 8, 9)
     np.testing.assert_array_equal(image.values, array)
+    write_image(tmp_path / "b.tif", image, like=image)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), array)
 
 
 def test_bigtiff_stays_bigtiff(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from training.errors import UserError
-from training.images import planes
+from training.images import channel_number, planes
 from training.metrics import noise_level
 from training.tiles import BYTES_PER_PIXEL, Tiled
 
@@ -172,32 +172,6 @@ class _Block:
             if self.progress is not None:
                 self.progress()
             return result.astype(self.dtype, copy=False)
-
-
-def channel_number(image: xr.DataArray, channel: str | int) -> int:
-    """Return the number of a channel, given by its name or its number from 0.
-
-    Raises
-    ------
-    UserError
-        If the image has no channels, or none like this.
-    """
-    path = image.attrs.get("path", "the image")
-    if "C" not in image.dims:
-        axes = "".join(str(name) for name in image.dims)
-        raise UserError(f"--channel {channel}: {path} has no channel axis (its axes are {axes}); leave it out")
-    names = [str(name) for name in image.coords["C"].values] if "C" in image.coords else []
-    if str(channel) in names:
-        return names.index(str(channel))
-    count = image.sizes["C"]
-    try:
-        number = int(channel)
-    except ValueError:
-        number = -1
-    if not 0 <= number < count:
-        called = f" ({', '.join(names)})" if names else ""
-        raise UserError(f"--channel {channel}: {path} has the channels 0 to {count - 1}{called}")
-    return number
 
 
 @dataclass(frozen=True)

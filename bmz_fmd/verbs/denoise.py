@@ -76,7 +76,8 @@ def _step(advance: Callable[[float, str], None], name: str) -> Callable[[], None
 
 def _look_at(stacks: list[xr.DataArray], denoiser: Denoiser, channel: str | None) -> None:
     """Read every image once, so that a damaged one stops the work now, and warn where one is unlike training."""
-    from training.denoise import channel_number, look, planes_in
+    from training.denoise import look, planes_in
+    from training.images import channel_number
 
     told = 0
     with console.progress("Reading", sum(planes_in(stack) for stack in stacks)) as advance:

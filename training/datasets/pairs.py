@@ -17,7 +17,7 @@ from training.datasets.matching import Match, match, stem
 from training.datasets.settings import DataSettings, refuse_others
 from training.datasets.splits import field_of
 from training.errors import UserError
-from training.images import open_image
+from training.images import channel_names, channel_number, open_image
 from training.words import counted
 
 if TYPE_CHECKING:
@@ -97,39 +97,27 @@ def read_pairs(settings: DataSettings) -> ReadPairs:
     return ReadPairs(tuple(pairs), sources[0], files, tuple(notes))
 
 
-def choose_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:
-    """Return one channel of an image, by its name or its number from 0; an image without channels as it is.
-
-    Raises
-    ------
-    UserError
-        Where there are several and none is chosen, or the chosen one is not there.
-    """
-    if "C" not in image.dims:
-        return image
-    count = image.sizes["C"]
-    names = [str(name) for name in image.coords["C"].values] if "C" in image.coords else []
-    held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {count - 1}"
-    if channel is None:
-        if count > 1:
-            raise UserError(f"{image.attrs['path']} holds {count} channels ({held}): choose one with --channel")
-        return image.isel(C=0, drop=True)
-    if channel in names:
-        return image.isel(C=names.index(channel), drop=True)
-    if channel.isdecimal() and int(channel) < count:
-        return image.isel(C=int(channel), drop=True)
-    raise UserError(f"--channel {channel} is not in {image.attrs['path']}: its channels are {held}")
-
-
 def _opened(found: Match, channel: str | None) -> tuple[xarray.DataArray, xarray.DataArray]:
     noisy, clean = open_image(found.noisy), open_image(found.clean)
     if channel not in (None, "0") and "C" not in (*noisy.dims, *clean.dims):
         raise UserError(f"--channel {channel} is not in {found.noisy}: it has one channel, leave the option out")
-    noisy, clean = choose_channel(noisy, channel), choose_channel(clean, channel)
+    noisy, clean = _one_channel(noisy, channel), _one_channel(clean, channel)
     check_alike(noisy, clean)
     check_values(noisy)
     check_values(clean)
     return noisy, clean
+
+
+def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:
+    """Return the chosen channel of an image, or its only one; an image without channels as it is."""
+    if "C" not in image.dims:
+        return image
+    count = image.sizes["C"]
+    if channel is None and count > 1:
+        names = channel_names(image)
+        held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {count - 1}"
+        raise UserError(f"{image.attrs['path']} holds {count} channels ({held}): choose one with --channel")
+    return image.isel(C=0 if channel is None else channel_number(image, channel), drop=True)
 
 
 def _pairs(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Iterator[Pair]:

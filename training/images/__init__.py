@@ -4,8 +4,19 @@ TIFF of every compression that imagecodecs knows (stacks, ImageJ hyperstacks, Bi
 are read; TIFF is written.
 """
 
+from training.images.channels import channel_names, channel_number
 from training.images.layout import Layout, PixelSize
 from training.images.reading import SUFFIXES, open_image, plane_values, planes
 from training.images.writing import write_image
 
-__all__ = ["SUFFIXES", "Layout", "PixelSize", "open_image", "plane_values", "planes", "write_image"]
+__all__ = [
+    "SUFFIXES",
+    "Layout",
+    "PixelSize",
+    "channel_names",
+    "channel_number",
+    "open_image",
+    "plane_values",
+    "planes",
+    "write_image",
+]

@@ -1,0 +1,52 @@
+"""PNG: one plane, in gray or in colour."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import UserError
+from training.images.layout import Layout, PixelSize
+from training.images.stored import Planes, as_array
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The one plane of a file."""
+
+    path: Path
+
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
+        import imagecodecs
+
+        array = np.asarray(imagecodecs.png_decode(self.path.read_bytes()))
+        return array[..., :-1] if array.ndim == 3 and array.shape[-1] in (2, 4) else array  # without alpha
+
+
+def open_png(path: Path) -> xarray.DataArray:
+    """Open a file that begins as a PNG does; see ``open_image``."""
+    from PIL import Image
+
+    with path.open("rb") as file:
+        header = file.read(26)
+        file.seek(-min(path.stat().st_size, 1024), 2)
+        if b"IEND" not in file.read():
+            raise UserError(f"{path} is cut off: it ends before its image does, copy it anew")
+    width, height, depth, colour = struct.unpack(">IIBB", header[16:26])
+    with Image.open(path) as picture:
+        dots = picture.info.get("dpi")
+    tags, resolution = {}, None
+    if dots and all(dots):
+        x, y = float(dots[0]), float(dots[1])
+        tags, resolution = {"resolution": (x, y), "resolutionunit": 2}, PixelSize(1 / y, 1 / x, "inch")
+    stored = np.dtype(np.uint16 if depth == 16 else np.uint8)
+    one = Planes(path, ("Y", "X"), (height, width), stored, (_Whole(path),))
+    return as_array(one, Layout("plain", "YX", tags=tags, colour=colour != 0), resolution, None)

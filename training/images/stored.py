@@ -1,0 +1,111 @@
+"""An image as it is stored: where each of its planes lies, and an array that reads a plane when it is asked for."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import UserError
+from training.images.layout import Layout, PixelSize
+
+if TYPE_CHECKING:
+    import xarray
+
+_ORDER = "TCZYX"
+UNREADABLE = (
+    OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, AssertionError, EOFError,
+    struct.error, zlib.error, ZeroDivisionError, OverflowError, MemoryError, SyntaxError,
+)  # fmt: skip
+"""What the libraries raise at a broken file."""
+
+
+class Address(Protocol):
+    """Where one plane lies."""
+
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
+        """Return the plane as it lies there: (H, W), or (H, W, colours)."""
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Reads single planes of one image; as a dask block function, by block number."""
+
+    file: Path
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    stored: np.dtype[Any]
+    addresses: tuple[Address, ...]
+
+    def __call__(self, block_id: tuple[int, ...]) -> NDArray[Any]:
+        """Return the block of one plane."""
+        index = block_id[:-2]
+        plane = self.read(index)
+        return plane.reshape((1,) * len(index) + plane.shape)
+
+    def read(self, index: tuple[int, ...]) -> NDArray[Any]:
+        """Return the plane (H, W) at an index over all axes but the last two, in the image's own type."""
+        lead = self.shape[:-2]
+        address = self.addresses[int(np.ravel_multi_index(index, lead)) if lead else 0]
+        where = f"{self.file}{self._label(index)}"
+        try:
+            plane = address.read(self.shape[-2:], self.stored)
+        except UNREADABLE as error:
+            raise damaged(where, error) from error
+        if plane.ndim == 3:
+            plane = _luminance(plane, where)
+        if plane.shape != self.shape[-2:]:
+            raise UserError(f"{where} is {plane.shape}, not {self.shape[-2:]}: the file is damaged, copy it anew")
+        if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+            count = int((~np.isfinite(plane)).sum())
+            raise UserError(f"{where} holds {count} NaN or infinite pixels: replace them and save the file again")
+        return plane.astype(plane.dtype.newbyteorder("="), copy=False)
+
+    def _label(self, index: tuple[int, ...]) -> str:
+        told = " ".join(f"{dim}={number}" for dim, number in zip(self.dims, index, strict=False))
+        return f", plane {told}," if told else ""
+
+
+def as_array(stored: Planes, layout: Layout, resolution: PixelSize | None, names: list[str] | None) -> xarray.DataArray:
+    """Return the lazy image, its axes in order; see ``open_image``."""
+    import dask.array
+    import xarray
+
+    dtype = stored.stored.newbyteorder("=")
+    lead = stored.shape[:-2]
+    lazy = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+        stored,
+        chunks=tuple((1,) * length for length in lead) + tuple((length,) for length in stored.shape[-2:]),
+        dtype=dtype,
+        meta=np.empty((0,) * len(stored.shape), dtype),
+    )
+    image = xarray.DataArray(
+        lazy,
+        dims=stored.dims,
+        coords={"C": names} if names else None,
+        attrs={"path": stored.file, "dtype": str(dtype), "resolution": resolution, "metadata": layout},
+    )
+    ordered = [dim for dim in stored.dims if dim not in _ORDER] + [dim for dim in _ORDER if dim in stored.dims]
+    return image.transpose(*ordered)
+
+
+def damaged(where: str, error: BaseException) -> UserError:
+    """Return the one line for a file, or a plane of it, that cannot be read."""
+    told = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
+    brief = told if len(told) <= 100 else told[:97] + "..."
+    return UserError(f"{where} cannot be read, the file is damaged or cut off: copy it anew ({brief})")
+
+
+def _luminance(plane: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return the gray values (H, W) of a colour plane (H, W, colours) whose colours are equal."""
+    if any((plane[..., 0] != plane[..., other]).any() for other in range(1, plane.shape[-1])):
+        raise UserError(
+            f"{where} is a colour image: split its channels and save the one that counts as gray values "
+            "(Fiji: Image > Color > Split Channels)"
+        )
+    return np.ascontiguousarray(plane[..., 0])
