@@ -1,4 +1,4 @@
-"""Write ``bmz_export/engines/operators/libtorch.json``: the operators that each libtorch of the tools knows.
+"""Write ``bmz_export/evidence/torchscript/libtorch.json``: the operators that each libtorch of the tools knows.
 
 Each libtorch is asked itself, name by name: an archive that calls the operator wrongly is loaded, and the complaint
 says whether the operator is known and which signatures it has. The names come from the libraries' own text and from the
@@ -22,7 +22,7 @@ from bmz_export.engines.base import Job
 from bmz_export.engines.java import JAVA_ENGINES, JavaEngine, java_library
 from bmz_export.engines.process import run_worker
 from bmz_export.engines.runtimes import Predict, djl
-from bmz_export.engines.torchscript import TABLE, compact
+from bmz_export.evidence.torchscript.operators import TABLE, compact
 
 NAMESPACES = ("aten", "prim", "quantized", "prepacked")
 _CODE = """class Probe(Module):
@@ -63,7 +63,6 @@ def _write(table: dict[str, Any], versions: list[str]) -> None:
         shortened = {s: None if known == versions else known for s, known in signatures.items()}
         lines.append(f"  {json.dumps(name)}: {json.dumps(shortened, separators=(',', ':'))}")
     head = f'{{\n "versions": {json.dumps(versions)},\n "format": {json.dumps(table["format"])},\n "operators": {{\n'
-    TABLE.parent.mkdir(exist_ok=True)
     TABLE.write_text(head + ",\n".join(lines) + "\n }\n}\n")
 
 

@@ -1,6 +1,7 @@
 """A TorchScript archive is judged from its code alone: what each libtorch knows of it, what it would compile."""
 
 import pickle
+import warnings
 import zipfile
 
 import engine_packages as tiny
@@ -8,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from bmz_export.engines.fusion import fusion_groups
-from bmz_export.engines.torchscript import read_archive, unknown_operators
-from training.errors import UserError
+from bmz_export.evidence.torchscript import fusion_groups, read_torchscript, unknown_operators
+from bmz_export.evidence.torchscript.archive import read_archive
 
 VERSIONS = ("1.13.1", "2.0.0", "2.5.1", "2.7.1")
 
@@ -40,6 +40,10 @@ class Function(nn.Module):
 
 
 def traced(path, function, **layers):
+    return read_archive(saved(path, function, **layers))
+
+
+def saved(path, function, **layers):
     return tiny.save_torchscript(Function(function, **layers).eval(), path / "weights.pt")
 
 
@@ -52,7 +56,7 @@ def rewritten(archive, target, change):
 
 
 def test_an_ordinary_network_is_known_everywhere(tmp_path):
-    weights = tiny.save_torchscript(tiny.network(), tmp_path / "weights.pt")
+    weights = read_archive(tiny.save_torchscript(tiny.network(), tmp_path / "weights.pt"))
     assert [unknown_operators(weights, version) for version in VERSIONS] == [[], [], [], []]
 
 
@@ -75,9 +79,9 @@ def test_a_known_operator_with_a_newer_argument_is_named_with_it(tmp_path):
 
 
 def test_an_archive_newer_than_the_library_is_told(tmp_path):
-    weights = traced(tmp_path, lambda self, x: x + 1)
+    weights = saved(tmp_path, lambda self, x: x + 1)
     newer = rewritten(weights, tmp_path / "newer.pt", lambda name, data: b"11\n" if name.endswith("/version") else data)
-    assert unknown_operators(newer, "1.13.1") == ["archive format 11 (it reads up to 10)"]
+    assert unknown_operators(read_archive(newer), "1.13.1") == ["archive format 11 (it reads up to 10)"]
 
 
 def test_a_version_without_a_table_is_an_error(tmp_path):
@@ -125,14 +129,15 @@ def test_a_pickle_that_would_run_something_only_loses_its_structure(tmp_path):
         def __reduce__(self):
             return (open, (str(proof), "w"))
 
-    weights = traced(tmp_path, lambda self, x: torch.relu(x * 2 + 1))
+    weights = saved(tmp_path, lambda self, x: torch.relu(x * 2 + 1))
     spoiled = rewritten(
         weights,
         tmp_path / "hostile.pt",
         lambda name, data: pickle.dumps(Hostile()) if name.endswith("data.pkl") else data,
     )
-    assert unknown_operators(spoiled, "1.13.1") == []
-    assert fusion_groups(spoiled) is None
+    archive = read_archive(spoiled)
+    assert unknown_operators(archive, "1.13.1") == []
+    assert fusion_groups(archive) is None
     assert not proof.exists()
 
 
@@ -141,5 +146,111 @@ def test_what_is_no_archive_is_one_line(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
         archive.writestr("readme.txt", "x")
     for name in ("weights.pt", "other.pt", "missing.pt"):
-        with pytest.raises(UserError, match=name):
-            read_archive(tmp_path / name)
+        error = read_torchscript(tmp_path / name).error
+        assert error
+        assert len(error.splitlines()) == 1
+
+
+def coded(path, statements):
+    """Return the facts of an archive whose ``forward`` begins with these statements, and its file."""
+
+    def change(name, data):
+        head, mark, tail = data.decode(errors="replace").partition(") -> Tensor:\n")
+        body = "".join(f"    {line}\n" for line in statements)
+        return f"{head}{mark}{body}{tail}".encode() if name.endswith(".py") and mark else data
+
+    weights = rewritten(saved(path, lambda self, image: image + 1), path / "coded.pt", change)
+    return read_torchscript(weights), weights
+
+
+def loaded(weights):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.load(weights)
+
+
+DISGUISES = {
+    "plainly": ["torch.save(image, FILE)"],
+    "in its namespace": ["ops.aten.save(image, FILE)"],
+    "with spaces": ["torch . save(image, FILE)"],
+    "under another name": ["f = torch.save", "f(image, FILE)"],
+    "with torch under another name": ["t = torch", "t.save(image, FILE)"],
+    "with the namespace under another name": ["o = ops.aten", "o.save(image, FILE)"],
+    "through getattr": ['getattr(torch, "save")(image, FILE)'],
+    "through getattr on the namespace": ['getattr(ops.aten, "save")(image, FILE)'],
+    "through autograd": ["torch.autograd.save(image, FILE)"],
+    "beside a name that Python keeps for itself": ["async = image", "torch.save(async, FILE)"],
+    "under a name that Python keeps for itself": ["lambda = torch.save", "lambda(image, FILE)"],
+    "beside a number that Python refuses": ["x = 007", "torch.save(image, FILE)"],
+}
+
+
+@pytest.mark.parametrize("way", DISGUISES)
+def test_code_that_writes_a_file_is_told_however_it_is_written(tmp_path, way):
+    target = tmp_path / "written"
+    facts, weights = coded(tmp_path, [line.replace("FILE", f'"{target}"') for line in DISGUISES[way]])
+    assert facts.reaches
+    assert not target.exists()
+    loaded(weights)(torch.zeros(2, 1, 40, 48))  # what is told is what would happen
+    assert target.exists()
+
+
+@pytest.mark.parametrize("word", ["async", "await", "except", "finally", "from", "lambda", "nonlocal", "try", "yield"])
+def test_a_name_that_python_keeps_for_itself_is_read(tmp_path, word):
+    facts, weights = coded(tmp_path, [f"{word} = torch.rms_norm(image, [48])  # {word}", f'print("{word} {word}")'])
+    loaded(weights)
+    assert facts.error is None
+    assert facts.reaches == ()
+    assert facts.returns == "Tensor"
+    assert unknown_operators(facts.archive, "1.13.1") == ["aten::rms_norm"]
+
+
+def test_an_attribute_that_python_keeps_for_itself_is_followed(tmp_path):
+    layers = {"try": nn.Sequential(nn.ReLU(), nn.Sigmoid())}
+    assert fusion_groups(traced(tmp_path, lambda self, x: getattr(self, "try")(x * 2), **layers)) == 1
+
+
+def test_code_that_cannot_be_parsed_is_an_error(tmp_path):
+    facts, _ = coded(tmp_path, ["x = 007"])
+    assert "cannot be parsed" in facts.error
+    assert facts.reaches == ()
+
+
+def twice(source, target, name):
+    """Copy an archive with its code once more under another name, which writes a file."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as copy:
+        for each in archive.namelist():
+            copy.writestr(each, archive.read(each))
+            if each.endswith(".py"):
+                copy.writestr(name(each), archive.read(each).replace(b"return", b'torch.save(1, "x")\n    return'))
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", [lambda each: each.replace("code/", "CODE/"), lambda each: each], ids=["case", "same"])
+def test_two_entries_that_libtorch_may_take_for_one_another_are_an_error(tmp_path, name):
+    weights = saved(tmp_path, lambda self, image: image + 1)
+    assert "twice" in read_torchscript(twice(weights, tmp_path / "twice.pt", name)).error
+
+
+def test_an_archive_behind_something_else_is_an_error(tmp_path):
+    weights = saved(tmp_path, lambda self, image: image + 1)
+    (tmp_path / "behind.pt").write_bytes(b"0000PTMF" + weights.read_bytes())
+    assert "before the zip" in read_torchscript(tmp_path / "behind.pt").error
+
+
+def test_code_that_would_take_for_ever_to_follow_is_given_up(tmp_path):
+    endless = "".join(
+        f"  def f{i}(self, x: Tensor) -> Tensor:\n    return self.f{i + 1}(self.f{i + 1}(x))\n" for i in range(60)
+    )
+    facts, weights = coded(tmp_path, ["image = self.f0(image)"])
+
+    def add(name, data):
+        return (
+            data + f"{endless}  def f60(self, x: Tensor) -> Tensor:\n    return x\n".encode()
+            if name.endswith(".py")
+            else data
+        )
+
+    assert facts.error is None
+    assert fusion_groups(read_archive(rewritten(weights, tmp_path / "endless.pt", add))) is None

@@ -10,14 +10,15 @@ from bmz_export.consumers import rules
 from bmz_export.consumers.rule import Rule, declared_halo, images, operations
 from bmz_export.consumers.tiling import Span, Tiling, grid, window
 from bmz_export.evidence import Evidence
+from bmz_export.evidence.torchscript import SECONDS_A_GROUP
 from bmz_export.package.description import Axis, Operation, Tensor
 
 MAX_ELEMENTS = 50_331_648
 """Above as many elements a tile its search for a tile size never ends [run]."""
 MAX_OPSET, MAX_IR = 17, 8
 """What ONNX Runtime Java 1.12.1 loads."""
-FUSED_GROUP_SECONDS = 0.14
-"""Compiling one group of pointwise operations at a new image size, in seconds [run: 59 s for 360, 16 s for 132]."""
+LONGEST_WAIT = 2.0
+"""Seconds for compiling at a new image size that nobody is warned of."""
 
 _RUNS = ("torchscript", "onnx", "tensorflow_saved_model_bundle")
 _SCALARS = {
@@ -201,9 +202,10 @@ def _onnx_age(evidence: Evidence) -> Iterator[str]:
 
 
 def _wait(evidence: Evidence) -> Iterator[str]:
-    groups = evidence.torchscript.fused if evidence.torchscript else 0
-    if groups * FUSED_GROUP_SECONDS > 2:
-        yield f"{groups} groups of touching pointwise operations to compile: about {groups * FUSED_GROUP_SECONDS:.0f} s"
+    groups = evidence.fusion_groups or 0  # code that cannot be followed raises no alarm
+    seconds = groups * SECONDS_A_GROUP
+    if seconds > LONGEST_WAIT:
+        yield f"{groups} groups of touching pointwise operations to compile: about {seconds:.0f} s"
 
 
 def _sample(evidence: Evidence) -> Iterator[str]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from bmz_export.engines.torchscript import Archive, read_archive, unknown_operators
 from bmz_export.evidence.onnx_file import Onnx, read_onnx
 from bmz_export.evidence.pickles import Pickle, read_pickle
 from bmz_export.evidence.source import Source, read_source
 from bmz_export.evidence.tensors import TestTensor, read_tensor
-from bmz_export.evidence.torchscript import TorchScript, read_torchscript
+from bmz_export.evidence.torchscript import TorchScript, fusion_groups, read_torchscript, unknown_operators
 from bmz_export.package.archive import Package
 from bmz_export.package.description import Description, File, Tensor
 from training.digest import sha256
-from training.errors import UserError
 
 __all__ = ["Evidence", "Onnx", "Pickle", "Source", "TestTensor", "TorchScript"]
 
@@ -51,18 +49,14 @@ class Evidence:
 
     def unknown_operators(self, libtorch: str) -> list[str]:
         """Return the operators of the TorchScript that a version of libtorch, such as ``1.13.1``, does not know."""
-        archive = self._archive
-        return [] if archive is None else unknown_operators(archive, libtorch)
+        shown = self.torchscript
+        return unknown_operators(shown.archive, libtorch) if shown and shown.archive else []
 
     @cached_property
-    def _archive(self) -> Archive | None:
-        path = self.weights("torchscript")
-        if path is None or (self.torchscript and self.torchscript.error):
-            return None
-        try:
-            return read_archive(path)
-        except UserError:
-            return None
+    def fusion_groups(self) -> int | None:
+        """Groups of the TorchScript that libtorch 1.13.1 and 2.0.0 compile; None where its code cannot be followed."""
+        shown = self.torchscript
+        return fusion_groups(shown.archive) if shown and shown.archive else None
 
     @cached_property
     def onnx(self) -> Onnx | None:

@@ -9,10 +9,10 @@ met within one.
 
 import ast
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bmz_export.engines.torchscript import Archive, Inert, TensorShape, operator_name, read_archive
+from bmz_export.evidence.torchscript.archive import Archive, Inert, TensorShape
+from bmz_export.evidence.torchscript.code import operator_name
 
 SECONDS_A_GROUP = 0.16
 """What a group cost to compile: 59 s for 360 in KBNet, 16.4 s for 132 in Restormer, on one core."""
@@ -36,12 +36,24 @@ _NUMBERS = frozenset((
     "is_floating_point",
 ))  # fmt: skip
 _RETURN = -1
-_MOST_NODES = 200_000
+_MOST_STEPS = 10_000_000
 _DEEPEST = 120
 
 
 class UnreadableError(Exception):
     """The code cannot be followed."""
+
+
+@dataclass
+class _Patience:
+    """Steps that are left: code can be written that takes for ever to follow."""
+
+    left: int = _MOST_STEPS
+
+    def spend(self, steps: int = 1) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise UnreadableError
 
 
 @dataclass
@@ -63,7 +75,7 @@ class _Node:
     writes: bool = False
 
 
-def fusion_groups(archive: Path | Archive) -> int | None:
+def fusion_groups(archive: Archive) -> int | None:
     """Count the groups that libtorch 1.13.1 and 2.0.0 would compile at each new image size.
 
     Returns
@@ -71,10 +83,9 @@ def fusion_groups(archive: Path | Archive) -> int | None:
     int or None
         None where the code cannot be followed.
     """
-    archive = archive if isinstance(archive, Archive) else read_archive(archive)
     try:
         return _Follower(archive).groups()
-    except (UnreadableError, RecursionError):
+    except (UnreadableError, RecursionError, IndexError, TypeError):  # the last two: calls that no library takes
         return None
 
 
@@ -82,15 +93,7 @@ class _Follower:
     """Follows ``forward`` through all submodules into one list of nodes a block, as the library inlines it."""
 
     def __init__(self, archive: Archive) -> None:
-        self.functions: dict[str, ast.FunctionDef] = {}
-        for module, tree in archive.trees.items():
-            for statement in tree.body if tree else ():
-                if isinstance(statement, ast.ClassDef):
-                    for method in statement.body:
-                        if isinstance(method, ast.FunctionDef):
-                            self.functions[f"{module}.{statement.name}.{method.name}"] = method
-                elif isinstance(statement, ast.FunctionDef):
-                    self.functions[f"{module}.{statement.name}"] = statement
+        self.functions = archive.functions()
         self.root = archive.root
         self.nodes: list[_Node] = []
         self.blocks: list[list[int]] = [[]]
@@ -98,6 +101,7 @@ class _Follower:
         self.writer: dict[int, int] = {}
         self.readers: dict[int, set[int]] = {}
         self.depth = 0
+        self.patience = _Patience()
 
     def groups(self) -> int:
         if not isinstance(self.root, Inert):
@@ -105,7 +109,8 @@ class _Follower:
         result = self.call(f"{self.root.kind}.forward", [_Value(content=self.root), self.new([], tensor=True)])
         self.finished.append(self.blocks[0])
         needed = self._needed(result)
-        return sum(_count_groups({i: self.nodes[i] for i in block if i in needed}) for block in self.finished)
+        blocks = [{i: self.nodes[i] for i in block if i in needed} for block in self.finished]
+        return sum(_count_groups(block, self.patience) for block in blocks)
 
     def _needed(self, result: _Value) -> set[int]:
         """Return the nodes that the result rests upon; the library drops the others before it fuses."""
@@ -187,6 +192,7 @@ class _Follower:
                 self.assign(each, part, scope)
 
     def value(self, expression: ast.expr, scope: dict[str, _Value]) -> _Value:
+        self.patience.spend()
         if isinstance(expression, ast.Constant):
             return _Value(content=expression.value)
         if isinstance(expression, ast.Name):
@@ -263,6 +269,7 @@ class _Follower:
         if _in_place(name) and arguments and arguments[0].root is not None:
             self.write(result.node, arguments[0].root)
         if chunk and isinstance(arguments[1].content, int):
+            self.patience.spend(arguments[1].content)
             parts = [_Value(tensor, result.node, output, result.root) for output in range(arguments[1].content)]
             return _Value(tensor, content=parts)
         return result
@@ -274,8 +281,6 @@ class _Follower:
         self.writer[root] = node
 
     def new(self, inputs: list[_Value], *, tensor: bool, fuses: str = "") -> _Value:
-        if len(self.nodes) >= _MOST_NODES:
-            raise UnreadableError
         index = len(self.nodes)
         node = _Node(fuses)
         for value in (part for each in inputs for part in _flat(each)):
@@ -330,7 +335,7 @@ def _is_depthwise(arguments: list[_Value]) -> bool:
     return weight.shape[1:] == (1, 3, 3) and weight.shape[0] == groups and set(dilation) <= {1}
 
 
-def _count_groups(nodes: dict[int, _Node]) -> int:
+def _count_groups(nodes: dict[int, _Node], patience: _Patience) -> int:
     """Count the groups of at least two nodes of one block, grown as the fuser grows them: backwards, along the data."""
     users: dict[int, set[int]] = {index: set() for index in nodes}
     for index, node in nodes.items():
@@ -346,10 +351,11 @@ def _count_groups(nodes: dict[int, _Node]) -> int:
         grown = True
         while grown:
             grown = False
+            patience.spend(len(group))
             producers = {dep for index in group for dep in nodes[index].deps if dep in nodes} - group
             for producer in sorted(producers, reverse=True):
                 other = groups.get(member.get(producer, start), {producer})
-                if _may_follow(nodes[producer], group) and _may_join(other, group, users):
+                if _may_follow(nodes[producer], group) and _may_join(other, group, users, patience):
                     group |= other
                     groups.pop(member.get(producer, start), None)
                     grown = True
@@ -357,7 +363,7 @@ def _count_groups(nodes: dict[int, _Node]) -> int:
         groups[start] = group
         member.update(dict.fromkeys(group, start))
     grown_groups = [each for each in groups.values() if len(each) > 1 or nodes[min(each)].name == "cat"]
-    return sum(len(group) > 1 for group in _join_neighbours(grown_groups, users))
+    return sum(len(group) > 1 for group in _join_neighbours(grown_groups, users, patience))
 
 
 def _may_follow(producer: _Node, group: set[int]) -> bool:
@@ -365,24 +371,26 @@ def _may_follow(producer: _Node, group: set[int]) -> bool:
     return bool(producer.name) and (producer.name not in _ALIASES or producer.first_users <= group)
 
 
-def _join_neighbours(groups: list[set[int]], users: dict[int, set[int]]) -> list[set[int]]:
+def _join_neighbours(groups: list[set[int]], users: dict[int, set[int]], patience: _Patience) -> list[set[int]]:
     """Join each group with the one before it in the program where neither needs the other through something outside."""
     joined: list[set[int]] = []
     for group in sorted(groups, key=max):
-        if joined and _may_join(joined[-1], group, users) and _may_join(group, joined[-1], users):
+        if joined and all(_may_join(*pair, users, patience) for pair in ((joined[-1], group), (group, joined[-1]))):
             joined[-1] = joined[-1] | group
         else:
             joined.append(group)
     return joined
 
 
-def _may_join(producer: set[int], consumer: set[int], users: dict[int, set[int]]) -> bool:
+def _may_join(producer: set[int], consumer: set[int], users: dict[int, set[int]], patience: _Patience) -> bool:
     """Say whether no way leads from one set through a node outside both into the other."""
     last = max(consumer)
+    patience.spend(len(producer) + len(consumer))
     waiting = [user for index in producer for user in users[index] if user not in producer and user not in consumer]
     seen: set[int] = set()
     while waiting:
         index = waiting.pop()
+        patience.spend()
         if index in seen or index > last:
             continue
         seen.add(index)
