@@ -3,6 +3,7 @@
 import torch
 
 from training.calibration import Calibrated
+from training.datasets import open_dataset
 from training.datasets.settings import DataSettings
 from training.networks import create
 from training.provenance import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
@@ -26,6 +27,7 @@ def small_run(folder, *, data=None, statistics="dataset"):
     for weights in model.parameters():  # the first weights of training change nothing: these do
         torch.nn.init.normal_(weights, std=0.2)
     torch.save({"state_dict": model.state_dict()}, run.checkpoint())
+    dataset = open_dataset(data, test_fraction=run.settings.recipe.test_fraction, seed=run.settings.recipe.seed)
     run.write_provenance(
         Provenance(
             network=NetworkUsed(name="dncnn", settings=NETWORK),
@@ -33,8 +35,9 @@ def small_run(folder, *, data=None, statistics="dataset"):
             checkpoint=None,
             trained_on=TrainedOnData(dtype="uint16", low=50, high=400, noise=10),
             intensity_fit=IntensityFitUsed(mode="dataset", slope=1, offset=0),
-            data=DataUsed(name=data.dataset or "own", hashes={}, splits={}, source={}),
+            data=DataUsed.of(dataset),
             recipe=run.settings.recipe,
+            scored=True,
             seed=0,
             created=now(),
         )

@@ -57,6 +57,14 @@ def test_the_intensity_fit_is_recorded_as_it_was_made(mode):
         assert np.mean(mapped - noisy) == pytest.approx(0, abs=2)
 
 
+@pytest.mark.parametrize("mode", ["dataset", "none"])
+def test_pairs_are_fitted_one_by_one_only_where_that_is_the_recipe(mode, monkeypatch):
+    fitted = []
+    monkeypatch.setattr("training.survey.fit_intensity", lambda noisy, clean: fitted.append(noisy.size) or (1.0, 0.0))
+    survey(pairs(4), mode, seed=0)
+    assert len(fitted) == (mode == "dataset")
+
+
 def test_images_that_were_each_scaled_on_their_own_are_fitted_one_by_one():
     noisy, clean = pairs(1)[0].read()
     fit = Intensity("image", 1.0, 0.0)

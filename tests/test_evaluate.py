@@ -78,7 +78,7 @@ def test_a_perfect_result_is_quantitative_and_leaves_noise_alone():
     assert mean.intensity_kept == pytest.approx(1, abs=0.005)
     assert abs(mean.structure_removed) < 0.05
     assert mean.surprising == 0
-    assert mean.psnr_denoised > 100
+    assert mean.psnr_denoised == 100
 
 
 def test_lost_contrast_and_lost_light_are_seen():
@@ -119,14 +119,21 @@ def test_small_and_constant_images_have_figures_too(shape):
     assert correlation(np.ones(shape), np.ones(shape)) == 0
 
 
-def test_without_noise_psnr_is_infinite_and_null_in_json():
+def test_an_image_without_noise_counts_100_db_in_the_mean():
     clean, _ = scene()
     same = Pair("same", "same", noisy=lambda: clean, clean=lambda: clean)
-    result = evaluate([same], UNCHANGED, convention="raw", data_range=255)
-    assert result.images[0].psnr_noisy == np.inf
-    stored = json.loads(result.model_dump_json())
-    assert stored["images"][0]["psnr_noisy"] is None
-    assert stored["images"][0]["name"] == "same"
+    result = evaluate([same, pair()], UNCHANGED, convention="raw", data_range=255)
+    first, second = result.images
+    assert first.psnr_noisy == 100
+    assert result.mean.psnr_noisy == pytest.approx((100 + second.psnr_noisy) / 2)
+    assert result.sd.psnr_noisy == pytest.approx((100 - second.psnr_noisy) / 2)
+
+
+def test_what_is_no_number_is_null_in_json():
+    dark = Pair("dark", "dark", noisy=lambda: np.zeros(SHAPE), clean=lambda: np.zeros(SHAPE))
+    stored = json.loads(evaluate([dark], UNCHANGED, convention="raw", data_range=255).model_dump_json())
+    assert stored["images"][0]["intensity_kept"] is None
+    assert stored["images"][0]["name"] == "dark"
 
 
 @pytest.mark.parametrize("data_range", [0, -1, float("nan"), float("inf")])

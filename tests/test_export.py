@@ -130,6 +130,18 @@ def test_an_export_that_does_not_finish_leaves_what_was_there(run, out, certify,
     assert snapshot(out) == before
 
 
+def test_only_what_fails_while_writing_is_told_as_a_disk_without_room(run, out):
+    def certify(folder):
+        raise FileNotFoundError(2, "No such file or directory", "fiji")
+
+    with pytest.raises(FileNotFoundError, match="fiji"):
+        export(run, Options(out=out), certify=certify)
+    out.rmdir()
+    out.write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"yeast: cannot be written .*; make room there"):
+        export(run, Options(out=out))
+
+
 def test_the_first_export_that_does_not_finish_leaves_nothing(run, out):
     with pytest.raises(UserError, match="says no"):
         export(run, Options(out=out), certify=fail)
@@ -224,6 +236,15 @@ def test_the_example_is_a_test_image_or_the_one_she_names(run, out, tmp_path):
     exported = export(run, Options(out=out, example=tmp_path / "hers.tif"))
     assert exported.example == "hers.tif"
     assert np.array_equal(tifffile.imread(exported.folder / "sample_input.tif"), hers[0])
+
+
+def test_a_run_that_was_cut_off_before_its_best_weights_were_scored_is_refused(tmp_path, out):
+    cut_off = open_run(small_run(tmp_path / "cut"))
+    cut_off.write_provenance(cut_off.provenance.model_copy(update={"scored": False}))
+    with pytest.raises(UserError, match=r"cut off .* bmz-fmd train --resume --name cut") as refused:
+        export(cut_off, Options(out=out))
+    assert str(refused.value).startswith(f"{cut_off.folder}: ")
+    assert not out.exists()
 
 
 def test_a_run_that_was_never_trained_is_refused(tmp_path, out):

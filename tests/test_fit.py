@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ import torch
 from training.checkpoints import load_checkpoint
 from training.datasets.settings import DataSettings
 from training.errors import UserError
-from training.fit import Listener, train
+from training.fit import train
+from training.listener import Listener
 from training.networks import create
-from training.run import create_run, open_run
+from training.run import Run, create_run, open_run
 from training.settings import Recipe, Settings, save_settings
 
 SMALL = {"depth": 3, "width": 8}
@@ -87,6 +89,8 @@ def test_the_provenance_says_what_made_it(whole):
     assert provenance.trained_on.low < provenance.trained_on.high
     assert set(provenance.scores) == {"raw", "affine"}
     assert torch.__version__.startswith(provenance.versions["torch"])
+    assert provenance.epochs == 3
+    assert whole.finished()
 
 
 def test_the_scores_are_those_of_the_best_model_on_the_test_images(whole):
@@ -127,12 +131,14 @@ def test_a_run_that_was_killed_goes_on_as_if_it_never_had_been(whole, tmp_path, 
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    assert not run.finished()
     (run.folder / f".last.ckpt.{process.pid}").write_bytes(b"half a checkpoint")
     train(open_run(run.folder), resume=True, device="cpu")
     for which in ("best", "last"):
         assert weights(run, which)["epoch"] == weights(whole, which)["epoch"]
         assert same(weights(run, which)["state_dict"], weights(whole, which)["state_dict"])
     assert [row["epoch"] for row in run.history()] == [0, 1, 2, 3]
+    assert run.finished()
     assert not list(run.folder.glob(".*"))
 
 
@@ -153,7 +159,8 @@ _INTERRUPTED = """
 import signal, sys
 from contextlib import contextmanager
 from pathlib import Path
-from training.fit import Listener, train
+from training.fit import train
+from training.listener import Listener
 from training.run import open_run
 
 @contextmanager
@@ -176,6 +183,8 @@ def test_control_c_leaves_a_usable_run_that_goes_on(whole, tmp_path):
     assert run.provenance.scores["affine"].denoised.psnr > 0
     assert run.provenance.best_epoch == weights(run)["epoch"] <= 2
     assert (run.folder / "panel.png").exists()
+    assert run.finished()
+    assert run.provenance.epochs == 2
     train(run, resume=True, device="cpu")
     assert same(weights(run, "last")["state_dict"], weights(whole, "last")["state_dict"])
 
@@ -194,6 +203,27 @@ def test_a_loss_that_is_no_number_ends_with_a_word_and_keeps_what_was(tmp_path):
     with pytest.raises(UserError, match=r"the loss is no number any more; train anew with --set lr="):
         train(run, device="cpu")
     assert weights(run)["epoch"] == 0
+    assert run.finished()
+    assert run.provenance.epochs == 0
+
+
+def test_a_finished_run_that_is_trained_on_is_unfinished_until_it_is_scored_again(tmp_path):
+    run = train(begun(tmp_path / "run", epochs=1), device="cpu")
+    seen = []
+
+    @contextmanager
+    def progress(title, total):
+        seen.append((title, run.finished()))
+        yield lambda steps, what: seen.append((what, run.finished())) if what.startswith("epoch") else None
+
+    longer = Run(run.folder, run.settings.model_copy(update={"recipe": Recipe(**(RECIPE | {"epochs": 2}))}))
+    train(longer, resume=True, device="cpu", listener=Listener(progress=progress))
+    assert seen[0] == ("training", True)
+    assert seen[-1] == ("scoring the test images", False)
+    assert len(seen) > 2
+    assert not any(finished for _, finished in seen[1:])
+    assert run.finished()
+    assert run.provenance.epochs == 2
 
 
 def test_training_lowers_the_noise(tmp_path):
@@ -353,3 +383,27 @@ def test_images_that_nothing_can_be_learned_from_are_refused(tmp_path, image, me
     )
     with pytest.raises(UserError, match=message):
         train(create_run(settings, tmp_path / "one"), device="cpu")
+
+
+@pytest.mark.parametrize(("small", "loss"), [(3, "l1ssim"), (4, "mae")])
+def test_an_image_too_small_to_judge_by_is_refused_whatever_split_it_is_in(tmp_path, small, loss):
+    """Of five fields, field 4 tests, and field 3 validates with this seed."""
+    rng = np.random.default_rng(0)
+    for folder in ("noisy", "clean"):
+        (tmp_path / folder).mkdir()
+        for number in range(5):
+            shape = (6, 40) if number == small else (32, 32)
+            image = rng.integers(0, 200, shape).astype(np.uint8)
+            tifffile.imwrite(tmp_path / folder / f"fov_{number}.tif", image)
+    settings = Settings(
+        name="one",
+        network="dncnn",
+        network_settings=SMALL,
+        data=DataSettings(noisy=tmp_path / "noisy", clean=tmp_path / "clean"),
+        recipe=Recipe(**(RECIPE | {"loss": loss})),
+    )
+    run = create_run(settings, tmp_path / "one")
+    data = run.dataset()
+    assert f"fov_{small}" in [pair.name for pair in (*data.validation, *data.test)]
+    with pytest.raises(UserError, match="the smallest image has 6 x 40 pixels; train on images of 8 x 8"):
+        train(run, device="cpu")

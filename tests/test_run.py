@@ -1,13 +1,21 @@
 """The run folder: made once, opened again, never overwritten, and one line where it is broken."""
 
 import math
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
+import psutil
 import pytest
+import tifffile
 import torch
 
+from training.claim import claimed
+from training.datasets import open_dataset
 from training.datasets.settings import DataSettings
-from training.devices import choose_device
+from training.devices import choose_device, choose_devices
 from training.errors import UserError
 from training.inference import halo
 from training.networks import create
@@ -192,3 +200,125 @@ def test_a_device_that_is_not_here_is_one_line():
     assert choose_device("cpu") == "cpu"
     with pytest.raises(UserError, match="--device tpu: not on this machine"):
         choose_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "message"),
+    [
+        ("auto", 3, "--devices 3: this machine has 2 GPUs"),
+        ("cuda", 3, "--devices 3: this machine has 2 GPUs"),
+        ("cuda:1", 2, "--device cuda:1 --devices 2: that is one device"),
+    ],
+)
+def test_more_devices_than_there_are_is_one_line(monkeypatch, device, devices, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=message):
+        choose_devices(device, devices)
+    assert choose_devices("auto") == choose_devices("cuda", 2) == ("cuda", 2)
+    assert choose_devices("cuda:1") == choose_devices("cuda:1", 1) == ("cuda:1", 1)
+
+
+def test_without_a_gpu_only_the_cpu_can_be_shared(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match="--devices 2: this machine has no GPU"):
+        choose_devices("auto", 2)
+    assert choose_devices("auto") == choose_devices("auto", 1) == ("cpu", 1)
+    assert choose_devices("cpu", 2) == ("cpu", 2)
+
+
+class TestTheImagesOfARun:
+    @pytest.fixture
+    def run(self, tmp_path):
+        """A run on images of its user, with what it wrote down of them."""
+        rng = np.random.default_rng(0)
+        for side in ("noisy", "clean"):
+            (tmp_path / side).mkdir()
+            for number in range(5):
+                image = rng.integers(0, 200, (16, 16)).astype(np.uint8)
+                tifffile.imwrite(tmp_path / side / f"fov_{number}.tif", image)
+        chosen = settings().model_copy(
+            update={"data": DataSettings(noisy=tmp_path / "noisy", clean=tmp_path / "clean")}
+        )
+        run = create_run(chosen, tmp_path / "first")
+        used = DataUsed.of(open_dataset(chosen.data, test_fraction=0.1, seed=0))
+        run.write_provenance(provenance().model_copy(update={"data": used}))
+        return run
+
+    def test_come_back_split_as_then(self, run):
+        assert [pair.name for pair in run.dataset().test] == run.provenance.data.splits["test"] == ["fov_4"]
+
+    def test_are_refused_where_new_ones_would_test_what_was_trained_on(self, run, tmp_path):
+        for side in ("noisy", "clean"):
+            tifffile.imwrite(tmp_path / side / "fov_9.tif", np.eye(16, dtype=np.uint8))
+        with pytest.raises(UserError, match=r"first: the images changed .*\(clean/fov_9\.tif and 1 more\).*--noisy"):
+            run.dataset()
+
+    def test_are_refused_where_one_was_rewritten_or_taken_away(self, run, tmp_path):
+        tifffile.imwrite(tmp_path / "clean" / "fov_2.tif", np.eye(16, dtype=np.uint8))
+        with pytest.raises(UserError, match=r"\(clean/fov_2\.tif\); put them back"):
+            run.dataset()
+        (tmp_path / "clean" / "fov_2.tif").unlink()
+        with pytest.raises(UserError, match=r"\(clean/fov_2\.tif and 1 more\)"):
+            run.dataset()
+
+    def test_are_refused_where_the_same_files_are_split_otherwise(self, run):
+        data = run.provenance.data
+        other = data.model_copy(update={"splits": data.splits | {"test": ["fov_1"]}})
+        run.write_provenance(run.provenance.model_copy(update={"data": other}))
+        with pytest.raises(UserError, match=r"\(the test images\)"):
+            run.dataset()
+
+
+CLAIMING = """
+import sys
+from pathlib import Path
+from training.claim import claimed
+
+with claimed(Path(sys.argv[1])):
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that trains what lies in ``tmp_path``."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLAIMING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"claimed\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_run_that_a_live_process_trains_is_left_to_it(tmp_path, other):
+    half = tmp_path / f".last.ckpt.{other.pid}"
+    half.write_text("being written")
+    before = sorted(tmp_path.iterdir())
+    message = f"process {other.pid} is training this run; .*--resume --name {tmp_path.name}"
+    with pytest.raises(UserError, match=message), claimed(tmp_path):
+        pass
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_run_whose_process_was_killed_is_taken_over_and_cleared(tmp_path, other):
+    (tmp_path / f".last.ckpt.{other.pid}").write_text("half")
+    (tmp_path / ".mine.txt").write_text("kept")
+    other.send_signal(signal.SIGKILL)
+    assert other.wait() == -signal.SIGKILL
+    with claimed(tmp_path):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.txt", f".training.{os.getpid()}"]
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.txt"]
+
+
+def test_a_process_that_only_inherited_the_number_holds_nothing(tmp_path):
+    parent = psutil.Process(os.getpid()).ppid()
+    claim = tmp_path / f".training.{parent}"
+    claim.touch()
+    long_ago = psutil.Process(parent).create_time() - 3600
+    os.utime(claim, (long_ago, long_ago))
+    with claimed(tmp_path):
+        assert not claim.exists()

@@ -102,8 +102,20 @@ def test_tiles_follow_the_memory():
 def test_a_containers_limit_counts(tmp_path, limit, expected):
     (tmp_path / "limit").write_text(limit + "\n")
     (tmp_path / "use").write_text("400\n")
-    files = ((str(tmp_path / "limit"), str(tmp_path / "use")), (str(tmp_path / "none"), str(tmp_path / "none")))
-    assert tiles._container_memory(files) == expected
+    groups = (
+        (str(tmp_path), "limit", "use", "inactive_file"),
+        (str(tmp_path / "none"), "limit", "use", "inactive_file"),
+    )
+    assert tiles._container_memory(groups) == expected
+
+
+@pytest.mark.parametrize("group", tiles._CGROUPS, ids=["version 2", "version 1"])
+def test_pages_of_files_that_a_container_read_are_free_memory(tmp_path, group):
+    _, limit, use, pages = group
+    (tmp_path / limit).write_text("1000\n")
+    (tmp_path / use).write_text("900\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\n{pages}_other 7\n{pages} 800\nactive_file 9\n")
+    assert tiles._container_memory(((str(tmp_path), limit, use, pages),)) == [900]
 
 
 OUT_OF_MEMORY = [

@@ -1,5 +1,6 @@
 """``bmz-fmd train``: what is said, where the run lies, what is refused, and that nothing is left half made."""
 
+import os
 import re
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_the_same_words_go_on_also_with_a_checkpoint_of_changed_settings(here):
     assert "all 1 epochs are trained" in on.err
 
 
+def test_a_run_that_another_process_trains_is_left_alone(here):
+    assert bmz_fmd("train", *QUICK, "--name", "mine").code == 0
+    (here / "runs" / "mine" / f".training.{os.getppid()}").touch()
+    before = snapshot(here / "runs")
+    ended = bmz_fmd("train", "--name", "mine", "--resume", "--set", "epochs=2")
+    assert ended.code == 2
+    assert f"process {os.getppid()} is training this run" in ended.message
+    assert snapshot(here / "runs") == before
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -88,6 +99,7 @@ def test_the_same_words_go_on_also_with_a_checkpoint_of_changed_settings(here):
         ((*QUICK, "--checkpoint", "nowhere.pth"), "nowhere.pth"),
         ((*QUICK, "--recipe", "fast"), "--recipe fast"),
         ((*QUICK, "--device", "tpu"), "--device tpu"),
+        ((*QUICK, "--devices", "99"), "--devices 99"),
         ((*QUICK, "--option", "image=3"), "image"),
         ((), "--dataset NAME"),
     ],

@@ -21,6 +21,35 @@ def choose_device(device: str = "auto") -> str:
     return device
 
 
+def choose_devices(device: str = "auto", devices: int | None = None) -> tuple[str, int]:
+    """Return a device as ``choose_device`` does, and how many of its kind train together.
+
+    Parameters
+    ----------
+    device : str
+        "auto", or a device in torch's words.
+    devices : int, optional
+        How many; default: all GPUs with "auto" or "cuda", else one. With "cpu", processes that share it.
+
+    Raises
+    ------
+    UserError
+        Where there are not so many, or the device named is a single one.
+    """
+    import torch
+
+    place = choose_device(device)
+    present = torch.cuda.device_count() if place == "cuda" else 1
+    if devices is None:
+        return place, present
+    if devices > present and device != "cpu":
+        if device != place or device == "cuda":
+            there = "no GPU" if place == "cpu" else f"{present} GPU{'s' if present > 1 else ''}"
+            raise UserError(f"--devices {devices}: this machine has {there}; ask for no more, or leave it out")
+        raise UserError(f"--device {device} --devices {devices}: that is one device; leave one of the two out")
+    return place, devices
+
+
 def quick_in_half(device: str) -> bool:
     """Return whether a device is much faster in bfloat16: GPUs since 2020, CPUs with matrix units (AMX)."""
     import torch

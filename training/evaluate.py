@@ -38,7 +38,7 @@ class Figures(_Part):
     Attributes
     ----------
     psnr_noisy, psnr_denoised : float
-        dB; infinite where the images are equal (null in JSON).
+        dB, at most 100.
     ssim_noisy, ssim_denoised : float
         1 at best.
     slope, offset : float
@@ -274,7 +274,7 @@ def _ratio(above: float, below: float) -> float:
 
 
 def _over(images: Sequence[Figures], summary: Callable[..., np.floating]) -> Figures:
-    """Return the mean or the standard deviation of each figure; NaN where one image has an infinite one."""
+    """Return the mean or the standard deviation of each figure; NaN where an image has none."""
     with np.errstate(invalid="ignore"):
         return Figures(
             **{key: float(summary([getattr(image, key) for image in images])) for key in Figures.model_fields}

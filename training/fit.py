@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from training.claim import claimed
 from training.crops import Crops, Planes, validation_crops
 from training.datasets import PairedDataset
-from training.devices import choose_device, quick_in_half
+from training.devices import choose_devices, quick_in_half
 from training.errors import UserError
-from training.loop import COLUMNS, Data, Learner, Listener, Record, quiet, save_best
+from training.listener import Listener
+from training.loop import COLUMNS, Data, Learner, Record, quiet, save_best
 from training.results import finish
 from training.run import LOSSES, SETTINGS, Run, write_rows
 from training.session import Session, begin, take_up
@@ -26,8 +28,6 @@ from training.words import counted, duration
 
 if TYPE_CHECKING:
     import lightning as L  # noqa: N812
-
-__all__ = ["Listener", "train"]
 
 # Parts of an epoch's pixels that take at most a tenth of its time: a pass without gradients is a third of a step; on a
 # GPU the scores, which stay on the CPU, take longer than that.
@@ -76,35 +76,40 @@ def train(
     On one machine's CPU a run is repeatable from its seed, also when it was killed in between. The untrained calibrated
     model counts as epoch 0: what training hands over is never worse than that on the validation crops.
     """
-    listener = listener or Listener()
-    told = listener
-    place = choose_device(device)
-    count = devices or (torch.cuda.device_count() if place == "cuda" else 1)
+    place, count = choose_devices(device, devices)
     if not resume and run.checkpoint("last").exists():
         raise UserError(f"{run.folder}: was trained already; go on with --resume --name {run.name}")
     try:
-        dataset = run.dataset()
-        for half in run.folder.glob(".*.[0-9]*"):  # of a session that was killed while it wrote
-            half.unlink(missing_ok=True)
-        session = take_up(run, dataset) if run.checkpoint("last").is_file() else begin(run, dataset, place, told)
+        with claimed(run.folder):
+            _train(run, place, count, listener or Listener())
     except UserError:
         if not resume:
             _discard(run)
         raise
+    return run
+
+
+def _train(run: Run, place: str, count: int, told: Listener) -> None:
+    """Begin or go on, and score what came of it, also where training was interrupted or broke off."""
+    dataset = run.dataset()
+    session = take_up(run, dataset) if run.checkpoint("last").is_file() else begin(run, dataset, place, told)
     recipe = run.settings.recipe
-    interrupted = False
+    stopped: BaseException | None = None
     if session.done < recipe.epochs:
         try:
             _fit(run, session, dataset, place, told, count=count)
-        except KeyboardInterrupt:
-            interrupted = True
+        except KeyboardInterrupt as error:
+            stopped = error
             told.warn("interrupted: scoring the best weights so far (Ctrl-C again to leave at once)")
+        except UserError as error:
+            if not run.checkpoint().is_file():
+                raise
+            stopped = error
     else:
         told.note(f"{run.name}: all {recipe.epochs} epochs are trained; --set epochs=N trains on")
     finish(run, dataset, place, told)
-    if interrupted:
-        raise KeyboardInterrupt
-    return run
+    if stopped is not None:
+        raise stopped
 
 
 def _discard(run: Run) -> None:
@@ -171,6 +176,8 @@ def _fit(run: Run, session: Session, dataset: PairedDataset, place: str, told: L
             reload_dataloaders_every_n_epochs=1,
             default_root_dir=run.folder,
         )
+        # from here on best.ckpt may be another than the scores are of
+        run.write_provenance(run.provenance.model_copy(update={"scored": False}))
         _interruptible(trainer, learner, data)
 
 
@@ -181,10 +188,6 @@ def _crop(recipe: Recipe, session: Session, told: Listener) -> tuple[int | None,
         side = min(recipe.crop, height, width)
         if side < recipe.crop:
             told.note(f"crops are {side} pixels wide, as the smallest image")
-        if recipe.loss == "l1ssim" and side < 7:
-            raise UserError(
-                f"loss=l1ssim looks at 7 x 7 pixels, and an image is {height} x {width}; use --set loss=mae"
-            )
         return side, recipe.batch
     turned = "rotate" in recipe.augment and height != width
     if recipe.batch > 1 and (turned or not session.uniform):

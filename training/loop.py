@@ -7,8 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L  # noqa: N812  (as its authors write it)
@@ -22,57 +21,13 @@ from training.losses import choose
 from training.metrics import psnr, ssim
 from training.run import LOSSES, Run, write_rows
 from training.settings import Recipe
-from training.survey import Intensity
+from training.survey import Intensity, Range
 from training.whole import replacing
 
 COLUMNS = ("epoch", "lr", "train_loss", "validation_loss", "psnr", "ssim", "seconds")
 """Of ``losses.csv``. Losses and scores are in units of the intensity range, so they mean the same for 8 and 16 bits."""
 
 _LOGGERS = tuple(map(logging.getLogger, ("lightning.pytorch", "lightning.fabric")))
-_EQUAL = 100.0  # dB: what an image that equals the clean one counts in a mean
-
-
-def _silent(text: str) -> None:
-    """Say nothing."""
-
-
-def _no_progress(title: str, total: float | None) -> AbstractContextManager[Callable[[float, str], object]]:
-    return nullcontext(lambda steps, what: None)
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told what happens: by default nobody.
-
-    Attributes
-    ----------
-    note, warn : callable
-        Take one line.
-    progress : callable
-        From a title and a number of steps to a context that yields ``advance(steps, what)``.
-    """
-
-    note: Callable[[str], object] = _silent
-    warn: Callable[[str], object] = _silent
-    progress: Callable[[str, float | None], AbstractContextManager[Callable[[float, str], object]]] = _no_progress
-
-
-@dataclass(frozen=True)
-class Range:
-    """Intensities of the training images: what losses and validation scores are relative to.
-
-    Attributes
-    ----------
-    low, extent : float
-        0.1 percentile of the noisy images, and from there to the 99.9 percentile.
-    """
-
-    low: float
-    extent: float
-
-    def scaled(self, image: torch.Tensor) -> torch.Tensor:
-        """Return an image with the range mapped onto [0, 1]."""
-        return (image - self.low) / self.extent
 
 
 class Learner(L.LightningModule):
@@ -119,7 +74,7 @@ class Learner(L.LightningModule):
         extent = self.intensities.extent
         return {
             "validation_loss": float(loss),
-            "psnr": min(psnr(reference, image, data_range=extent), _EQUAL),
+            "psnr": psnr(reference, image, data_range=extent),
             "ssim": ssim(reference, image, data_range=extent),
         }
 

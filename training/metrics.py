@@ -10,6 +10,7 @@ Convention = Literal["raw", "affine"]
 """``raw`` compares as the files are; ``affine`` first fits ``slope * image + offset`` to the clean image."""
 
 _SSIM_WINDOW = 7
+_EQUAL = 100.0  # dB
 
 
 def fit_affine(source: ArrayLike, target: ArrayLike) -> tuple[float, float]:
@@ -44,7 +45,7 @@ def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention)
 
 
 def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
-    """Return the peak signal-to-noise ratio in dB; infinite where the two are equal.
+    """Return the peak signal-to-noise ratio in dB, at most 100: what equal images count, so that means stay finite.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
     values = apply_convention(image, reference, convention)
     with np.errstate(divide="ignore"):
         ratio = peak_signal_noise_ratio(reference, values, data_range=data_range)  # type: ignore[no-untyped-call]
-    return float(ratio)
+    return min(float(ratio), _EQUAL)
 
 
 def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:

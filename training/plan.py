@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.claim import check_unclaimed
 from training.datasets import DataSettings, open_dataset
 from training.errors import UserError
 from training.networks import NETWORKS, create
@@ -84,6 +85,7 @@ def go_on(words: Words, runs: Path = RUNS) -> Run:
         known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
         raise UserError(f"--resume: say which run with --name NAME; there are {', '.join(known) or 'none yet'}")
     run = open_run(runs / check_name(words.name))
+    check_unclaimed(run.folder)
     settings = run.settings
     _agree("--network", words.network, settings.network)
     if words.network_changes:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from training.settings import Recipe
+
+if TYPE_CHECKING:
+    from training.datasets import PairedDataset
 
 _PACKAGES = ("bmz-fmd", "torch", "lightning", "numpy", "scikit-image", "tifffile")
 
@@ -71,6 +75,22 @@ class DataUsed(_Part):
     splits: dict[str, list[str]]
     source: dict[str, Any]
 
+    @classmethod
+    def of(cls, dataset: PairedDataset) -> DataUsed:
+        """Return what there is to say of a data set; every file is read once."""
+        return cls(
+            name=dataset.name,
+            hashes=dataset.hashes(),
+            splits={part: [pair.name for pair in getattr(dataset, part)] for part in ("train", "validation", "test")},
+            source=asdict(dataset.source),
+        )
+
+    def changes(self, later: DataUsed) -> list[str]:
+        """Return the files that were added, taken away or rewritten since; without any, the splits that differ."""
+        paths = sorted({**self.hashes, **later.hashes})
+        files = [path for path in paths if self.hashes.get(path) != later.hashes.get(path)]
+        return files or [f"the {part} images" for part in self.splits if self.splits[part] != later.splits.get(part)]
+
 
 class Score(_Part):
     """Mean and standard deviation over images."""
@@ -96,7 +116,9 @@ class Provenance(_Part):
     """What came of a run; the same file travels inside the package.
 
     ``calibration`` holds all arguments of ``Calibrated``, ``scores`` one entry a convention ("raw", "affine") once the
-    test images were scored. ``created`` is ISO 8601 in UTC.
+    test images were scored; ``scored`` says that they, ``best_epoch`` and ``epochs``, all that were trained, are those
+    of ``best.ckpt``: while training runs, or after it was cut off, they may be of an earlier one. ``created`` is
+    ISO 8601 in UTC.
     """
 
     network: NetworkUsed
@@ -108,6 +130,8 @@ class Provenance(_Part):
     recipe: Recipe
     scores: dict[str, Scores] = Field(default_factory=dict)
     best_epoch: int = 0
+    epochs: int = 0
+    scored: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
     seed: int
     created: str

@@ -11,7 +11,7 @@ from training import figures
 from training.calibration import Calibrated
 from training.datasets import Pair, PairedDataset
 from training.inference import as_denoiser
-from training.loop import Listener
+from training.listener import Listener
 from training.metrics import Convention, psnr, ssim
 from training.provenance import Provenance, Score, Scores
 from training.run import CURVES, PANEL, Run, load_checkpoint
@@ -30,10 +30,10 @@ def finish(run: Run, dataset: PairedDataset, place: str, told: Listener) -> None
     before = provenance.scores
     peak = before["raw"].data_range
     scores = score(dataset.test, model, provenance, place, told, data_range=peak, before=before)
-    run.write_provenance(
-        provenance.model_copy(update={"scores": scores, "best_epoch": epoch, "recipe": run.settings.recipe})
-    )
-    figures.curves(run.history(), run.folder / CURVES, best_epoch=epoch)
+    rows = run.history()
+    found = {"scores": scores, "best_epoch": epoch, "epochs": max((int(row["epoch"]) for row in rows), default=epoch)}
+    run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
+    figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
     figures.panel(list(_rows(dataset.test, model, provenance, place)), run.folder / PANEL)
 
 
@@ -58,7 +58,7 @@ def score(
             for convention in conventions:
                 for which, image in images.items():
                     figures_ = (
-                        min(psnr(clean, image, data_range=data_range, convention=convention), 100.0),
+                        psnr(clean, image, data_range=data_range, convention=convention),
                         ssim(clean, image, data_range=data_range, convention=convention),
                     )
                     found.setdefault((convention, which), []).append(figures_)

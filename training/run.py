@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from training.devices import choose_device
 from training.errors import UserError
 from training.inference import as_denoiser, build
-from training.provenance import Provenance
+from training.provenance import DataUsed, Provenance
 from training.settings import Settings, check_name, load_settings, save_settings
 from training.whole import replacing, write_text
 
@@ -83,11 +83,33 @@ class Run:
         return model.eval()
 
     def dataset(self) -> PairedDataset:
-        """Return the pairs that the run was trained on, split as then."""
+        """Return the pairs that the run was trained on, split as then.
+
+        Raises
+        ------
+        UserError
+            Where a file, or a split, is not what it was when training began: a test image now may have been trained on.
+        """
         from training.datasets import open_dataset
 
         recipe = self.settings.recipe
-        return open_dataset(self.settings.data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+        dataset = open_dataset(self.settings.data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+        if (self.folder / PROVENANCE).is_file():
+            changes = self.provenance.data.changes(DataUsed.of(dataset))
+            if changes:
+                more = f" and {len(changes) - 1} more" if changes[1:] else ""
+                raise UserError(
+                    f"{self.folder}: the images changed since the run began ({changes[0]}{more}); put them back, "
+                    "train under another --name, or name images with --noisy and --clean"
+                )
+        return dataset
+
+    def finished(self) -> bool:
+        """Return whether scores and best epoch are those of ``best.ckpt``: not while it trains or after a kill.
+
+        A run that is not finished becomes so with ``bmz-fmd train --resume``.
+        """
+        return self.provenance.scored
 
     def history(self) -> list[dict[str, float]]:
         """Return the rows of ``losses.csv``: epoch 0 is the calibrated model before training, NaN is no value."""

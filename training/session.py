@@ -16,7 +16,7 @@ from training.devices import quick_in_half
 from training.errors import UserError
 from training.estimation import estimate
 from training.inference import build
-from training.loop import Listener, Range
+from training.listener import Listener
 from training.networks import NETWORKS, create
 from training.provenance import (
     CheckpointUsed,
@@ -31,7 +31,7 @@ from training.provenance import (
 from training.results import score
 from training.run import Run, load_checkpoint
 from training.settings import Settings
-from training.survey import Intensity, Survey, survey
+from training.survey import Intensity, Range, Survey, survey
 
 _LEAST = 8  # pixels a side: the window of SSIM is 7
 
@@ -59,7 +59,7 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
         told.warn(warning)
     with told.progress("looking at the images", len(dataset.train)) as advance:
         seen = survey(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
-    _trainable(seen, dataset.name)
+    _trainable(seen, dataset)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
     denoiser, origin = _start(settings, told)
@@ -86,12 +86,7 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
         checkpoint=origin,
         trained_on=TrainedOnData(dtype=dataset.source.dtype, low=seen.low, high=seen.high, noise=seen.noise),
         intensity_fit=IntensityFitUsed(**asdict(seen.intensity)),
-        data=DataUsed(
-            name=dataset.name,
-            hashes=dataset.hashes(),
-            splits={part: [pair.name for pair in getattr(dataset, part)] for part in ("train", "validation", "test")},
-            source=asdict(dataset.source),
-        ),
+        data=DataUsed.of(dataset),
         recipe=recipe,
         versions=versions(),
         seed=recipe.seed,
@@ -116,17 +111,19 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
     )
 
 
-def _trainable(seen: Survey, name: str) -> None:
-    """Refuse images that nothing can be learned from."""
-    height, width = seen.shape
-    if min(seen.shape) < _LEAST:
+def _trainable(seen: Survey, dataset: PairedDataset) -> None:
+    """Refuse images that nothing can be learned from, or that cannot judge what was."""
+    judges = [pair.noisy().shape for pair in (*dataset.validation, *dataset.test)]
+    height, width = min(seen.shape, *judges, key=min)
+    if min(height, width) < _LEAST:
         raise UserError(
-            f"{name}: the smallest training image has {height} x {width} pixels; "
+            f"{dataset.name}: the smallest image has {height} x {width} pixels; "
             f"train on images of {_LEAST} x {_LEAST} or more"
         )
     if seen.low == seen.high:
         raise UserError(
-            f"{name}: the noisy images are {seen.low:g} nearly everywhere: nothing to learn from; look at the files"
+            f"{dataset.name}: the noisy images are {seen.low:g} nearly everywhere: nothing to learn from; "
+            "look at the files"
         )
 
 
@@ -146,17 +143,6 @@ def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, Checkpo
 def take_up(run: Run, dataset: PairedDataset) -> Session:
     """Return to the end of the last whole epoch."""
     provenance, content = run.provenance, load_checkpoint(run.checkpoint("last"))
-    hashes = dataset.hashes()
-    if hashes != provenance.data.hashes:
-        changed = sorted(
-            path
-            for path in {**hashes, **provenance.data.hashes}
-            if hashes.get(path) != provenance.data.hashes.get(path)
-        )
-        raise UserError(
-            f"{run.folder}: the images changed since the run began ({changed[0]} and {len(changed) - 1} more); "
-            "train under another --name"
-        )
     model = build(provenance.network, provenance.calibration)
     try:
         model.load_state_dict(content["state_dict"])

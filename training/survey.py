@@ -13,6 +13,8 @@ from training.metrics import fit_affine, noise_level
 from training.settings import IntensityFit
 
 if TYPE_CHECKING:
+    import torch
+
     from training.datasets import Pair
 
 _SAMPLE = 2_000_000  # pixels of the whole training set that intensities and noise are measured on
@@ -39,6 +41,24 @@ class Intensity:
         """Return the clean plane (H, W) on the scale of the noisy one; both whole, so that crops agree."""
         slope, offset = fit_intensity(noisy, clean) if self.mode == "image" else (self.slope, self.offset)
         return (slope * clean.astype(np.float64) + offset).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Intensities of the training images: what losses and validation scores are relative to.
+
+    Attributes
+    ----------
+    low, extent : float
+        0.1 percentile of the noisy images, and from there to the 99.9 percentile.
+    """
+
+    low: float
+    extent: float
+
+    def scaled(self, image: torch.Tensor) -> torch.Tensor:
+        """Return an image with the range mapped onto [0, 1]."""
+        return (image - self.low) / self.extent
 
 
 @dataclass(frozen=True)
@@ -125,12 +145,13 @@ def survey(
         drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
         noisy_pixels.append(noisy.ravel()[drawn].astype(np.float64))
         clean_pixels.append(clean.ravel()[drawn].astype(np.float64))
-        fits.append(fit_intensity(noisy, clean))
+        if mode == "image":
+            fits.append(fit_intensity(noisy, clean))
         noises.append(noise_level(noisy))
         shapes.add((noisy.shape[0], noisy.shape[1]))
         progress()
     intensity = _intensity(mode, noisy_pixels, clean_pixels, fits)
-    scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(fits)
+    scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(pairs)
     x = np.concatenate([slope * clean + offset for clean, (slope, offset) in zip(clean_pixels, scaled, strict=True)])
     y = np.concatenate(noisy_pixels)
     low, high = (float(value) for value in np.percentile(y, [0.1, 99.9]))

@@ -30,9 +30,9 @@ BYTES_PER_PIXEL = 8192
 Restormer or KBNet wants; DnCNN wants a tenth of it."""
 
 _SHARE = 0.5  # of the free memory that a tile may use
-_CGROUPS = (  # (limit, use) of a container's memory, version 2 and version 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+_CGROUPS = (  # a container's memory, version 2 and version 1: folder, limit, use, and what of it counts old file pages
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -270,15 +270,22 @@ def _round_up(value: int, multiple: int) -> int:
     return ceil(value / multiple) * multiple
 
 
-def _container_memory(files: tuple[tuple[str, str], ...]) -> list[int]:
-    """Return what a container's limit leaves, for each of the (limit, use) files that exist and state one."""
+def _container_memory(groups: tuple[tuple[str, str, str, str], ...]) -> list[int]:
+    """Return what a container's limit leaves, for each kind that states one; file pages give way, so they are free."""
     left = []
-    for limit, use in files:
+    for folder, limit, use, pages in groups:
         try:
-            left.append(max(int(Path(limit).read_text()) - int(Path(use).read_text()), 0))
+            used = int(Path(folder, use).read_text()) - _counted(Path(folder, "memory.stat"), pages)
+            left.append(max(int(Path(folder, limit).read_text()) - max(used, 0), 0))
         except (OSError, ValueError):  # no such kind of container, or the limit is "max"
             continue
     return left
+
+
+def _counted(stat: Path, name: str) -> int:
+    """Return a figure of a ``memory.stat``; 0 where it is not there."""
+    lines = stat.read_text().splitlines() if stat.is_file() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
 
 
 def _release(device: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bmz_export.package.about import About, plain_name
 from bmz_export.package.archive import write_zip
-from bmz_export.package.builder import Built, build
+from bmz_export.package.builder import build
 from bmz_export.package.halo import halo_of
 from bmz_export.package.rdf import MARK, RDF, is_ours
 from bmz_export.package.reading import read_description
@@ -108,10 +108,15 @@ def export(
     Raises
     ------
     UserError
-        When something that is no package of ours stands where the package would go, or the package cannot be built;
-        nothing is changed then.
+        When the run is not finished, something that is no package of ours stands where the package would go, or the
+        package cannot be built; nothing is changed then.
     """
     options = options or Options()
+    if run.checkpoint().is_file() and not run.finished():
+        raise UserError(
+            f"{run.folder}: training was cut off before its best weights were scored; "
+            f"go on with bmz-fmd train --resume --name {run.name}"
+        )
     name = check_name(options.name or run.name)
     target, archive = options.out / name, options.out / f"{name}.zip"
     _recover(options.out, name)
@@ -127,31 +132,29 @@ def export(
     if about.title is None and run.settings.data.dataset is None:  # a folder's name, such as "low", says nothing
         about = replace(about, title=plain_name(f"{network.title} denoiser {name}"))
     with _workspace(options.out, name) as work:
-        built = build(
-            work / name,
-            model,
-            network=network.name,
-            settings=provenance.network.settings,
-            example=image,
-            example_name=example,
-            about=about,
-            provenance=provenance,
-            halo=halo,
-        )
-        if certify is not None:
-            _add(built, certify(built.folder))
-        whole = write_zip(built.folder, work / archive.name)
-        _put_in_place(built.folder, target, work / _PREVIOUS)
-        whole.replace(archive)
+        with _writing(target):
+            built = build(
+                work / name,
+                model,
+                network=network.name,
+                settings=provenance.network.settings,
+                example=image,
+                example_name=example,
+                about=about,
+                provenance=provenance,
+                halo=halo,
+            )
+        addition = Addition() if certify is None else certify(built.folder)
+        with _writing(target):
+            if addition != Addition():
+                built.attach(addition.files, section=addition.section)
+            whole = write_zip(built.folder, work / archive.name)
+            _put_in_place(built.folder, target, work / _PREVIOUS)
+            whole.replace(archive)
     return Exported(target, archive, example, built.missing)
 
 
 _PREVIOUS = "previous"  # where a replaced package waits inside the workspace until the new one stands
-
-
-def _add(built: Built, addition: Addition) -> None:
-    if addition.files or addition.section:
-        built.attach(addition.files, section=addition.section)
 
 
 def _example(run: Run, file: Path | None) -> tuple[NDArray[Any], str]:
@@ -164,8 +167,7 @@ def _example(run: Run, file: Path | None) -> tuple[NDArray[Any], str]:
         if not pairs:
             raise UserError("the run has no test image to show; name one with --example FILE")
         return pairs[0].noisy(), f"test image {pairs[0].name}"
-    from training.denoise import channel_number
-    from training.images import open_image, planes
+    from training.images import channel_number, open_image, planes
 
     image = open_image(file)
     channel = run.settings.data.channel
@@ -225,15 +227,21 @@ def _workspace(out: Path, name: str) -> Iterator[Path]:
     """A hidden folder beside the target, on the same disk, gone afterwards whatever happens."""
     work = out / f".{name}.{os.getpid()}.export"
     try:
-        work.mkdir(parents=True)
+        with _writing(out / name):
+            work.mkdir(parents=True)
         yield work
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(
-            f"{out / name}: cannot be written ({reason}); make room there, or choose another --out"
-        ) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Say what a disk that is full, or may not be written to, means for the package."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"{target}: cannot be written ({reason}); make room there, or choose another --out") from None
 
 
 def _put_in_place(folder: Path, target: Path, previous: Path) -> None:

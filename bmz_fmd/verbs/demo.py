@@ -22,7 +22,8 @@ def command(
     from bmz_export.package import Options
     from bmz_fmd.verbs import export
     from training.datasets.settings import DataSettings
-    from training.fit import Listener, train
+    from training.fit import train
+    from training.listener import Listener
     from training.plan import Words, begin
 
     run, _ = begin(

@@ -64,8 +64,9 @@ def command(
 ) -> None:
     """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
     from training.datasets.settings import DataSettings
-    from training.devices import choose_device
-    from training.fit import Listener, train
+    from training.devices import choose_devices
+    from training.fit import train
+    from training.listener import Listener
     from training.plan import Words, begin, go_on
     from training.settings import parse_changes
     from training.words import counted
@@ -90,7 +91,7 @@ def command(
         changes=changes or (),
         name=name,
     )
-    choose_device(device)  # a device that is not here is said before a run folder is made
+    choose_devices(device, devices)  # what is not here is said before a run folder is made
     if resume:
         run = go_on(words)
     else:

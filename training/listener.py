@@ -1,0 +1,32 @@
+"""Who is told of what training does: notes, warnings, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def _no_progress(title: str, total: float | None) -> AbstractContextManager[Callable[[float, str], object]]:
+    return nullcontext(lambda steps, what: None)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told what happens: by default nobody.
+
+    Attributes
+    ----------
+    note, warn : callable
+        Take one line.
+    progress : callable
+        From a title and a number of steps to a context that yields ``advance(steps, what)``.
+    """
+
+    note: Callable[[str], object] = _silent
+    warn: Callable[[str], object] = _silent
+    progress: Callable[[str, float | None], AbstractContextManager[Callable[[float, str], object]]] = _no_progress
