@@ -133,9 +133,9 @@ def _lines(title: str, total: float | None) -> Iterator[Callable[[float, str], N
 
     def advance(steps: float = 1, what: str = "") -> None:
         nonlocal done, told
-        done += steps
+        before, done = done, done + steps
         now = time.monotonic()
-        finished = total is not None and done >= total
+        finished = total is not None and before < total <= done
         if finished or now - told >= _PLAIN_PAUSE:
             told = now
             of = "" if total is None else f" of {total:g}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from training.digest import sha256
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from training.run import Run
 
 _SHOWN = 3  # models that a message lists
-_DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 
 
 @dataclass(frozen=True)
@@ -71,24 +70,27 @@ def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Mode
         run = open_run(path)
         denoiser = run.denoiser(device=device)
         best = run.checkpoint()
-        return Model(path, "run", denoiser, best.name, _sha256(best), run)
+        return Model(path, "run", denoiser, best.name, sha256(best), run)
+    from bmz_export.package.archive import DESCRIPTION_NAMES
     from bmz_export.package.open import open_denoiser
 
     denoiser = open_denoiser(path, device=device, trust=trust)
-    hashed = path if path.is_file() else next(path / name for name in _DESCRIPTIONS if (path / name).is_file())
-    return Model(path, "package", denoiser, hashed.name, _sha256(hashed))
+    hashed = path if path.is_file() else next(path / name for name in DESCRIPTION_NAMES if (path / name).is_file())
+    return Model(path, "package", denoiser, hashed.name, sha256(hashed))
 
 
 def model_kind(path: Path) -> Literal["run", "package"]:
     """Return what a path is, by a look at the names inside; raise ``UserError`` if it is no model."""
+    from bmz_export.package.archive import DESCRIPTION_NAMES
+
     if path.is_dir():
         if (path / "settings.yaml").is_file():
             return "run"
-        if any((path / name).is_file() for name in _DESCRIPTIONS):
+        if any((path / name).is_file() for name in DESCRIPTION_NAMES):
             return "package"
         raise UserError(f"--model {path}: neither a run (settings.yaml) nor a package (rdf.yaml); {_known(path)}")
     if path.is_file():
-        if path.name in _DESCRIPTIONS or path.suffix.lower() == ".zip":
+        if path.name in DESCRIPTION_NAMES or path.suffix.lower() == ".zip":
             return "package"
         raise UserError(f"--model {path}: not a model; give a run folder, a package folder or its zip; {_known(path)}")
     raise UserError(f"--model {path}: does not exist; {_known(path)}")
@@ -104,8 +106,3 @@ def _known(path: Path) -> str:
     for name in difflib.get_close_matches(path.name, [found.name for found in newest], n=1):
         return f"did you mean {next(found for found in newest if found.name == name)}?"
     return f"there is {', '.join(str(found) for found in newest[:_SHOWN])}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

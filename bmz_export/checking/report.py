@@ -326,5 +326,5 @@ def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=7.5, frameon=False, handletextpad=0.2,
                 borderaxespad=0.2, columnspacing=1.2, labelcolor=_PALE)  # fmt: skip
     height, width = tiles[0].image
-    axes.set_xlabel(f"as each tool tiles {width} x {height} pixels: largest difference to the whole image. Red: its user "
-                    "sees it", fontsize=7.5, color=_PALE, loc="left", labelpad=3)  # fmt: skip
+    told = f"as each tool tiles {width} x {height} pixels: largest difference to the whole image. Red: its user sees it"
+    axes.set_xlabel(told, fontsize=7.5, color=_PALE, loc="left", labelpad=3)
