@@ -70,9 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Always, with one of the exit codes above.
     """
     with warnings.catch_warnings():
-        if not _debugging():
-            warnings.simplefilter("default")
-            warnings.showwarning = _show_warning
+        warnings.simplefilter("default")
+        warnings.showwarning = _show_warning
         sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -154,5 +153,7 @@ def _show_warning(  # noqa: PLR0917 the signature of warnings.showwarning
     line: str | None = None,
 ) -> None:
     """Show our own warnings as one line; those of libraries speak of code, not of images."""
-    if category.__module__.split(".", maxsplit=1)[0] in _OURS:
+    if _debugging():
+        console.note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+    elif category.__module__.split(".", maxsplit=1)[0] in _OURS:
         console.warn(str(message))

@@ -5,6 +5,7 @@ import torch
 from training.calibration import Calibrated
 from training.datasets import open_dataset
 from training.datasets.settings import DataSettings
+from training.estimation import Constants
 from training.networks import create
 from training.provenance import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
 from training.run import create_run
@@ -17,8 +18,8 @@ SIMULATED = DataSettings(dataset="simulated", options={"images": 10, "size": 48}
 def small_run(folder, *, data=None, statistics="dataset"):
     """Make a run whose network (radius 3) has random weights, and return its folder."""
     torch.manual_seed(0)
-    calibration = {"statistics": statistics, "margin": 3}
-    calibration |= {"offset": 0.0, "scale": 1.0} if statistics == "instance" else {"offset": 100.0, "scale": 50.0}
+    offset, scale = (0.0, 1.0) if statistics == "instance" else (100.0, 50.0)
+    calibration = Constants(statistics=statistics, margin=3, offset=offset, scale=scale).arguments()
     data = data or SIMULATED
     run = create_run(
         Settings(name=folder.name, network="dncnn", network_settings=NETWORK, data=data, recipe=Recipe()), folder

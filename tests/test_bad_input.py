@@ -68,6 +68,14 @@ DENOISE = [
     bad("a damaged checkpoint", "denoise cells.tif --model runs/damaged --out out", "best.ckpt"),
     bad("a checkpoint of something else", "denoise cells.tif --model runs/other --out out", "best.ckpt"),
     bad("damaged settings of a run", "denoise cells.tif --model runs/unreadable --out out", "settings.yaml"),
+    bad("a run of an unknown network", "denoise cells.tif --model runs/unet --out out", "settings.yaml", "unet"),
+    bad(
+        "provenance of an unknown network",
+        "denoise cells.tif --model runs/misnamed --out out",
+        "provenance.json",
+        "unet",
+    ),
+    bad("provenance without constants", "denoise cells.tif --model runs/uncalibrated --out out", "provenance.json"),
     bad("damaged provenance of a run", "denoise cells.tif --model runs/untold --out out", "provenance.json"),
     bad("a result that exists", "denoise cells.tif --model runs/small --out done", "done/cells.tif", "--overwrite"),
     bad("the input's own folder", "denoise cells.tif --model runs/small --out .", "cells.tif", "never replaced"),
@@ -145,6 +153,17 @@ TRAIN = [
     bad("a name that is a path", f"{PAIRS} --network dncnn --name ../up", "../up"),
     bad("a device that is not here", f"{PAIRS} --network dncnn --device abacus", "abacus", "cpu"),
     bad("an unknown setting of the network", f"{PAIRS} --network dncnn --network-set deep=3", "deep"),
+    bad(
+        "a setting of the network that is no number", f"{PAIRS} --network dncnn --network-set depth=8.0", "depth", "8.0"
+    ),
+    bad("a setting of 0", f"{PAIRS} --network restormer --network-set heads=[0,1,1,1]", "heads", "above 0"),
+    bad("a date that is none", f"{PAIRS} --network dncnn --set lr=2024-13-45", "lr=2024-13-45"),
+    bad("a recipe with a date that is none", f"{PAIRS} --network dncnn --recipe dated.yaml", "dated.yaml"),
+    bad("an option that is a list", "train --dataset simulated --option images=[1]", "--option images"),
+    bad("an option without a value", "train --dataset simulated --option images=", "--option images"),
+    bad(
+        "clean images that are black", "train --network dncnn --noisy noisy --clean black", "clean images", "same value"
+    ),
     bad("an unknown loss", f"{PAIRS} --network dncnn --set loss=huber", "loss"),
     bad("two data sets at once", f"{PAIRS} --network dncnn --dataset nucleus --data .", "--dataset"),
     bad("the same folder twice", "train --network dncnn --noisy noisy --clean noisy", "same folder"),
@@ -184,6 +203,7 @@ def material(tmp_path_factory):
         image(folder / "noisy" / f"{name}.tif", grey(48, 48))
         image(folder / "clean" / f"{name}.tif", grey(48, 48))
         image(folder / "small" / f"{name}.tif", grey(32, 32))
+        image(folder / "black" / f"{name}.tif", np.zeros((48, 48), np.uint8))
         image(folder / "strangers" / f"stranger_{name}.tif", grey(48, 48))
         for which, length in (("stacks", 3), ("stacks2", 3), ("short", 2)):
             image(folder / which / f"{name}.tif", grey(length, 48, 48, dtype=np.uint16), metadata={"axes": "ZYX"})
@@ -211,6 +231,7 @@ def material(tmp_path_factory):
         "mine.json": b'{"mine": 1}',
         "broken.yaml": b"a: [1,\n b: }",
         "unknown.yaml": b"epoch: 3\n",
+        "dated.yaml": b"lr: 2024-13-45\n",
         "garbage.pth": b"no weights",
         "garbage.zip": b"no archive",
     }.items():
@@ -231,7 +252,7 @@ def material(tmp_path_factory):
 
 
 def _runs(folder):
-    for name in ("small", "begun", "damaged", "other", "unreadable", "untold"):
+    for name in ("small", "begun", "damaged", "other", "unreadable", "untold", "unet", "misnamed", "uncalibrated"):
         small_run(folder / name)
     (folder / "begun" / "provenance.json").unlink()
     (folder / "begun" / "best.ckpt").unlink()
@@ -239,6 +260,15 @@ def _runs(folder):
     torch.save({"state_dict": {"weight": torch.zeros(3)}}, folder / "other" / "best.ckpt")
     (folder / "unreadable" / "settings.yaml").write_text("name: [")
     (folder / "untold" / "provenance.json").write_text("{")
+    _edit(folder / "unet" / "settings.yaml", "network: dncnn", "network: unet")
+    _edit(folder / "misnamed" / "provenance.json", '"name": "dncnn"', '"name": "unet"')
+    _edit(folder / "uncalibrated" / "provenance.json", '"calibration": {', '"calibration": {}, "seed_": {')
+
+
+def _edit(path, before, after):
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
 
 
 @pytest.fixture

@@ -139,6 +139,9 @@ def test_our_warnings_are_a_line_and_those_of_libraries_are_not_shown(monkeypatc
     monkeypatch.setattr("training.files.images_in", warn)
     ended = bmz_fmd("denoise", "a.tif", "--model", "runs/small", "--out", "out")
     assert ended.err.splitlines() == ["warning: tiles change it", "bmz-fmd: done"]
+    monkeypatch.setenv(cli.DEBUG, "0")  # what the option changes is changed back
+    told = bmz_fmd("--debug", "denoise", "a.tif", "--model", "runs/small", "--out", "out")
+    assert "DeprecationWarning: an argument is deprecated" in told.err
 
 
 def test_a_reader_that_leaves_early_is_no_error():

@@ -198,6 +198,17 @@ def test_training_never_hands_over_less_than_the_start(tmp_path):
     assert scores.denoised.psnr == pytest.approx(scores.start.psnr)
 
 
+def test_ctrl_c_before_there_are_weights_leaves_the_settings_alone(tmp_path, monkeypatch):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    run = begun(tmp_path / "run")
+    monkeypatch.setattr("training.fit._epoch_zero", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, device="cpu")
+    assert not run.checkpoint().exists()
+
+
 def test_a_loss_that_is_no_number_ends_with_a_word_and_keeps_what_was(tmp_path):
     run = begun(tmp_path / "run", lr=1e30)
     with pytest.raises(UserError, match=r"the loss is no number any more; train anew with --set lr="):

@@ -17,8 +17,9 @@ from training.datasets import open_dataset
 from training.datasets.settings import DataSettings
 from training.devices import choose_device, choose_devices
 from training.errors import UserError
+from training.estimation import Constants
 from training.inference import halo
-from training.networks import create
+from training.networks import NETWORKS, create
 from training.provenance import CheckpointUsed, DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
 from training.run import create_run, free_name, newest_run, open_run, write_rows
 from training.settings import Recipe, Settings
@@ -36,7 +37,7 @@ def settings(name="first"):
 def provenance(data="simulated"):
     return Provenance(
         network=NetworkUsed(name="dncnn", settings=SMALL),
-        calibration={"transform": "anscombe", "statistics": "dataset", "gain": 2.0, "scale": 3.0, "margin": 3},
+        calibration=Constants(transform="anscombe", gain=2.0, scale=3.0, margin=3).arguments(),
         checkpoint=CheckpointUsed(
             name="a", sha256="0", licence="MIT License", spdx="MIT", source="https://example.org"
         ),
@@ -99,6 +100,7 @@ def test_the_denoiser_of_a_run_takes_arrays_in_image_units(tmp_path):
     with torch.no_grad():
         np.testing.assert_array_equal(denoiser.predict(image), model(torch.from_numpy(image)).numpy())
     assert (denoiser.halo, denoiser.stride, denoiser.local) == (3, 1, True)
+    assert denoiser.bytes_per_pixel == NETWORKS["dncnn"].bytes_per_pixel
     assert denoiser.trained_on.high == 1000
 
 

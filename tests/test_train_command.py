@@ -131,3 +131,50 @@ def test_own_pairs_train_as_typed(here):
     assert "crops are 32 pixels wide" in ended.err
     provenance = open_run(here / "runs" / "mine").provenance
     assert sorted(provenance.data.hashes) == sorted(f"{p}/fov_{n}.tif" for p in ("clean", "noisy") for n in range(4))
+
+
+def test_going_on_contradicts_nothing_of_the_run(here):
+    assert bmz_fmd("train", *QUICK, "--set", "epochs=3", "--name", "one").code == 0
+    run = open_run(here / "runs" / "one")
+    settings = (run.folder / "settings.yaml").read_text()
+    fewer = bmz_fmd("train", "--resume", "--name", "one", "--set", "epochs=1")
+    assert (fewer.code, fewer.message) == (
+        2, "bmz-fmd: --set epochs=1: runs/one is trained for 3 epochs already"
+    )  # fmt: skip
+    recipe = here / "mine.yaml"
+    recipe.write_text("crop: 16\n")
+    assert bmz_fmd("train", "--resume", "--name", "one", "--recipe", recipe).code == 2  # other rates of learning
+    assert (run.folder / "settings.yaml").read_text() == settings
+    weights = here / "runs" / "one" / "best.ckpt"
+    assert bmz_fmd("train", *QUICK, "--checkpoint", weights, "--name", "two").code == 0
+    other = bmz_fmd("train", "--resume", "--name", "two", "--checkpoint", "none")
+    assert other.code == 2
+    assert other.message.startswith("bmz-fmd: --checkpoint: not as the run began")
+
+
+def test_a_best_checkpoint_that_was_lost_is_made_of_the_last(here):
+    assert bmz_fmd("train", *QUICK, "--name", "one").code == 0
+    run = open_run(here / "runs" / "one")
+    run.checkpoint().unlink()
+    again = bmz_fmd("train", "--resume", "--name", "one")
+    assert again.code == 0
+    assert "best.ckpt is missing: the weights of epoch 1 stand in for it" in again.err
+    assert run.provenance.best_epoch == 1
+
+
+def test_the_peak_is_that_of_the_clean_images(here):
+    rng = np.random.default_rng(0)
+    clean = rng.random((4, 32, 32)).astype(np.float32)
+    for part in ("noisy", "clean"):
+        (here / part).mkdir()
+    for number, plane in enumerate(clean):
+        tifffile.imwrite(here / "clean" / f"fov_{number}.tif", plane)
+        noisy = (200 * plane + rng.normal(0, 5, plane.shape)).clip(0, 255).astype(np.uint8)
+        tifffile.imwrite(here / "noisy" / f"fov_{number}.tif", noisy)
+    words = ("--noisy", "noisy", "--clean", "clean", "--name", "one")
+    ended = bmz_fmd("train", *QUICK[6:], *words)
+    assert ended.code == 0, ended.err
+    assert 0.9 < open_run(here / "runs" / "one").provenance.scores["affine"].data_range < 1
+    other = bmz_fmd("evaluate", "--model", "runs/one", "--noisy", "noisy", "--clean", "clean")
+    assert other.code == 2
+    assert "--data-range is missing: PSNR of float32 images" in other.message

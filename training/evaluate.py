@@ -249,7 +249,7 @@ def _figures(
 ) -> ImageFigures:
     slope, offset = fit_affine(clean, denoised)
     slope_noisy, offset_noisy = fit_affine(clean, noisy)
-    seen = suspicion(noisy, denoised)
+    seen = suspicion(surprise(noisy, denoised))
     return ImageFigures(
         name=name,
         psnr_noisy=psnr(clean, noisy, data_range=data_range, convention=convention),
@@ -292,7 +292,7 @@ def _draw_row(
     slope, offset = fit_affine(clean, noisy)
     fitted = slope * clean.astype(np.float64) + offset
     removed, error, map_ = noisy - denoised, denoised - fitted, surprise(noisy, denoised)
-    seen = suspicion(noisy, denoised)
+    seen = suspicion(map_)
     window = (_around(seen.y, noisy.shape[0]), _around(seen.x, noisy.shape[1]))
     low, high = np.percentile(fitted, (0.1, 99.9))
     spread = max(float(np.percentile(np.abs(removed), 99.5)), 1e-12)

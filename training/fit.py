@@ -94,11 +94,17 @@ def _train(run: Run, place: str, count: int, told: Listener) -> None:
     dataset = run.dataset()
     session = take_up(run, dataset) if run.checkpoint("last").is_file() else begin(run, dataset, place, told)
     recipe = run.settings.recipe
+    if session.done and not run.checkpoint().is_file():
+        told.warn(f"{run.checkpoint()} is missing: the weights of epoch {session.done} stand in for it")
+        session.best = session.rows[-1]["psnr"] if session.rows else -math.inf
+        save_best(run, session.model, session.done, session.best)
     stopped: BaseException | None = None
     if session.done < recipe.epochs:
         try:
             _fit(run, session, dataset, place, told, count=count)
         except KeyboardInterrupt as error:
+            if not run.checkpoint().is_file():
+                raise
             stopped = error
             told.warn("interrupted: scoring the best weights so far (Ctrl-C again to leave at once)")
         except UserError as error:

@@ -37,6 +37,7 @@ def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoi
         stride=network.stride,
         trained_on=provenance.trained_on,
         local=radius is not None and provenance.calibration["statistics"] == "dataset",
+        bytes_per_pixel=network.bytes_per_pixel,
         device=device,
     )
 

@@ -80,7 +80,7 @@ def begin(words: Words, runs: Path = RUNS) -> tuple[Run, str | None]:
 
 
 def go_on(words: Words, runs: Path = RUNS) -> Run:
-    """Return the run that is named, if the words do not contradict its settings; more ``epochs`` are taken over."""
+    """Return the run that is named, if the words do not contradict its settings; other ``epochs`` are taken over."""
     if words.name is None:
         known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
         raise UserError(f"--resume: say which run with --name NAME; there are {', '.join(known) or 'none yet'}")
@@ -93,20 +93,31 @@ def go_on(words: Words, runs: Path = RUNS) -> Run:
         _agree("--network-set", wanted, settings.network_settings)
     if words.checkpoint is not None:
         start, _ = _checkpoint(words.checkpoint, settings.network, settings.network_settings)
-        _agree("--checkpoint", start, settings.checkpoint)
+        _same("--checkpoint", start, settings.checkpoint)
     _agree("the data", words.data, settings.data)
-    recipe = load_recipe(words.recipe, words.changes) if words.recipe else change_recipe(settings.recipe, words.changes)
+    asked = settings.recipe
+    if words.recipe is not None:
+        asked = load_recipe(words.recipe).model_copy(update={"epochs": asked.epochs})
+    recipe = change_recipe(asked, words.changes)
     for key in Recipe.model_fields:
         if key != "epochs":
             _agree(f"--set {key}", getattr(recipe, key), getattr(settings.recipe, key))
     if recipe.epochs != settings.recipe.epochs:
+        trained = int(max((row["epoch"] for row in run.history()), default=0))
+        if recipe.epochs < trained:
+            raise UserError(f"--set epochs={recipe.epochs}: {run.folder} is trained for {trained} epochs already")
         run = Run(run.folder, settings.model_copy(update={"recipe": recipe}))
         run.write_settings()
     return run
 
 
 def _agree(what: str, wanted: object, was: object) -> None:
-    if wanted is not None and wanted != was:
+    if wanted is not None:
+        _same(what, wanted, was)
+
+
+def _same(what: str, wanted: object, was: object) -> None:
+    if wanted != was:
         shown = f" ({was} then, {wanted} now)" if len(f"{was}{wanted}") < 120 else ""
         raise UserError(
             f"{what}: not as the run began{shown}; a run goes on as it is, start another under a new --name"
@@ -125,12 +136,18 @@ def _checkpoint(asked: str | None, network: str, network_settings: dict[str, obj
 
     try:
         bare = create(network, **network_settings)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"--network-set: {error}") from None
     if asked is None:
         published = default_checkpoint(network)
         if dict(network_settings):
             return None, f"training {network} from scratch: no weights are published for its changed settings"
+        if cached(published) is None and not CHECKPOINTS[published].urls:
+            where = CHECKPOINTS[published].source
+            return (
+                None,
+                f"training {network} from scratch; download its weights from {where} and give --checkpoint FILE",
+            )
         if cached(published) is None:
             return None, f"training {network} from scratch; --checkpoint {published} starts from the published weights"
         return published, f"starting from the published checkpoint {published}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from training.estimation import Constants
+from training.networks import NETWORKS
 from training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ class NetworkUsed(_Part):
 
     name: str
     settings: dict[str, Any]
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NETWORKS:
+            raise ValueError(f"{name} is none of {', '.join(NETWORKS)}")
+        return name
 
 
 class CheckpointUsed(_Part):
@@ -135,6 +144,14 @@ class Provenance(_Part):
     versions: dict[str, str] = Field(default_factory=dict)
     seed: int
     created: str
+
+    @field_validator("calibration")
+    @classmethod
+    def _complete(cls, calibration: dict[str, Any]) -> dict[str, Any]:
+        wanted = {field.name for field in fields(Constants)}
+        if set(calibration) != wanted:
+            raise ValueError(f"its keys are not {', '.join(sorted(wanted))}")
+        return calibration
 
 
 def versions() -> dict[str, str]:

@@ -77,9 +77,9 @@ def surprise(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]
     return np.divide(smooth, expected, out=np.zeros_like(smooth), where=expected > 0)
 
 
-def suspicion(noisy: NDArray[Any], denoised: NDArray[Any]) -> Suspicion:
-    """Return in figures how far the residual is from noise; see ``surprise``."""
-    size = np.abs(surprise(noisy, denoised))
+def suspicion(surprises: NDArray[np.float64]) -> Suspicion:
+    """Return in figures how far a residual is from noise: what stands out of the map of ``surprise``."""
+    size = np.abs(surprises)
     y, x = np.unravel_index(int(size.argmax()), size.shape)
     return Suspicion(float((size > SURPRISING).mean()), float(size[y, x]), int(y), int(x))
 

@@ -72,7 +72,10 @@ class Run:
         """Return the trained model: image units in, image units out; eval mode, float32, on the CPU."""
         provenance = self.provenance
         state = load_checkpoint(self.checkpoint(which))["state_dict"]
-        model = build(provenance.network, provenance.calibration)
+        try:
+            model = build(provenance.network, provenance.calibration)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{self.folder / PROVENANCE}: damaged ({error}); train again under another name") from None
         try:
             model.load_state_dict(state)
         except (RuntimeError, TypeError, AttributeError):

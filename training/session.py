@@ -92,7 +92,7 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
         seed=recipe.seed,
         created=now(),
     )
-    peak = 255.0 if dataset.source.dtype == "uint8" and seen.clean_extent <= 255 else seen.clean_extent
+    peak = 255.0 if dataset.train[0].clean().dtype == "uint8" else seen.clean_extent
     began = time.monotonic()
     scores = score(dataset.test, model, provenance, place, told, data_range=peak)
     scoring = time.monotonic() - began
@@ -125,6 +125,11 @@ def _trainable(seen: Survey, dataset: PairedDataset) -> None:
             f"{dataset.name}: the noisy images are {seen.low:g} nearly everywhere: nothing to learn from; "
             "look at the files"
         )
+    if seen.clean_extent == 0:
+        raise UserError(
+            f"{dataset.name}: the clean images are the same value nearly everywhere: nothing to learn from; "
+            "look at the files"
+        )
 
 
 def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:
@@ -132,7 +137,7 @@ def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, Checkpo
     torch.manual_seed(settings.recipe.seed)
     try:
         denoiser = create(settings.network, **settings.network_settings)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"--network {settings.network}: {error}") from None
     if settings.checkpoint is None:
         return denoiser, None

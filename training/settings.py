@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from training.datasets.settings import DataSettings
 from training.errors import UserError
+from training.networks import NETWORKS
 
 IntensityFit = Literal["dataset", "image", "none"]
 Statistics = Literal["dataset", "instance"]
@@ -97,6 +98,13 @@ class Settings(BaseModel):
     def _file_name(cls, name: str) -> str:
         return check_name(name)
 
+    @field_validator("network")
+    @classmethod
+    def _known(cls, network: str) -> str:
+        if network not in NETWORKS:
+            raise ValueError(unknown(network, list(NETWORKS)))
+        return network
+
 
 def check_name(name: str) -> str:
     """Return a run's name if it can be a folder's name on every system; else raise ``UserError``."""
@@ -153,7 +161,7 @@ def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | No
             raise UserError(f"{option} {key}: {unknown(key, known)}")
         try:
             result[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # a date that is none, for one
             raise UserError(f"{option} {change}: the value cannot be read") from None
     return result
 
@@ -195,7 +203,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as text ({type(error).__name__})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         line = (
             f" in line {error.problem_mark.line + 1}"
             if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark

@@ -159,7 +159,7 @@ def survey(
     return Survey(
         low=low,
         high=high,
-        clean_extent=float(np.ptp(np.percentile(np.concatenate(clean_pixels), [0.1, 99.9]))) or 1.0,
+        clean_extent=float(np.ptp(np.percentile(np.concatenate(clean_pixels), [0.1, 99.9]))),
         mean=float(np.mean([pixels.mean() for pixels in noisy_pixels])),
         deviation=float(np.mean([pixels.std() for pixels in noisy_pixels])),
         noise=float(np.median(noises)),

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 BYTES_PER_PIXEL = 8192
-"""Working memory that a pixel of a tile is taken to need where nothing better is known: about what a full-size
-Restormer or KBNet wants; DnCNN wants a tenth of it."""
+"""Working memory that a pixel of a tile is taken to need where nothing is known of the network: that of KBNet."""
 
 _SHARE = 0.5  # of the free memory that a tile may use
 _CGROUPS = (  # a container's memory, version 2 and version 1: folder, limit, use, and what of it counts old file pages

@@ -18,8 +18,9 @@ from training.devices import choose_device
 from training.errors import UserError
 from training.inference import GLOBAL_HALO
 from training.inference import halo as halo_for
+from training.networks import NETWORKS
 from training.provenance import Provenance
-from training.tiles import TilesChangeTheResult, is_out_of_memory, plan, smallest_tile
+from training.tiles import BYTES_PER_PIXEL, TilesChangeTheResult, is_out_of_memory, plan, smallest_tile
 
 if TYPE_CHECKING:
     from training.denoise import Denoiser
@@ -72,10 +73,12 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
     steps = [axis.step for axis in takes.space if axis.step]
     stride, local = lcm(*steps, _ASSUMED_STRIDE), not any(each.measures for each in takes.operations + gives.operations)
     run = _told(run, path)
+    memory = float(BYTES_PER_PIXEL)
     if provenance is None:
         run = _any_size(run, takes, halo, stride, local)
     else:  # ours take any size by themselves
-        stride, radius = _known(provenance)
+        network = NETWORKS[provenance.network.name]
+        stride, radius, memory = network.stride, _radius(provenance), network.bytes_per_pixel
         local = radius is not None
         halo = max(halo, halo_for(radius, stride))  # a package may declare less, where the seam is small
     return Denoiser(
@@ -84,6 +87,7 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         stride=stride,
         trained_on=None if provenance is None else provenance.trained_on,
         local=local,
+        bytes_per_pixel=memory,
         device=place,
     )
 
@@ -306,18 +310,13 @@ def _provenance(package: Package) -> Provenance | None:
         return None
 
 
-def _known(provenance: Provenance) -> tuple[int, int | None]:
-    """Total stride of the network, and its receptive radius in pixels; None where the whole image matters."""
-    from training.networks import NETWORKS
-
-    network = NETWORKS.get(provenance.network.name)
-    if network is None:
-        return _ASSUMED_STRIDE, None
+def _radius(provenance: Provenance) -> int | None:
+    """Receptive radius in pixels; None where the whole image matters."""
     try:
-        radius = network.radius(provenance.network.settings)
+        radius = NETWORKS[provenance.network.name].radius(provenance.network.settings)
     except (TypeError, ValueError):  # settings that are none: whoever wrote them
-        return network.stride, None
-    return network.stride, None if provenance.calibration.get("statistics") == "instance" else radius
+        return None
+    return None if provenance.calibration["statistics"] == "instance" else radius
 
 
 def _first_line(error: Exception) -> str:

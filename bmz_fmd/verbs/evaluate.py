@@ -92,7 +92,7 @@ def command(
 
     opened = open_model(model, device, trust=trust)
     pairs = _pairs(opened, noisy, clean, pattern, channel)
-    peak = _peak(opened, pairs, convention.value, data_range)
+    peak = _peak(opened if noisy is None else None, pairs, convention.value, data_range)
     with console.progress("Scoring", len(pairs)) as advance:
         result = evaluate(
             pairs,
@@ -143,12 +143,12 @@ def _pairs(
     return found.pairs
 
 
-def _peak(model: Model, pairs: Sequence[Pair], convention: str, given: float | None) -> float:
-    """Return the peak to count from: as given, as the run counted, or that of 8 bits; never one of the pixels."""
+def _peak(tested: Model | None, pairs: Sequence[Pair], convention: str, given: float | None) -> float:
+    """Return the peak to count from: as given, as the run counted on its own images, or that of 8 bits."""
     if given is not None:
         return given
-    if model.run is not None and convention in model.run.provenance.scores:
-        return model.run.provenance.scores[convention].data_range
+    if tested is not None and tested.run is not None and convention in tested.run.provenance.scores:
+        return tested.run.provenance.scores[convention].data_range
     dtype = pairs[0].clean().dtype
     if dtype == "uint8":
         return 255.0

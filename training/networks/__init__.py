@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -34,6 +35,8 @@ class Network:
         Total stride: sizes that the bare network takes are multiples of it.
     noise_map : bool
         Whether it wants a second channel that holds the noise level.
+    bytes_per_pixel : int
+        Working memory that a pixel of the image takes at the published size, in float32 (measured on 512 x 512).
     settings : Mapping
         Constructor settings as published (gray, Gaussian denoising).
     radius : Callable
@@ -50,6 +53,7 @@ class Network:
     code_licence: str
     stride: int
     noise_map: bool
+    bytes_per_pixel: int
     settings: Mapping[str, Any]
     radius: Callable[[Mapping[str, Any]], int | None]
 
@@ -107,6 +111,7 @@ NETWORKS: dict[str, Network] = {
             code_licence="MIT",
             stride=1,
             noise_map=False,
+            bytes_per_pixel=900,
             settings=MappingProxyType(_DNCNN),
             radius=_dncnn_radius,
         ),
@@ -121,6 +126,7 @@ NETWORKS: dict[str, Network] = {
             code_licence="MIT",
             stride=8,
             noise_map=True,
+            bytes_per_pixel=2_800,
             settings=MappingProxyType(_DRUNET),
             radius=_drunet_radius,
         ),
@@ -134,6 +140,7 @@ NETWORKS: dict[str, Network] = {
             code_licence="Academic Public License (non-commercial)",
             stride=8,
             noise_map=False,
+            bytes_per_pixel=16_000,
             settings=MappingProxyType(_RESTORMER),
             radius=_sees_everything,
         ),
@@ -147,6 +154,7 @@ NETWORKS: dict[str, Network] = {
             code_licence="MIT",
             stride=16,
             noise_map=False,
+            bytes_per_pixel=8_200,
             settings=MappingProxyType(_KBNET),
             radius=_sees_everything,
         ),
@@ -182,6 +190,22 @@ def create(name: str, **settings: object) -> nn.Module:
     unknown = sorted(set(settings) - set(network.settings))
     if unknown:
         raise ValueError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(network.settings)}")
+    for key, value in settings.items():
+        _check(f"{name}: {key}", value, network.settings[key])
     build = getattr(import_module(f"{__name__}.{name}"), network.class_name)
     module: nn.Module = build(**{**network.settings, **settings})
     return module
+
+
+def _check(what: str, value: object, published: object) -> None:
+    """Refuse a setting that is not of the kind of the published one: a number above 0, or a list of such numbers."""
+    if isinstance(published, tuple):
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{what} is a list such as {list(published)}, not {value!r}")
+        for each in value:
+            _check(what, each, published[0])
+        return
+    kind = "number" if isinstance(published, float) else "whole number"
+    right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    if not right or (kind == "whole number" and not isinstance(value, int)):
+        raise ValueError(f"{what} is a {kind} above 0 such as {published}, not {value!r}")
