@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from training.errors import UserError
 
@@ -47,6 +47,14 @@ class DataSettings(BaseModel):
 
     options: dict[str, int | float | str] = {}
     """Further settings that a data set documents (``simulated``: the fields of ``Simulation``)."""
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _numbers_or_words(cls, options: dict[str, object]) -> dict[str, object]:
+        for key, value in options.items():
+            if not isinstance(value, int | float | str):
+                raise UserError(f"--option {key}={value!r} will not do: give a number or a word")
+        return options
 
 
 def refuse_others(settings: DataSettings, reader: str, read: set[str]) -> None:
