@@ -58,6 +58,7 @@ DENOISE = [
     bad("a colour image", f"denoise colour.png {OUT}", "colour.png", "colour"),
     bad("NaN", f"denoise nan.tif {OUT}", "nan.tif", "NaN"),
     bad("complex numbers", f"denoise complex.tif {OUT}", "complex.tif", "complex"),
+    bad("a file of a set without its header", f"denoise part.ome.tif {OUT}", "part.ome.tif", "all.companion.ome"),
     bad("a run that is not there", "denoise cells.tif --model runs/smal --out out", "runs/smal", "runs/small"),
     bad("a folder that is no model", "denoise cells.tif --model noisy --out out", "--model noisy", "neither"),
     bad("a file that is no model", "denoise cells.tif --model notes.txt --out out", "--model notes.txt"),
@@ -221,6 +222,8 @@ def material(tmp_path_factory):
     image(folder / "complex.tif", np.ones((20, 20), np.complex64))
     Image.fromarray(grey(20, 30, 3)).save(folder / "colour.png")
     Image.fromarray(grey(20, 30)).save(folder / "photo.jpg")
+    only = '<OME UUID="urn:uuid:1"><BinaryOnly MetadataFile="all.companion.ome" UUID="urn:uuid:2"/></OME>'
+    image(folder / "part.ome.tif", grey(2, 20, 20), metadata=None, description=only)
     whole = (folder / "cells.tif").read_bytes()
     for name, content in {
         "notes.txt": b"words",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from command_line import bmz_fmd, snapshot
+from image_sets import save_set
 from small_run import small_run
 
 from bmz_fmd import cli, console
@@ -216,6 +217,52 @@ def test_folders_and_png_are_read_and_tiff_is_written(place):
     assert bmz_fmd("denoise", "in", "--model", "runs/small", "--out", "out").out == "2 images denoised into out\n"
     assert sorted(path.name for path in (place / "out").iterdir()) == ["cells.tif", "photo.tif"]
     assert tifffile.imread("out/photo.tif").shape == (20, 30)
+
+
+def test_each_file_of_a_set_becomes_a_file_of_its_own(place):
+    array = np.random.default_rng(0).poisson(200, (3, 1, 20, 30)).astype(np.uint16)
+    save_set(place / "in", array, {f"cell_t{t}.ome.tif": [(t, 0)] for t in range(3)})
+    assert bmz_fmd("denoise", "in", "--model", "runs/small", "--out", "out", "--float").code == 0
+    assert bmz_fmd("denoise", "in/cell_t2.ome.tif", "--model", "runs/small", "--out", "one", "--float").code == 0
+    for path in ("out/cell_t0.ome.tif", "one/cell_t2.ome.tif"):
+        assert tifffile.imread(path).shape == (20, 30)
+        assert open_image(path).shape == (20, 30)
+    np.testing.assert_array_equal(tifffile.imread("one/cell_t2.ome.tif"), tifffile.imread("out/cell_t2.ome.tif"))
+    (place / "equal").mkdir()
+    tifffile.imwrite(place / "equal" / "rgb.tif", np.stack([array[0, 0]] * 3), photometric="rgb")
+    assert bmz_fmd("denoise", "equal", "--model", "runs/small", "--out", "gray").code == 0
+    assert tifffile.imread("gray/rgb.tif").shape == (20, 30)
+
+
+def test_a_file_that_cannot_be_written_back_stops_the_work_before_it_begins(place):
+    stack(place / "a.tif")
+    header = "ImageJ=1.53t\nimages=2\nslices=2\ngröße=3\n".encode()
+    told = {"metadata": None, "description": header, "photometric": "minisblack"}
+    tifffile.imwrite(place / "b.tif", np.ones((2, 20, 30), np.uint8), **told)
+    ended = bmz_fmd("denoise", "a.tif", "b.tif", "--model", "runs/small", "--out", "out")
+    assert ended.code == 2
+    assert "b.tif: what it says beside its pixels cannot be written back" in ended.message
+    assert not (place / "out").exists()
+
+
+def test_a_name_that_is_no_utf_8_is_a_line_and_leaves_nothing(place):
+    for side in ("noisy", "clean"):
+        (place / side).mkdir()
+        try:
+            for name in ("a.tif", "b.tif", "caf\udce9.tif"):
+                stack(place / side / name)
+        except OSError:
+            pytest.skip("this file system has no such names")
+    before = snapshot(place)
+    for words in (
+        ("denoise", "noisy/caf\udce9.tif", "--model", "runs/small", "--out", "out"),
+        ("denoise", "noisy", "--model", "runs/small", "--out", "out"),
+        ("train", "--noisy", "noisy", "--clean", "clean", "--network", "dncnn", "--set", "epochs=1"),
+    ):
+        ended = bmz_fmd(*words)
+        assert ended.code == 2
+        assert r"caf\xe9.tif is not named in UTF-8: rename the file" in ended.err.splitlines()[-1]
+    assert snapshot(place) == before
 
 
 def test_one_channel_is_denoised_and_the_others_are_copied(place):

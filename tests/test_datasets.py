@@ -1,15 +1,19 @@
 """Pairs of images: how they are found, split, cut and looked over, and what is said where they do not fit."""
 
 import hashlib
+import itertools
 import pickle
+import weakref
 
 import numpy as np
 import pytest
 import tifffile
+from image_sets import save_set
 from PIL import Image
 
-from training.datasets import DATASETS, DataSettings, open_dataset
+from training.datasets import DATASETS, DataSettings, Pair, open_dataset
 from training.datasets.hagen import NAMES
+from training.datasets.inspection import inspect
 from training.datasets.splits import field_of
 from training.errors import UserError
 
@@ -100,6 +104,45 @@ class TestMatching:
         assert len(every(data)) == 3
         assert data.warnings() == ["1 file without a partner left out: d.tif"]
 
+    def test_what_is_left_by_name_is_matched_by_name_before_the_ending(self, tmp_path):
+        noisy, clean = folders(tmp_path, ["f0"])
+        folders(tmp_path, ["f1", "f2"], clean="{}.png", dtype="u1")
+        save(noisy / "f3.tif", picture())
+        data = own(noisy, clean)
+        assert sorted(names(every(data))) == ["f0", "f1", "f2"]
+        assert data.warnings()[0] == "1 file without a partner left out: f3.tif"
+        save(noisy / "f3.png", picture(dtype="u1"))
+        assert len(every(own(noisy, clean))) == 3
+        save(clean / "f3.ome.tif", picture())
+        refused(r"f3\.png and f3\.tif match alike by the name before its ending", noisy=noisy, clean=clean)
+
+    def test_too_few_pairs_tell_of_the_files_without_a_partner(self, tmp_path):
+        noisy, clean = folders(tmp_path, "a")
+        save(noisy / "b.tif", picture())
+        save(clean / "c.tif", picture())
+        refused("one image only: .*; 2 files without a partner left out: b.tif, c.tif", noisy=noisy, clean=clean)
+
+    def test_each_file_of_a_set_gives_its_own_planes(self, tmp_path):
+        for side in ("noisy", "clean"):
+            save_set(tmp_path / side, picture((12, 1, 8, 9)), {f"cell_t{t:02}.ome.tif": [(t, 0)] for t in range(12)})
+        data = own(tmp_path / "noisy", tmp_path / "clean")
+        assert sorted(names(every(data))) == [f"cell_t{t:02}" for t in range(12)]
+
+    def test_names_that_become_alike_are_numbered(self, tmp_path):
+        data = own(*folders(tmp_path, ["a b", "a_b", "a  b", "a_b_2"]))
+        assert sorted(names(every(data))) == ["a_b", "a_b_2", "a_b_3", "a_b_4"]
+        again = own(tmp_path / "noisy", tmp_path / "clean")
+        assert names(every(again)) == names(every(data))
+        for pair, same in zip(every(data), every(again), strict=True):
+            np.testing.assert_array_equal(pair.read(), same.read())
+
+    def test_a_name_that_is_no_utf_8_is_refused(self, tmp_path):
+        try:
+            noisy, clean = folders(tmp_path, ["a", "b", "caf\udce9"])
+        except OSError:
+            pytest.skip("this file system has no such names")
+        refused(r"caf\\xe9\.tif is not named in UTF-8: rename the file", noisy=noisy, clean=clean)
+
     def test_images_of_different_size_may_stand_in_one_folder(self, tmp_path):
         folders(tmp_path, "ab", shape=(24, 20))
         noisy, clean = folders(tmp_path, "cd", shape=(31, 17))
@@ -132,6 +175,15 @@ class TestChannels:
     @pytest.mark.parametrize("channel", ["2", "RFP"])
     def test_and_must_be_there(self, two, channel):
         refused(rf"--channel {channel}: .*a\.ome\.tif has the channels 0 to 1 \(DAPI, GFP\)", **two, channel=channel)
+
+    def test_may_be_stored_as_planar_samples(self, tmp_path):
+        arrays = {}
+        for side, name in itertools.product(("noisy", "clean"), "abc"):
+            arrays[side, name] = picture((4, 24, 20))
+            save(tmp_path / side / f"{name}.tif", arrays[side, name], planarconfig="separate", metadata=None)
+        refused(r"a\.tif holds 4 channels \(0 to 3\)", noisy=tmp_path / "noisy", clean=tmp_path / "clean")
+        for pair in every(own(tmp_path / "noisy", tmp_path / "clean", channel="2")):
+            np.testing.assert_array_equal(pair.read(), [arrays[side, pair.name][2] for side in ("noisy", "clean")])
 
     def test_is_not_chosen_from_one(self, tmp_path):
         noisy, clean = folders(tmp_path, "abc")
@@ -292,6 +344,7 @@ class TestWhatDoesNotFit:
     def test_an_option_of_other_data_is_not_ignored(self, tmp_path):
         noisy, clean = folders(tmp_path, "abc")
         refused("--preparation has no meaning for your own pairs", noisy=noisy, clean=clean, preparation="quarter")
+        refused("--option has no meaning for your own pairs", noisy=noisy, clean=clean, options={"spots": 3})
         refused("--noisy has no meaning for --dataset nucleus", noisy=noisy, dataset="nucleus")
 
     def test_an_unknown_name_suggests_the_nearest(self):
@@ -340,7 +393,7 @@ class TestWarnings:
     def test_files_that_were_scaled_on_their_own(self, tmp_path):
         def scaled(image):
             low, high = int(image.min()), int(image.max())
-            return ((image - low) * (255 / (high - low))).astype("u1")
+            return np.rint((image - low) * (255 / (high - low))).astype("u1")
 
         def lone(image):
             image = image.astype(float) + RNG.random(image.shape) * 0.1
@@ -348,7 +401,29 @@ class TestWarnings:
 
         (line,) = self.write(tmp_path, [tuple(map(lone, self.spots())) for _ in range(4)])
         assert "reach exactly from 0 to 255" in line
-        assert "intensity_fit=image" in line
+        assert "where the recipe does not say so yet, --set intensity_fit=image" in line
+
+    def test_the_one_brightest_pixel_of_a_file_that_was_scaled_is_not_saturated(self, tmp_path):
+        def scaled(shape):
+            image = RNG.integers(1, 255, shape).astype("u1")
+            image[0, :2] = 0, 255
+            return image
+
+        (line,) = self.write(tmp_path, [(scaled((24, 20)), scaled((24, 20))) for _ in range(4)])
+        assert "each file was scaled on its own" in line
+
+    def test_one_pair_at_a_time_is_in_memory(self):
+        made = []
+
+        def read():
+            alive = sum(plane() is not None for plane in made)
+            assert alive <= 1, "planes of a pair before are kept"
+            plane = picture((70, 80))
+            made.append(weakref.ref(plane))
+            return plane
+
+        assert inspect([Pair(str(number), str(number), read, read) for number in range(20)]) == []
+        assert len(made) == 24
 
 
 class TestHagen:
@@ -394,6 +469,17 @@ class TestHagen:
         assert list(hashes) == ["03-any/deep/nucleus-lowsnr.tif", "03-any/deep/nucleus-highsnr.tif"]
         for name, told in hashes.items():
             assert told == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+
+    def test_links_to_folders_are_followed_and_may_run_in_circles(self, tmp_path, stacks):
+        low, _ = stacks("nucleus", folder="elsewhere")
+        (tmp_path / "data" / "deep").mkdir(parents=True)
+        (tmp_path / "data" / "deep" / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "data")
+        data = self.open(tmp_path / "data", "nucleus")
+        assert list(data.hashes()) == [f"deep/link/nucleus-{side}snr.tif" for side in ("low", "high")]
+        np.testing.assert_array_equal(data.test[0].read()[0], low[18])
+        (tmp_path / "data" / "again").symlink_to(tmp_path / "elsewhere")
+        assert len(self.open(tmp_path / "data", "nucleus").hashes()) == 2
 
     def test_quarters_stay_in_their_frame(self, tmp_path, stacks):
         low, high = stacks("actin-confocal", 4, (1024, 1024), dtype="u1")

@@ -1,13 +1,19 @@
 """Image files: what is read, how it is named, what comes back when it is written, and what is refused."""
 
+import contextlib
+import struct
+import uuid
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
+from image_sets import OME, save_set
 from ome_types import from_tiff
 from PIL import Image
 
 from training.errors import UserError
-from training.images import PixelSize, open_image, planes, write_image
+from training.images import PixelSize, check_writable, open_image, planes, write_image
 
 RNG = np.random.default_rng(0)
 
@@ -160,6 +166,77 @@ def test_an_ome_file_comes_back_with_its_whole_header(tmp_path):
         assert (tif.series[0].kind, tif.series[0].axes) == ("ome", "CZYX")
 
 
+class TestOneFileOfASet:
+    @pytest.mark.parametrize("header", ["each", "first", "companion"])
+    def test_is_opened_as_what_lies_in_itself_and_written_so(self, tmp_path, header):
+        array = values((3, 2, 8, 9), "u2")
+        save_set(tmp_path / "set", array, {f"t{t}.ome.tif": [(t, 0), (t, 1)] for t in range(3)}, header=header)
+        for t in range(3):
+            image = open_image(tmp_path / "set" / f"t{t}.ome.tif")
+            assert image.dims == ("C", "Y", "X")
+            assert list(image.coords["C"].values) == ["DAPI", "GFP"]
+            assert image.attrs["resolution"] == PixelSize(0.2, 0.1, "µm")
+            np.testing.assert_array_equal(image.values, array[t])
+            write_image(tmp_path / f"t{t}.ome.tif", image, like=image)
+        written = open_image(tmp_path / "t2.ome.tif")
+        np.testing.assert_array_equal(written.values, array[2])
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "t2.ome.tif"), array[2])
+        (told,) = from_tiff(tmp_path / "t2.ome.tif").images
+        assert (told.name, told.pixels.size_t, told.pixels.size_c) == ("cell", 1, 2)
+        assert [(plane.the_t, plane.the_c, plane.delta_t) for plane in told.pixels.planes] == [(0, 0, 20), (0, 1, 20)]
+
+    def test_may_hold_one_channel_of_all_times(self, tmp_path):
+        array = values((3, 2, 8, 9), "u2")
+        parts = {f"c{c}.ome.tif": [(t, c) for t in range(3)] for c in range(2)}
+        save_set(tmp_path / "set", array, parts)
+        image = open_image(tmp_path / "set" / "c1.ome.tif")
+        assert image.dims == ("T", "Y", "X")
+        np.testing.assert_array_equal(image.values, array[:, 1])
+        write_image(tmp_path / "c1.ome.tif", image, like=image, dtype="f4")
+        (told,) = from_tiff(tmp_path / "c1.ome.tif").images
+        assert [channel.name for channel in told.pixels.channels] == ["GFP"]
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "c1.ome.tif"), array[:, 1])
+
+    def test_may_hold_an_image_of_its_own(self, tmp_path):
+        arrays = values((2, 3, 8, 9), "u2")
+        marks = [uuid.uuid5(uuid.NAMESPACE_URL, str(number)).urn for number in range(2)]
+        images = "".join(
+            f'<Image ID="Image:{n}"><Pixels ID="Pixels:{n}" DimensionOrder="XYZCT" Type="uint16" SizeX="9" SizeY="8" '
+            f'SizeZ="3" SizeC="1" SizeT="1"><Channel ID="Channel:{n}:0"/><TiffData PlaneCount="3">'
+            f'<UUID FileName="{n}.ome.tif">{marks[n]}</UUID></TiffData></Pixels></Image>'
+            for n in range(2)
+        )
+        for n in range(2):
+            told = f'<OME xmlns="{OME}" UUID="{marks[n]}">{images}</OME>'.encode()
+            tifffile.imwrite(
+                tmp_path / f"{n}.ome.tif", arrays[n], metadata=None, description=told, photometric="minisblack"
+            )
+        image = open_image(tmp_path / "1.ome.tif")
+        assert image.dims == ("Z", "Y", "X")
+        np.testing.assert_array_equal(image.values, arrays[1])
+
+    def test_stays_readable_under_another_name(self, tmp_path):
+        array = values((2, 1, 8, 9), "u2")
+        save_set(tmp_path / "set", array, {f"t{t}.ome.tif": [(t, 0)] for t in range(2)})
+        (tmp_path / "set" / "t1.ome.tif").rename(tmp_path / "cell.ome.tif")
+        np.testing.assert_array_equal(open_image(tmp_path / "cell.ome.tif").values, array[1, 0])
+
+    def test_needs_its_header_where_it_has_several_planes(self, tmp_path):
+        array = values((2, 2, 8, 9), "u2")
+        parts = {"a.ome.tif": [(0, 0)], "b.ome.tif": [(0, 1), (1, 0), (1, 1)]}
+        save_set(tmp_path, array, parts, header="companion")
+        with pytest.raises(UserError, match=r"b\.ome\.tif .* part of it that is no full grid of C, Z, T"):
+            open_image(tmp_path / "b.ome.tif")
+        (tmp_path / "set.companion.ome").unlink()
+        with pytest.raises(UserError, match=r"b\.ome\.tif .*the header .* \(set\.companion\.ome\) is missing"):
+            open_image(tmp_path / "b.ome.tif")
+        image = open_image(tmp_path / "a.ome.tif")
+        np.testing.assert_array_equal(image.values, array[0, 0])
+        write_image(tmp_path / "c.tif", image, like=image)
+        with tifffile.TiffFile(tmp_path / "c.tif") as tif:
+            assert not tif.is_ome
+
+
 def test_several_series_of_one_shape_stand_along_an_axis_of_positions(tmp_path):
     arrays = values((3, 2, 8, 9), "u2")
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:
@@ -230,23 +307,44 @@ def test_colours_in_planes_of_their_own_count_as_those_of_each_pixel_do(tmp_path
         open_image(tmp_path / "a.tif").compute()
 
 
-def test_planar_samples_that_are_no_colours_are_planes(tmp_path):
-    array = values((3, 8, 9), "u2")
+@pytest.mark.parametrize("metadata", [None, {}, {"axes": "SYX"}])
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_planar_samples_that_are_no_colours_are_channels(tmp_path, samples, metadata):
+    array = values((samples, 8, 9), "u2")
     tifffile.imwrite(
         tmp_path / "a.tif",
         array,
         photometric="minisblack",
         planarconfig="separate",
-        extrasamples=[0, 0],
+        extrasamples=[0] * (samples - 1),
         volumetric=False,
+        metadata=metadata,
     )
-    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
-        assert tif.pages[0].axes == "SYX"
     image = open_image(tmp_path / "a.tif")
-    assert image.shape == (3, 8, 9)
+    assert image.dims == ("C", "Y", "X")
     np.testing.assert_array_equal(image.values, array)
     write_image(tmp_path / "b.tif", image, like=image)
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), array)
+    for name in ("a.tif", "b.tif"):
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            assert [page.axes for page in tif.pages] == ["SYX"]
+            np.testing.assert_array_equal(tif.asarray(), array)
+    assert open_image(tmp_path / "b.tif").dims == ("C", "Y", "X")
+
+
+def test_a_series_of_planar_samples_has_times_and_channels(tmp_path):
+    array = values((5, 4, 8, 9), "u2")
+    told = {
+        "photometric": "minisblack",
+        "planarconfig": "separate",
+        "compression": "zlib",
+        "metadata": {"axes": "TSYX"},
+    }
+    tifffile.imwrite(tmp_path / "a.tif", array, **told)
+    image = open_image(tmp_path / "a.tif")
+    assert image.dims == ("T", "C", "Y", "X")
+    np.testing.assert_array_equal(image.values, array)
+    write_image(tmp_path / "b.tif", image, like=image)
+    np.testing.assert_array_equal(open_image(tmp_path / "b.tif").values, array)
 
 
 def test_bigtiff_stays_bigtiff(tmp_path):
@@ -283,6 +381,21 @@ def test_png_is_read_with_its_resolution(tmp_path, dtype, mode):
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), array)
 
 
+def test_a_png_larger_than_pillow_opens_is_opened_without_its_pixels(tmp_path):
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 10000, 8, 0, 0, 0, 0))
+    density = chunk(b"pHYs", struct.pack(">IIB", 5000, 10000, 1))
+    rest = chunk(b"IDAT", b"pixels") + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + density + rest)
+    image = open_image(tmp_path / "a.png")
+    assert image.shape == (10000, 20000)
+    assert image.attrs["resolution"] == pytest.approx((1 / 254, 1 / 127, "inch"))
+    with pytest.raises(UserError, match=r"a\.png cannot be read"):
+        image.compute()
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_a_colour_image_counts_as_gray_where_its_colours_are_equal(tmp_path, name):
     gray = values((8, 9), "u1")
@@ -293,6 +406,53 @@ def test_a_colour_image_counts_as_gray_where_its_colours_are_equal(tmp_path, nam
     Image.fromarray(values((8, 9, 3), "u1")).save(tmp_path / name)
     with pytest.raises(UserError, match=rf"{name} is a colour image: split its channels"):
         open_image(tmp_path / name).compute()
+
+
+def test_equal_colours_that_tifffile_wrote_come_back_as_a_file_of_one_plane(tmp_path):
+    gray = values((8, 9), "u1")
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([gray] * 3), photometric="rgb", planarconfig="separate")
+    image = open_image(tmp_path / "a.tif")
+    write_image(tmp_path / "b.tif", image, like=image)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), gray)
+
+
+@pytest.mark.parametrize(("told", "kept"), [("yesterday", None), ("2021:02:03", None), ("2021-02-03 04:05:06", True)])
+def test_a_date_is_kept_where_it_can_be_written(tmp_path, told, kept):
+    options = {"metadata": None, "extratags": [(306, 2, 0, told, True)]}
+    tifffile.imwrite(tmp_path / "a.tif", values((8, 9), "u1"), **options)
+    image = open_image(tmp_path / "a.tif")
+    write_image(tmp_path / "b.tif", image, like=image)
+    with tifffile.TiffFile(tmp_path / "b.tif") as tif:
+        assert ("DateTime" in tif.pages[0].tags) == bool(kept)
+
+
+def test_metadata_that_cannot_be_written_is_a_line_before_anything_is_computed(tmp_path):
+    header = "ImageJ=1.53t\nimages=3\nslices=3\ngröße=3\n".encode()
+    told = {"metadata": None, "description": header, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", values((3, 8, 9), "u1"), **told)
+    image = open_image(tmp_path / "a.tif")
+
+    def computed(block):
+        raise AssertionError("computed too early")
+
+    result = image.copy(data=image.data.map_blocks(computed, dtype="u1", meta=np.empty((0, 0, 0), "u1")))
+    for refused in (lambda: check_writable(image), lambda: write_image(tmp_path / "b.tif", result, like=image)):
+        with pytest.raises(UserError, match=r"a\.tif: what it says beside its pixels cannot be written back"):
+            refused()
+    assert names(tmp_path) == ["a.tif"]
+
+
+def test_a_compressed_plane_is_read_without_a_walk_along_the_pages_whatever_was_done_to_the_axes(tmp_path, monkeypatch):
+    array = values((4, 3, 1, 8, 9), "u2")
+    tifffile.imwrite(
+        tmp_path / "a.tif", array, metadata={"axes": "TCZYX"}, photometric="minisblack", compression="zlib"
+    )
+    image = open_image(tmp_path / "a.tif").isel(C=1).squeeze("Z")[::-1]
+    read = []
+    monkeypatch.setattr(tifffile.TiffPages, "_seek", lambda *_: read.append("the chain of pages was walked"))
+    for (t,), plane in planes(image):
+        np.testing.assert_array_equal(plane, array[3 - t, 1, 0])
+    assert read == []
 
 
 def test_integers_are_rounded_and_clipped(tmp_path):
@@ -321,6 +481,13 @@ def test_nothing_is_written_where_a_result_is_nan(tmp_path):
 
 
 class TestWhatIsRefused:
+    def test_a_name_that_is_no_utf_8(self, tmp_path):
+        path = tmp_path / "caf\udce9.tif"
+        with contextlib.suppress(OSError):  # some file systems have no such names
+            tifffile.imwrite(path, values((8, 9), "u1"))
+        with pytest.raises(UserError, match=r"caf\\xe9\.tif is not named in UTF-8: rename"):
+            open_image(path)
+
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(UserError, match="does not exist"):
             open_image(tmp_path / "no.tif")

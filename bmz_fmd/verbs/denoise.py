@@ -52,21 +52,23 @@ def command(
     from bmz_fmd.models import open_model
     from training.denoise import denoise, planes_in
     from training.files import check_space, images_in, results_for
-    from training.images import open_image, write_image
+    from training.images import check_writable, open_image, write_image
 
     sources = images_in(images)
     results = results_for(sources, out, overwrite=overwrite)
     stacks = [open_image(source) for source in sources]
+    dtype = "float32" if as_float else None
     check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks))
     denoiser = open_model(model, device, trust=trust).denoiser
     for stack in stacks:
+        check_writable(stack, dtype)
         denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges tile and channel alone
     _look_at(stacks, denoiser, channel)
 
     with console.progress("Denoising", sum(planes_in(stack) for stack in stacks)) as advance:
         for stack, result in zip(stacks, results, strict=True):
             denoised = denoise(stack, denoiser, tile=tile, channel=channel, progress=_step(advance, result.name))
-            write_image(result, denoised, like=stack, dtype="float32" if as_float else None, overwrite=overwrite)
+            write_image(result, denoised, like=stack, dtype=dtype, overwrite=overwrite)
     console.say(f"{len(results)} {'image' if len(results) == 1 else 'images'} denoised into {out}")
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.datasets.base import DataSource, Pair
 from training.datasets.inspection import inspect
 from training.datasets.splits import split
 from training.digest import sha256
 from training.errors import UserError
-from training.images import plane_values, planes
+from training.images import planes
 
 if TYPE_CHECKING:
     import xarray
@@ -49,7 +48,10 @@ class FilePairs:
         seed: int,
     ) -> None:
         first = next(iter(files.values()), name)
-        parts = split(pairs, where=str(first), test_fraction=test_fraction, seed=seed)
+        try:
+            parts = split(pairs, where=str(first), test_fraction=test_fraction, seed=seed)
+        except UserError as error:
+            raise UserError("; ".join([str(error), *notes])) from None
         self.name = name
         self.source = source
         self.train: Sequence[Pair] = parts.train
@@ -66,11 +68,6 @@ class FilePairs:
     def warnings(self) -> list[str]:
         """Return what the files and a look at some of the pairs tell."""
         return [*self._notes, *inspect(self._pairs)]
-
-
-def plane(image: xarray.DataArray, index: tuple[int, ...]) -> NDArray[Any]:
-    """Read the plane at an index over all axes but the last two."""
-    return plane_values(image[index])
 
 
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:

@@ -3,17 +3,19 @@
 Hagen GM et al., GigaScience 10(5), giab032 (2021), doi 10.1093/gigascience/giab032; data doi 10.5524/100888.
 """
 
+import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from training.datasets.base import Pair
-from training.datasets.files import FilePairs, check_alike, check_values, plane, source_of
+from training.datasets.files import FilePairs, check_alike, check_values, source_of
 from training.datasets.preparation import prepare
 from training.datasets.settings import DataSettings, refuse_others
 from training.errors import UserError
-from training.images import open_image
+from training.images import PlaneReader, open_image
 
 NAMES = (
     "nucleus", "actin-confocal", "mito-confocal", "actin-60x-noise2", "mito-60x-noise2",
@@ -56,10 +58,11 @@ class HagenStacks(FilePairs):
         check_values(noisy)
         check_values(clean)
         pairs: list[Pair] = []
+        read_noisy, read_clean = PlaneReader(noisy), PlaneReader(clean)
         indices = zip(np.ndindex(noisy.shape[:-2]), np.ndindex(clean.shape[:-2]), strict=True)
         for number, (first, second) in enumerate(indices):
             frame = f"frame_{number:03d}"
-            pair = Pair(f"{name}_{frame}", frame, partial(plane, noisy, first), partial(plane, clean, second))
+            pair = Pair(f"{name}_{frame}", frame, partial(read_noisy, first), partial(read_clean, second))
             pairs.extend(prepare(pair, settings.preparation, noisy.shape[-2:], low.name))
         super().__init__(
             name,
@@ -72,11 +75,25 @@ class HagenStacks(FilePairs):
 
 
 def _find(folder: Path, name: str) -> Path:
-    found = sorted(path for path in folder.rglob("*") if path.name.lower() == name)
+    files = list(_below(folder))
+    found = sorted(path for path in files if path.name.lower() == name)
     if not found:
-        there = sorted({path.name for path in folder.rglob("*snr.tif")})
+        there = sorted({path.name for path in files if path.name.endswith("snr.tif")})
         hint = f"it has {', '.join(there[:4])}" if there else "download it from https://doi.org/10.5524/100888"
         raise UserError(f"{name} is nowhere below {folder}: {hint}")
     if len(found) > 1:
         raise UserError(f"{found[0]} and {found[1]} have the same name: name the folder of one of them as --data")
     return found[0]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, links to folders followed, each real folder once."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort(key=lambda name: (Path(place, name).is_symlink(), name))  # by its own path rather than by a link
+        yield from (Path(place, name) for name in files)

@@ -1,6 +1,7 @@
 """What a user should know about her pairs before she trains on them, each with its figure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,33 @@ _ENOUGH = 64  # pixels: by chance, blurred images that are smaller look alike
 _SATURATED = 1e-4
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of a plane that was looked at."""
+
+    top: float
+    saturated: float
+    """Share of the pixels at ``top``, where that is a ceiling of cameras or files; else 0."""
+
+    fills_its_type: bool
+
+
 def inspect(pairs: Sequence[Pair]) -> list[str]:
     """Look at up to twelve pairs, evenly spread, and return a line for each thing that may spoil training.
 
     Shifted pairs (cross-correlation of the smoothed images), saturated pixels, and files that were each scaled on
-    their own (each reaches exactly from 0 to the largest value).
+    their own (each reaches exactly from 0 to the largest value; that says nothing of saturation). One pair at a time
+    is in memory.
     """
     chosen = [pairs[number] for number in np.unique(np.linspace(0, len(pairs) - 1, _LOOKED_AT).astype(int))]
-    noisy, clean = [pair.noisy() for pair in chosen], [pair.clean() for pair in chosen]
     names = [pair.name for pair in chosen]
+    shifts, noisy, clean = zip(*(_look(pair) for pair in chosen), strict=True)
+    seen = {"noisy": noisy, "clean": clean}
+    scaled = [which for which, images in seen.items() if len(images) > 2 and all(one.fills_its_type for one in images)]
     found = [
-        _shifted(names, noisy, clean),
-        _saturated("noisy", names, noisy),
-        _saturated("clean", names, clean),
-        _scaled(noisy, clean),
+        _shifted(names, shifts),
+        *(_saturated(which, names, images) for which, images in seen.items() if which not in scaled),
+        _scaled(scaled, len(chosen), seen[scaled[0]][0].top) if scaled else None,
     ]
     return [line for line in found if line]
 
@@ -62,8 +76,21 @@ def _middle(image: NDArray[Any], size: int = 512) -> NDArray[Any]:
     return image[top : top + size, left : left + size]
 
 
-def _shifted(names: Sequence[str], noisy: Sequence[NDArray[Any]], clean: Sequence[NDArray[Any]]) -> str | None:
-    lengths = [float(np.hypot(*shift(*images))) for images in zip(noisy, clean, strict=True)]
+def _look(pair: Pair) -> tuple[float, _Seen, _Seen]:
+    """Return by how many pixels a pair is shifted, and what is kept of its planes; the planes are let go."""
+    noisy, clean = pair.noisy(), pair.clean()
+    return float(np.hypot(*shift(noisy, clean))), _seen(noisy), _seen(clean)
+
+
+def _seen(image: NDArray[Any]) -> _Seen:
+    floats = image.dtype.kind == "f"
+    top, largest = float(image.max()), 1.0 if floats else float(np.iinfo(image.dtype).max)
+    at_ceiling = top in _CEILINGS if floats else top == largest or (top in _CEILINGS and top > 1)
+    share = float((image == image.max()).mean()) if at_ceiling else 0.0
+    return _Seen(top, share, float(image.min()) == 0 and top == largest)
+
+
+def _shifted(names: Sequence[str], lengths: Sequence[float]) -> str | None:
     off = [number for number, length in enumerate(lengths) if length >= _SHIFT]
     if not off:
         return None
@@ -75,37 +102,20 @@ def _shifted(names: Sequence[str], noisy: Sequence[NDArray[Any]], clean: Sequenc
     )
 
 
-def _saturated(which: str, names: Sequence[str], images: Sequence[NDArray[Any]]) -> str | None:
-    shares = [float((image == image.max()).mean()) if _reaches_ceiling(image) else 0.0 for image in images]
-    worst = int(np.argmax(shares))
-    if shares[worst] < _SATURATED:
+def _saturated(which: str, names: Sequence[str], images: Sequence[_Seen]) -> str | None:
+    worst = max(range(len(images)), key=lambda number: images[number].saturated)
+    if images[worst].saturated < _SATURATED:
         return None
-    count = sum(share >= _SATURATED for share in shares)
+    count = sum(image.saturated >= _SATURATED for image in images)
     return (
         f"{count} of {len(images)} {which} images looked at are saturated, most {names[worst]} with "
-        f"{100 * shares[worst]:.2g} % of its pixels at {images[worst].max():g}: intensities there are lost"
+        f"{100 * images[worst].saturated:.2g} % of its pixels at {images[worst].top:g}: intensities there are lost"
     )
 
 
-def _reaches_ceiling(image: NDArray[Any]) -> bool:
-    top = float(image.max())
-    if image.dtype.kind == "f":
-        return top in _CEILINGS
-    return top == np.iinfo(image.dtype).max or (top in _CEILINGS and top > 1)
-
-
-def _scaled(noisy: Sequence[NDArray[Any]], clean: Sequence[NDArray[Any]]) -> str | None:
-    sides = {"noisy": noisy, "clean": clean}
-    told = [name for name, images in sides.items() if len(images) > 2 and all(map(_fills_its_type, images))]
-    if not told:
-        return None
-    top = sides[told[0]][0].max()
+def _scaled(which: Sequence[str], count: int, top: float) -> str:
     return (
-        f"all {len(noisy)} {' and '.join(told)} images looked at reach exactly from 0 to {top:g}: each file was scaled "
-        "on its own; --set intensity_fit=image fits each clean image onto its noisy one"
+        f"all {count} {' and '.join(which)} images looked at reach exactly from 0 to {top:g}: each file was scaled "
+        "on its own; where the recipe does not say so yet, --set intensity_fit=image fits each clean image onto its "
+        "noisy one"
     )
-
-
-def _fills_its_type(image: NDArray[Any]) -> bool:
-    largest = 1.0 if image.dtype.kind == "f" else float(np.iinfo(image.dtype).max)
-    return float(image.min()) == 0 and float(image.max()) == largest

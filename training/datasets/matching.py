@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from training.datasets.splits import natural
 from training.errors import UserError
 from training.images import SUFFIXES
 
+_Key = Callable[[Path], str | None]
 _EXAMPLE = "--pattern '{}_low.tif={}_high.tif'"
 
 
@@ -26,8 +27,7 @@ class Match:
 def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Match], list[Path]]:
     """Pair the files of two folders, or two files.
 
-    By ``pattern`` where one is given; else by equal name where any two names are equal; else by equal name before the
-    ending.
+    By ``pattern`` where one is given; else by equal name, and what is left by equal name before the ending.
 
     Parameters
     ----------
@@ -63,21 +63,17 @@ def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Ma
         raise UserError(f"--noisy and --clean are the same folder {noisy}: say how the names differ, as {_EXAMPLE}")
     files = images_in(noisy), images_in(clean)
     if pattern is not None:
-        keys = _parse(pattern)
-        sides = [_by_key(paths, key, pattern) for paths, key in zip(files, keys, strict=True)]
+        found = _paired(files, _parse(pattern), pattern)
     else:
-        sides = [{path.name: path for path in paths} for paths in files]
-        if not sides[0].keys() & sides[1].keys():
-            sides = [_by_key(paths, stem, "the name before its ending") for paths in files]
-    both = [key for key in sides[0] if key in sides[1]]
-    if not both:
+        found = _paired(files, (_name, _name), "their names")
+        found += _paired((_left(files[0], found), _left(files[1], found)), (stem, stem), "the name before its ending")
+        often = Counter(stem(one.noisy) for one in found)
+        shared = (stem(one.noisy) if often[stem(one.noisy)] == 1 else one.noisy.name for one in found)
+        found = [replace(one, shared=name) for one, name in zip(found, shared, strict=True)]
+    if not found:
         raise UserError(_nothing(noisy, clean, files, pattern))
-    used = {side[key] for side in sides for key in both}
-    left = [path for path in dict.fromkeys([*files[0], *files[1]]) if path not in used]
-    stems = [stem(Path(key)) if pattern is None else key for key in both]
-    often = Counter(stems)
-    shared = [one if often[one] == 1 else key for one, key in zip(stems, both, strict=True)]
-    return [Match(name, sides[0][key], sides[1][key]) for name, key in zip(shared, both, strict=True)], left
+    place = {path: number for number, path in enumerate(files[0])}
+    return sorted(found, key=lambda one: place[one.noisy]), _left(dict.fromkeys([*files[0], *files[1]]), found)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -92,7 +88,7 @@ def images_in(folder: Path) -> list[Path]:
         visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}; check its permissions") from error
-    files = sorted(visible, key=lambda path: natural(path.name))
+    files = sorted(visible, key=lambda path: (natural(path.name), path.name))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
         if not files:
@@ -113,13 +109,13 @@ def stem(path: Path) -> str:
     return path.stem.removesuffix(".ome").removesuffix(".OME")
 
 
-def _parse(pattern: str) -> tuple[Callable[[Path], str | None], Callable[[Path], str | None]]:
+def _parse(pattern: str) -> tuple[_Key, _Key]:
     sides = pattern.split("=")
     if len(sides) != 2 or any(side.count("{}") != 1 for side in sides):
         raise UserError(f"--pattern {pattern!r} is not NOISY=CLEAN with one {{}} on each side: write it as {_EXAMPLE}")
     first, second = (re.compile(re.escape(side).replace(r"\{\}", "(.+)")) for side in sides)
 
-    def shared(expression: re.Pattern[str]) -> Callable[[Path], str | None]:
+    def shared(expression: re.Pattern[str]) -> _Key:
         def key(path: Path) -> str | None:
             found = expression.fullmatch(path.name) or expression.fullmatch(stem(path))
             return found[1] if found else None
@@ -129,16 +125,32 @@ def _parse(pattern: str) -> tuple[Callable[[Path], str | None], Callable[[Path],
     return shared(first), shared(second)
 
 
-def _by_key(paths: Sequence[Path], key: Callable[[Path], str | None], by: str) -> Mapping[str, Path]:
-    found: dict[str, Path] = {}
-    for path in paths:
-        shared = key(path)
-        if shared is None:
-            continue
-        if shared in found:
-            raise UserError(f"{found[shared]} and {path.name} match alike by {by}: keep one, or give a --pattern")
-        found[shared] = path
-    return found
+def _name(path: Path) -> str:
+    return path.name
+
+
+def _left(paths: Iterable[Path], found: Sequence[Match]) -> list[Path]:
+    used = {path for one in found for path in (one.noisy, one.clean)}
+    return [path for path in paths if path not in used]
+
+
+def _paired(files: tuple[Sequence[Path], Sequence[Path]], keys: tuple[_Key, _Key], by: str) -> list[Match]:
+    """Return a match for each key that files on both sides have."""
+    sides: list[dict[str, list[Path]]] = []
+    for paths, key in zip(files, keys, strict=True):
+        side: dict[str, list[Path]] = {}
+        for path in paths:
+            shared = key(path)
+            if shared is not None:
+                side.setdefault(shared, []).append(path)
+        sides.append(side)
+    both = [shared for shared in sides[0] if shared in sides[1]]
+    for shared in both:
+        for side in sides:
+            if len(side[shared]) > 1:
+                first, second = side[shared][:2]
+                raise UserError(f"{first} and {second.name} match alike by {by}: keep one, or give a --pattern")
+    return [Match(shared, sides[0][shared][0], sides[1][shared][0]) for shared in both]
 
 
 def _nothing(noisy: Path, clean: Path, files: tuple[list[Path], list[Path]], pattern: str | None) -> str:

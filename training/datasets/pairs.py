@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training.datasets.base import DataSource, Pair
-from training.datasets.files import FilePairs, check_alike, check_values, plane, source_of
+from training.datasets.files import FilePairs, check_alike, check_values, source_of
 from training.datasets.matching import Match, match, stem
 from training.datasets.settings import DataSettings, refuse_others
 from training.datasets.splits import field_of
 from training.errors import UserError
-from training.images import channel_names, channel_number, open_image
+from training.images import PlaneReader, channel_names, channel_number, open_image
 from training.words import counted
 
 if TYPE_CHECKING:
     import xarray
 
-_OF_ONE_FIELD = "TZCHALEV"  # time, depth, channel, lifetime, angle, exposure, wavelength, event; others are positions
+# time, depth, channel, sample, lifetime, angle, exposure, wavelength, event; others are positions
+_OF_ONE_FIELD = "TZCSHALEV"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def read_pairs(settings: DataSettings) -> ReadPairs:
     kinds = sorted({source.dtype for source in sources})
     if len(kinds) > 1:
         notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
-    return ReadPairs(tuple(pairs), sources[0], files, tuple(notes))
+    return ReadPairs(tuple(_numbered(pairs)), sources[0], files, tuple(notes))
 
 
 def _opened(found: Match, channel: str | None) -> tuple[xarray.DataArray, xarray.DataArray]:
@@ -112,11 +114,11 @@ def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArr
     """Return the chosen channel of an image, or its only one; an image without channels as it is."""
     if "C" not in image.dims:
         return image
-    count = image.sizes["C"]
-    if channel is None and count > 1:
+    channels = image.sizes["C"]
+    if channel is None and channels > 1:
         names = channel_names(image)
-        held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {count - 1}"
-        raise UserError(f"{image.attrs['path']} holds {count} channels ({held}): choose one with --channel")
+        held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {channels - 1}"
+        raise UserError(f"{image.attrs['path']} holds {channels} channels ({held}): choose one with --channel")
     return image.isel(C=0 if channel is None else channel_number(image, channel), drop=True)
 
 
@@ -126,15 +128,29 @@ def _pairs(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Ite
         image.squeeze([dim for dim in image.dims[:-2] if image.sizes[dim] == 1]) for image in (noisy, clean)
     )
     told = [(str(dim), len(str(noisy.sizes[dim] - 1))) for dim in noisy.dims[:-2]]
+    read_noisy, read_clean = PlaneReader(noisy), PlaneReader(clean)
     for index in np.ndindex(noisy.shape[:-2]):
         parts = [f"{dim.lower()}{number:0{width}}" for (dim, width), number in zip(told, index, strict=True)]
         apart = [part for (dim, _), part in zip(told, parts, strict=True) if dim not in _OF_ONE_FIELD]
         yield Pair(
             "_".join([name, *parts]),
             "_".join([field, *apart]),
-            noisy=partial(plane, noisy, index),
-            clean=partial(plane, clean, index),
+            noisy=partial(read_noisy, index),
+            clean=partial(read_clean, index),
         )
+
+
+def _numbered(pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """Number what is called alike once names are friendly (``a b.tif`` and ``a_b.tif``), in the order of the files."""
+    taken = {pair.name for pair in pairs}
+    seen: set[str] = set()
+    for pair in pairs:
+        name = pair.name
+        if name in seen:
+            name = next(one for n in count(2) if (one := f"{pair.name}_{n}") not in taken)
+            taken.add(name)
+        seen.add(name)
+        yield replace(pair, name=name)
 
 
 def _friendly(name: str) -> str:

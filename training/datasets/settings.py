@@ -67,4 +67,5 @@ def refuse_others(settings: DataSettings, reader: str, read: set[str]) -> None:
     """
     for name, field in DataSettings.model_fields.items():
         if name not in read and getattr(settings, name) != field.get_default(call_default_factory=True):
-            raise UserError(f"--{name} has no meaning for {reader}: leave it out")
+            option = "option" if name == "options" else name  # each --option is one of them
+            raise UserError(f"--{option} has no meaning for {reader}: leave it out")

@@ -6,17 +6,19 @@ are read; TIFF is written.
 
 from training.images.channels import channel_names, channel_number
 from training.images.layout import Layout, PixelSize
-from training.images.reading import SUFFIXES, open_image, plane_values, planes
-from training.images.writing import write_image
+from training.images.planes import PlaneReader, planes
+from training.images.reading import SUFFIXES, open_image
+from training.images.writing import check_writable, write_image
 
 __all__ = [
     "SUFFIXES",
     "Layout",
     "PixelSize",
+    "PlaneReader",
     "channel_names",
     "channel_number",
+    "check_writable",
     "open_image",
-    "plane_values",
     "planes",
     "write_image",
 ]

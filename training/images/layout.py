@@ -26,7 +26,7 @@ class Layout:
     """``imagej``, ``ome``, ``shaped`` (axes in tifffile's own description), or ``plain``."""
 
     axes: str
-    """Letters of the axes in the order of the file; ``S`` in front of ``YX`` are planar samples."""
+    """Letters of the axes in the order of the file."""
 
     series: int = 1
     """Number of series in the file: more than one stand along the first axis."""
@@ -42,6 +42,9 @@ class Layout:
 
     colour: bool = False
     """Whether the pixels are stored in colour; they count as gray where the colours are equal."""
+
+    planar: bool = False
+    """Whether the channels, ``C`` in front of ``YX``, are stored as samples that are no colours, a plane each."""
 
     bigtiff: bool = False
     byteorder: Literal["<", ">"] = "<"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from training.images.stored import Planes, as_array
 
 if TYPE_CHECKING:
     import xarray
+
+
+_START = 8  # bytes before the first chunk
+_METRES_AN_INCH = 0.0254
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,31 @@ class _Whole:
 
 def open_png(path: Path) -> xarray.DataArray:
     """Open a file that begins as a PNG does; see ``open_image``."""
-    from PIL import Image
-
     with path.open("rb") as file:
         header = file.read(26)
+        density = _density(file)
         file.seek(-min(path.stat().st_size, 1024), 2)
         if b"IEND" not in file.read():
             raise UserError(f"{path} is cut off: it ends before its image does, copy it anew")
     width, height, depth, colour = struct.unpack(">IIBB", header[16:26])
-    with Image.open(path) as picture:
-        dots = picture.info.get("dpi")
     tags, resolution = {}, None
-    if dots and all(dots):
-        x, y = float(dots[0]), float(dots[1])
+    if density is not None:
+        x, y = (_METRES_AN_INCH * dots for dots in density)
         tags, resolution = {"resolution": (x, y), "resolutionunit": 2}, PixelSize(1 / y, 1 / x, "inch")
     stored = np.dtype(np.uint16 if depth == 16 else np.uint8)
     one = Planes(path, ("Y", "X"), (height, width), stored, (_Whole(path),))
     return as_array(one, Layout("plain", "YX", tags=tags, colour=colour != 0), resolution, None)
+
+
+def _density(file: BinaryIO) -> tuple[int, int] | None:
+    """Return the pixels a metre along x and y, where the chunks before the pixels say them."""
+    file.seek(_START)
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IDAT":
+            return None
+        if name == b"pHYs":
+            x, y, unit = struct.unpack(">IIB", file.read(9))
+            return (x, y) if unit == 1 and x and y else None
+        file.seek(length + 4, 1)  # and its check sum
+    return None

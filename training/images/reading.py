@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from training.errors import UserError
 from training.images.png import open_png
@@ -34,7 +31,7 @@ def open_image(path: Path | str) -> xarray.DataArray:
     ----------
     path
         A TIFF, OME-TIFF or PNG file of gray values of any integer or float type. Colour images count as gray where
-        their channels are equal.
+        their channels are equal. One file of a set (OME-TIFF, Micro-Manager) is opened as what lies in itself.
 
     Returns
     -------
@@ -58,20 +55,14 @@ def open_image(path: Path | str) -> xarray.DataArray:
         raise damaged(str(path), error) from error
 
 
-def plane_values(plane: xarray.DataArray) -> NDArray[Any]:
-    """Return the pixels of a plane (or of any part of an image), read in the calling thread."""
-    return np.asarray(plane.compute(scheduler="synchronous").values)
-
-
-def planes(image: xarray.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Yield the index over all axes but the last two, and the (H, W) plane there, in the image's own units."""
-    for index in np.ndindex(image.shape[:-2]):
-        yield index, plane_values(image[index])
-
-
 def _kind(path: Path) -> str:
     """``tiff`` or ``png``, by what the file holds; the messages that need no look at the pixels."""
     suffix = path.suffix.lower()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UserError(f"{shown} is not named in UTF-8: rename the file, or the folder that is named so") from None
     if not path.exists():
         raise UserError(f"{path} does not exist: check the path")
     if suffix in _MAKERS.split():

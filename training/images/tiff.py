@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import UserError
+from training.images import ome
 from training.images.layout import Layout, PixelSize
 from training.images.stored import Address, Planes, as_array
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _SPARE = "QIRPVMLAHEBDFGJKNOUW"
 _NEEDED_TAGS = (270, 273, 279, 324, 325, 50838, 50839)  # description, places of the pixels, ImageJ's metadata
 _TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # others: a byte
+_DATE_TIME = re.compile(r"[\x01-\x7f]{16}:[\x01-\x7f]{2}")  # all that tifffile writes
 _IMAGEJ_UNITS = {"": None, "pixel": None, "um": "µm", "micron": "µm", "microns": "µm", "\\u00B5m": "µm"}
 
 # tifffile logs what it finds odd in a broken file; the same reaches the user as one line
@@ -47,14 +50,17 @@ class _InPage:
     """A plane that a page holds, ``item`` of several where it has a depth."""
 
     path: Path
-    page: int
+    page: int | tuple[int, ...]
+    offset: int
+    """Of the page's header: the chain of pages need not be walked to it."""
     item: int
 
     def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
         import tifffile
 
         with tifffile.TiffFile(self.path) as tif:
-            page = tif.pages[self.page].aspage()
+            tif.filehandle.seek(self.offset)
+            page = tifffile.TiffPage(tif, index=self.page)
             array = page.asarray()
             if not _in_colour(page):
                 return np.asarray(array.reshape(-1, *array.shape[-2:])[self.item])
@@ -67,9 +73,7 @@ class _InPage:
 
 def open_tiff(path: Path) -> xarray.DataArray:
     """Open a file that begins as a TIFF does; see ``open_image``."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as tif:
+    with _alone(path) as tif:
         every = tif.series
         if not every:
             raise UserError(f"{path} holds no image: the file is damaged or cut off, copy it anew")
@@ -83,6 +87,9 @@ def open_tiff(path: Path) -> xarray.DataArray:
         if _in_colour(first.keyframe) and "S" in axes:
             samples = axes.rindex("S")
             axes, shape = axes[:samples] + axes[samples + 1 :], shape[:samples] + shape[samples + 1 :]
+        planar = axes[-3:] == "SYX" and "C" not in axes
+        if planar:
+            axes = axes[:-3] + "CYX"
         if axes[-2:] != "YX":
             raise UserError(f"{path} has the axes {axes}: save it with height and width as the last two (YX)")
         addresses = [address for one in every for address in _addresses(path, one)]
@@ -92,7 +99,7 @@ def open_tiff(path: Path) -> xarray.DataArray:
             axes = _unused(axes, "P") + axes
             shape = (len(every), *shape)
         axes = _distinct(axes)
-        layout = _layout(tif, axes, len(every))
+        layout = _layout(tif, axes, len(every), planar=planar)
         stored = np.dtype(first.dtype).newbyteorder(tif.byteorder)
         names = _channel_names(tif, layout, shape[axes.index("C")]) if "C" in axes else None
         resolution = _pixel_size(tif, layout)
@@ -100,22 +107,41 @@ def open_tiff(path: Path) -> xarray.DataArray:
     return as_array(stored_planes, layout, resolution, names)
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a file as what lies in itself: tifffile follows the names of the other files of a set."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        if tif.is_mmstack and all(one.kind == "mmstack" and not one.is_multifile for one in tif.series):
+            yield tif
+            return
+        xml = tif.ome_metadata
+        own = ome.own_part(xml, path, len(tif.pages)) if xml else None
+        if own == xml and not any(one.is_multifile for one in tif.series):
+            yield tif
+            return
+    with tifffile.TiffFile(path, omexml=own, is_ome=own is not None, is_mmstack=False, is_ndtiff=False) as tif:
+        yield tif
+
+
 def _addresses(path: Path, series: tifffile.TiffPageSeries) -> Iterator[Address]:
     """Where every plane of a series lies, in the order of its axes."""
     keyframe = series.keyframe
     colour = _in_colour(keyframe)
     sides = [length for axis, length in zip(keyframe.axes, keyframe.shape, strict=True) if axis in "YX"]
+    nbytes = math.prod(sides) * np.dtype(series.dtype).itemsize
     if series.dataoffset is not None and not colour:
-        nbytes = math.prod(sides) * np.dtype(series.dtype).itemsize
         yield from (_Raw(path, series.dataoffset + start) for start in range(0, series.nbytes, nbytes))
         return
     items = math.prod(keyframe.shape[: -3 if colour else -2])
     for number, page in enumerate(series.pages):
         if page is None:
-            raise UserError(f"{path}, plane {number}, is missing: the file belongs to a set that is not whole")
-        index = page.index if isinstance(page.index, int) else page.index[0]
-        owner = Path(page.parent.filehandle.path)
-        yield from (_InPage(owner, index, item) for item in range(items))
+            raise UserError(f"{path}, plane {number}, is missing: its header names more than it holds, save it anew")
+        if page.is_final and page.dataoffsets[0] and not colour:
+            yield from (_Raw(path, page.dataoffsets[0] + item * nbytes) for item in range(items))
+        else:
+            yield from (_InPage(path, page.index, page.offset, item) for item in range(items))
 
 
 def _in_colour(page: tifffile.TiffPage) -> bool:
@@ -140,7 +166,7 @@ def _check_whole(path: Path, tif: tifffile.TiffFile, every: Sequence[tifffile.Ti
         if one.dataoffset is not None and one.dataoffset + one.nbytes > size:
             raise cut
         for page in one.pages:
-            if page is not None and page.parent is tif:
+            if page is not None:
                 ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
                 if max(ends, default=0) > size:
                     raise cut
@@ -163,7 +189,7 @@ def _end_of_header(tif: tifffile.TiffFile, offset: int) -> int:
     return int(end)
 
 
-def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
+def _layout(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> Layout:
     page = tif.series[0].keyframe
     kind = tif.series[0].kind
     tags: dict[str, Any] = {}
@@ -176,15 +202,17 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
         tags["photometric"] = "miniswhite"
     elif page.colormap is not None and not _in_colour(page):
         tags["colormap"] = page.colormap
-    for name in ("Software", "DateTime"):
-        if name in page.tags and isinstance(page.tags[name].value, str):
-            value = page.tags[name].value
-            tags[name.lower()] = value if value.isascii() else value.encode()
+    software, date = (page.tags[name].value if name in page.tags else None for name in ("Software", "DateTime"))
+    if isinstance(software, str):
+        tags["software"] = software if software.isascii() else software.encode()
+    if isinstance(date, str) and _DATE_TIME.fullmatch(date):
+        tags["datetime"] = date
     known = {"imagej": "imagej", "ome": "ome", "shaped": "shaped", "uniform": "plain", "generic": "plain"}
     kind = known.get(kind, "shaped")
     if kind == "shaped" and not any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},)):
         kind = "plain" if len(axes) == 2 else "unnamed"
-    if kind == "plain" and page.description:
+    of_layout = page.is_ome or page.description == page.shaped_description  # it may not fit the planes written
+    if kind == "plain" and page.description and not of_layout:
         tags["description"] = page.description.encode()
     return Layout(
         kind=kind,
@@ -194,6 +222,7 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
         ome=(tif.ome_metadata or "") if kind == "ome" else "",
         tags=tags,
         colour=_in_colour(page),
+        planar=planar,
         bigtiff=tif.is_bigtiff,
         byteorder=tif.byteorder,
     )
@@ -201,9 +230,9 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int) -> Layout:
 
 def _pixel_size(tif: tifffile.TiffFile, layout: Layout) -> PixelSize | None:
     if layout.kind == "ome":
-        pixels = _ome_pixels(layout.ome)
+        pixels = next(iter(ome.elements(layout.ome, "Pixels")))
         try:
-            y, x = (float(pixels[f"PhysicalSize{axis}"]) for axis in "YX")
+            y, x = (float(pixels.attrib[f"PhysicalSize{axis}"]) for axis in "YX")
         except (KeyError, ValueError):
             return None
         return PixelSize(y, x, pixels.get("PhysicalSizeYUnit", "µm"))
@@ -221,24 +250,11 @@ def _channel_names(tif: tifffile.TiffFile, layout: Layout, count: int) -> list[s
     """What the file calls its channels, where it calls each something of its own."""
     names: list[str] = []
     if layout.kind == "ome":
-        names = [element.get("Name", "") for element in _ome_elements(layout.ome, "Channel")][:count]
+        names = [element.get("Name", "") for element in ome.elements(layout.ome, "Channel")][:count]
     elif layout.kind == "imagej":
         labels = layout.imagej.get("Labels", [])
         names = [str(label) for label in labels[:count]] if isinstance(labels, list) else []
     return names if len(names) == count and len({*names, ""}) == count + 1 else None
-
-
-def _ome_elements(xml: str, name: str) -> list[ElementTree.Element]:
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
-        return []
-    return [element for element in root.iter() if element.tag.rpartition("}")[2] == name]
-
-
-def _ome_pixels(xml: str) -> dict[str, str]:
-    found = _ome_elements(xml, "Pixels")
-    return dict(found[0].attrib) if found else {}
 
 
 def _unused(axes: str, wanted: str) -> str:

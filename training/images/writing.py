@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from training.errors import UserError
+from training.images import ome
 from training.images.layout import Layout
-from training.images.reading import plane_values
+from training.images.planes import PlaneReader
+from training.images.stored import UNREADABLE
 from training.whole import replacing
 
 if TYPE_CHECKING:
     import xarray
 
-_OME_TYPES = {
-    "u1": "uint8", "u2": "uint16", "u4": "uint32", "i1": "int8", "i2": "int16", "i4": "int32",
-    "f4": "float", "f8": "double",
-}  # fmt: skip
 _CLASSIC_LIMIT = 2**32 - 2**25  # tifffile's own: bytes of pixels that leave room for the tags
 
 
@@ -55,7 +53,8 @@ def write_image(
     Raises
     ------
     UserError
-        Where the file exists, is the input, or cannot be written, and where a pixel is NaN or infinite.
+        Where the file exists, is the input, or cannot be written, what stands beside the pixels of ``like`` cannot
+        (``check_writable``), and where a pixel is NaN or infinite.
     """
     import xarray
 
@@ -73,23 +72,67 @@ def write_image(
             raise UserError(f"{path} is a folder: name a file")
         if not overwrite:
             raise UserError(f"{path} exists: choose another folder, or replace it with --overwrite")
+    check_writable(like, dtype)
     layout: Layout = like.attrs["metadata"]
     target = np.dtype(like.attrs["dtype"] if dtype is None else dtype)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as beside:
-            _write(beside, image, layout, target, path)
+            _write(beside, image, layout, target, lambda part: _cast(part, target, path))
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _write(beside: Path, image: xarray.DataArray, layout: Layout, dtype: np.dtype[Any], path: Path) -> None:
+def check_writable(like: xarray.DataArray, dtype: DTypeLike | None = None) -> None:
+    """Refuse, before anything is computed, an image whose metadata cannot be written back.
+
+    Parameters
+    ----------
+    like, dtype
+        As ``write_image`` takes them.
+
+    Raises
+    ------
+    UserError
+        Where tifffile cannot write what the file says beside its pixels.
+    """
+    target = np.dtype(like.attrs["dtype"] if dtype is None else dtype)
+    try:
+        _write(io.BytesIO(), like, like.attrs["metadata"], target, lambda _: _NoPlanes())
+    except _HeaderDoneError:
+        return
+    except UNREADABLE as error:
+        raise UserError(
+            f"{like.attrs['path']}: what it says beside its pixels cannot be written back ({error}): save it anew "
+            "as OME-TIFF"
+        ) from error
+
+
+class _HeaderDoneError(Exception):
+    """The header was made, the first plane would follow."""
+
+
+class _NoPlanes(Iterator[NDArray[Any]]):
+    """In the place of the planes: the writing ends where it asks for the first."""
+
+    def __next__(self) -> NDArray[Any]:
+        raise _HeaderDoneError
+
+
+def _write(
+    target: Path | io.BytesIO,
+    image: xarray.DataArray,
+    layout: Layout,
+    dtype: np.dtype[Any],
+    planes: Callable[[xarray.DataArray], Iterator[NDArray[Any]]],
+) -> None:
     axes = layout.axes
     kind = layout.kind
     if kind == "imagej" and dtype.char not in "BHhf":
         kind = "shaped"  # ImageJ has no such type
-    if kind == "ome" and (dtype.str[1:] not in _OME_TYPES or not _describes(layout, image)):
-        kind = "shaped"  # OME has no such type, or the header is that of a set of several files
+    held = math.prod(image.shape[:-2]) // layout.series
+    if kind == "ome" and not (ome.has_type(dtype) and ome.describes(layout.ome, series=layout.series, planes=held)):
+        kind = "shaped"  # OME has no such type, or the header speaks of other planes
     if kind == "imagej":
         axes = "".join(sorted(axes, key="TZCYX".find))
     image = image.transpose(*axes)
@@ -101,13 +144,26 @@ def _write(beside: Path, image: xarray.DataArray, layout: Layout, dtype: np.dtyp
     colormap = options.pop("colormap", None)
     if colormap is not None and dtype.str[1:] == f"u{int(math.log2(colormap.shape[1])) // 8}":
         options |= {"colormap": colormap, "photometric": "palette"}
-    if axes.endswith("SYX"):
+    if layout.planar and kind not in ("imagej", "ome"):
         options["planarconfig"] = "separate"
-    options |= _metadata(kind, axes, image, layout, dtype)
+        axes = axes.replace("C", "S")
+    match kind:
+        case "imagej":
+            kept = {key: _escaped(key, value) for key, value in layout.imagej.items() if key != "order"}
+            options |= {"metadata": {**kept, "axes": axes}, "description": None, "software": None}
+        case "ome":
+            xml = ome.rewritten(layout.ome, planes=held, dtype=dtype)
+            options |= {"metadata": None, "description": xml.encode()}
+        case "shaped":
+            options |= {"metadata": {"axes": axes[1:] if layout.series > 1 else axes}, "description": None}
+        case "unnamed":
+            options |= {"metadata": {}, "description": None}
+        case _:
+            options["metadata"] = None
     import tifffile
 
     with tifffile.TiffWriter(
-        beside,
+        target,
         bigtiff=kind != "imagej" and (layout.bigtiff or nbytes > _CLASSIC_LIMIT),
         byteorder=layout.byteorder,
         imagej=kind == "imagej",
@@ -117,12 +173,13 @@ def _write(beside: Path, image: xarray.DataArray, layout: Layout, dtype: np.dtyp
         # an OME file takes all its series in one row of pages
         parts = [image] if kind == "ome" or layout.series == 1 else [image[n] for n in range(layout.series)]
         for part in parts:
-            tif.write(_cast(part, dtype, path), shape=part.shape, dtype=stored, **options)
+            tif.write(planes(part), shape=part.shape, dtype=stored, **options)
 
 
 def _cast(image: xarray.DataArray, dtype: np.dtype[Any], path: Path) -> Iterator[NDArray[Any]]:
+    read = PlaneReader(image)
     for index in np.ndindex(image.shape[:-2]):
-        plane = plane_values(image[index])
+        plane = read(index)
         if plane.dtype != dtype:
             if not np.isfinite(plane).all():
                 raise UserError(f"{path}: plane {index} came out as NaN or infinite, nothing is written")
@@ -132,74 +189,8 @@ def _cast(image: xarray.DataArray, dtype: np.dtype[Any], path: Path) -> Iterator
         yield plane.astype(dtype)
 
 
-def _metadata(kind: str, axes: str, image: xarray.DataArray, layout: Layout, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return what says the axes, as keywords of ``TiffWriter.write``."""
-    match kind:
-        case "imagej":
-            kept = {key: _escaped(key, value) for key, value in layout.imagej.items() if key != "order"}
-            return {"metadata": {**kept, "axes": axes}, "description": None, "software": None}
-        case "ome":
-            return {"metadata": None, "description": _ome_xml(layout, image, dtype).encode()}
-        case "shaped":
-            return {"metadata": {"axes": axes[1:] if layout.series > 1 else axes}, "description": None}
-        case "unnamed":
-            return {"metadata": {}, "description": None}
-        case _:
-            return {"metadata": None}
-
-
 def _escaped(key: str, value: object) -> object:
     """Write letters beyond ASCII as ImageJ does in its header; its capitalised entries lie elsewhere, as they are."""
     if not isinstance(value, str) or key[0].isupper():
         return value
     return "".join(letter if letter.isascii() else f"\\u{ord(letter):04X}" for letter in value)
-
-
-def _pixels(root: ElementTree.Element) -> list[ElementTree.Element]:
-    return [element for element in root.iter() if _plain(element.tag) == "Pixels"]
-
-
-def _plain(tag: str) -> str:
-    return tag.rpartition("}")[2]
-
-
-def _samples(pixels: ElementTree.Element) -> int:
-    counts = [int(child.get("SamplesPerPixel", 1)) for child in pixels if _plain(child.tag) == "Channel"]
-    return max(counts, default=1)
-
-
-def _describes(layout: Layout, image: xarray.DataArray) -> bool:
-    """Whether the OME-XML speaks of these planes and no others."""
-    try:
-        found = _pixels(ElementTree.fromstring(layout.ome))
-        counts = [math.prod(int(one.get(f"Size{axis}", 0)) for axis in "ZCT") // _samples(one) for one in found]
-    except (ElementTree.ParseError, ValueError):
-        return False
-    return counts == [math.prod(image.shape[:-2]) // layout.series] * layout.series
-
-
-def _ome_xml(layout: Layout, image: xarray.DataArray, dtype: np.dtype[Any]) -> str:
-    """Return the OME-XML of the input, changed where the new file differs: type of the pixels, place of the planes."""
-    root = ElementTree.fromstring(layout.ome)
-    namespace = root.tag[1:].partition("}")[0] if root.tag.startswith("{") else ""
-    if namespace:
-        ElementTree.register_namespace("", namespace)
-    root.attrib.pop("UUID", None)
-    planes = math.prod(image.shape[:-2]) // layout.series
-    for number, pixels in enumerate(_pixels(root)):
-        samples = _samples(pixels)
-        written = _OME_TYPES[dtype.str[1:]]
-        if pixels.get("Type") != written:
-            pixels.attrib.pop("SignificantBits", None)
-        pixels.set("Type", written)
-        pixels.set("SizeC", str(int(pixels.get("SizeC", samples)) // samples))
-        pixels.attrib.pop("BigEndian", None)
-        for child in list(pixels):
-            if _plain(child.tag) in ("TiffData", "BinData", "MetadataOnly"):
-                pixels.remove(child)
-            elif _plain(child.tag) == "Channel" and "SamplesPerPixel" in child.attrib:
-                child.set("SamplesPerPixel", "1")
-        place = sum(_plain(child.tag) == "Channel" for child in pixels)
-        tag = f"{{{namespace}}}TiffData" if namespace else "TiffData"
-        pixels.insert(place, ElementTree.Element(tag, IFD=str(number * planes), PlaneCount=str(planes)))
-    return '<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(root, encoding="unicode")
