@@ -31,35 +31,57 @@ class _Seen:
 def inspect(pairs: Sequence[Pair]) -> list[str]:
     """Look at up to twelve pairs, evenly spread, and return a line for each thing that may spoil training.
 
-    Shifted pairs (cross-correlation of the smoothed images), saturated pixels, and files that were each scaled on
-    their own (each reaches exactly from 0 to the largest value; that says nothing of saturation). One pair at a time
-    is in memory.
+    Pairs that show different things or are shifted (cross-correlation of the smoothed images), saturated pixels, and
+    files that were each scaled on their own (each reaches exactly from 0 to the largest value; that says nothing of
+    saturation). One pair at a time is in memory.
     """
     chosen = [pairs[number] for number in np.unique(np.linspace(0, len(pairs) - 1, _LOOKED_AT).astype(int))]
     names = [pair.name for pair in chosen]
-    shifts, noisy, clean = zip(*(_look(pair) for pair in chosen), strict=True)
+    laid, noisy, clean = zip(*(_look(pair) for pair in chosen), strict=True)
     seen = {"noisy": noisy, "clean": clean}
     scaled = [which for which, images in seen.items() if len(images) > 2 and all(one.fills_its_type for one in images)]
     found = [
-        _shifted(names, shifts),
+        _strange(names, laid),
+        _shifted(names, laid),
         *(_saturated(which, names, images) for which, images in seen.items() if which not in scaled),
         _scaled(scaled, len(chosen), seen[scaled[0]][0].top) if scaled else None,
     ]
     return [line for line in found if line]
 
 
-def shift(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
-    """Return by how many pixels (down, right) the noisy image must move to lie on the clean one.
+@dataclass(frozen=True)
+class Laid:
+    """How a noisy image lies on its clean one.
 
-    Sub-pixel cross-correlation of Guizar-Sicairos et al., Optics Letters 33, 156 (2008), after a Gaussian blur; zero
-    where nothing can be said: the images resemble each other in no place, or are too small.
+    Attributes
+    ----------
+    down, right : float
+        Pixels that the noisy image must move to lie on the clean one.
+    likeness : float
+        Correlation of the two, smoothed and laid over each other; at most 1.
+    """
+
+    down: float
+    right: float
+    likeness: float
+
+    @property
+    def off(self) -> float:
+        """Length of the shift in pixels; 0 where the images resemble each other in no place."""
+        return float(np.hypot(self.down, self.right)) if self.likeness >= _ALIKE else 0.0
+
+
+def lay(noisy: NDArray[Any], clean: NDArray[Any]) -> Laid | None:
+    """Lay a noisy image on its clean one; None where nothing can be said: they are too small, or one is flat.
+
+    Sub-pixel cross-correlation of Guizar-Sicairos et al., Optics Letters 33, 156 (2008), after a Gaussian blur.
     """
     from scipy.ndimage import fourier_shift, gaussian_filter
     from skimage.registration import phase_cross_correlation
 
     smooth = [gaussian_filter(_middle(image).astype(np.float64), 2) for image in (clean, noisy)]
     if min(smooth[0].shape) < _ENOUGH or any(image.std() == 0 for image in smooth):
-        return 0.0, 0.0
+        return None
     height, width = smooth[0].shape
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
     ready = [(image - np.average(image, weights=window)) * window for image in smooth]
@@ -68,7 +90,7 @@ def shift(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[float, float]:
     )
     laid_over = np.fft.ifft2(fourier_shift(np.fft.fft2(ready[1]), moved)).real
     likeness = (ready[0] * laid_over).sum() / np.sqrt((ready[0] ** 2).sum() * (laid_over**2).sum())
-    return (float(moved[0]), float(moved[1])) if likeness >= _ALIKE else (0.0, 0.0)
+    return Laid(float(moved[0]), float(moved[1]), float(likeness))
 
 
 def _middle(image: NDArray[Any], size: int = 512) -> NDArray[Any]:
@@ -76,10 +98,10 @@ def _middle(image: NDArray[Any], size: int = 512) -> NDArray[Any]:
     return image[top : top + size, left : left + size]
 
 
-def _look(pair: Pair) -> tuple[float, _Seen, _Seen]:
-    """Return by how many pixels a pair is shifted, and what is kept of its planes; the planes are let go."""
+def _look(pair: Pair) -> tuple[Laid | None, _Seen, _Seen]:
+    """Return how a pair lies on each other, and what is kept of its planes; the planes are let go."""
     noisy, clean = pair.noisy(), pair.clean()
-    return float(np.hypot(*shift(noisy, clean))), _seen(noisy), _seen(clean)
+    return lay(noisy, clean), _seen(noisy), _seen(clean)
 
 
 def _seen(image: NDArray[Any]) -> _Seen:
@@ -90,7 +112,20 @@ def _seen(image: NDArray[Any]) -> _Seen:
     return _Seen(top, share, float(image.min()) == 0 and top == largest)
 
 
-def _shifted(names: Sequence[str], lengths: Sequence[float]) -> str | None:
+def _strange(names: Sequence[str], laid: Sequence[Laid | None]) -> str | None:
+    told = {name: one.likeness for name, one in zip(names, laid, strict=True) if one is not None}
+    strange = [name for name, likeness in told.items() if likeness < _ALIKE]
+    if not strange:
+        return None
+    worst = min(strange, key=told.__getitem__)
+    return (
+        f"{len(strange)} of {len(names)} pairs looked at show little in common, least {worst} with a correlation of "
+        f"{told[worst]:.2f} once smoothed: do their names belong together?"
+    )
+
+
+def _shifted(names: Sequence[str], laid: Sequence[Laid | None]) -> str | None:
+    lengths = [0.0 if one is None else one.off for one in laid]
     off = [number for number, length in enumerate(lengths) if length >= _SHIFT]
     if not off:
         return None
