@@ -161,6 +161,7 @@ def build(
         "tiling": tiling,
         "licence": licence.line,
         "provenance": provenance,
+        "data_set": _data_set(provenance),
         "example_name": example_name,
         "differences": weights.differences,
         "sections": (),
@@ -170,11 +171,17 @@ def build(
 
 
 def _describe(title: str, provenance: Provenance | None) -> str:
-    data = f" like those of the data set {provenance.data.name}" if provenance else ""
+    name = _data_set(provenance)
+    data = f" like those of the data set {name}" if name else " like those that it was trained on"
     return (
         f"Takes the noise out of fluorescence images{data}: a {title} with its calibration inside, so that it takes "
         "images in their own units and returns the same units."
     )
+
+
+def _data_set(provenance: Provenance | None) -> str | None:
+    """The name of a data set that others know; None for a user's own folder, whose name tells nobody anything."""
+    return provenance.data.name if provenance and provenance.data.source.get("title") else None
 
 
 def _cite(about: About, network: str, provenance: Provenance | None) -> list[dict[str, str]]:
@@ -197,7 +204,8 @@ def _address(text: str | None) -> str | None:
 
 
 def _tags(about: About, network: str, provenance: Provenance | None) -> list[str]:
-    data = [provenance.data.name] if provenance else []
+    name = _data_set(provenance)
+    data = [name] if name else []
     known = ["denoising", "fluorescence-microscopy", "image-restoration", "2d", "pytorch", network]
     return list(dict.fromkeys((*about.tags, *known, *data)))
 
