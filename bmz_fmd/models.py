@@ -71,8 +71,8 @@ def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Mode
         denoiser = run.denoiser(device=device)
         best = run.checkpoint()
         return Model(path, "run", denoiser, best.name, sha256(best), run)
+    from bmz_export.denoiser import open_denoiser
     from bmz_export.package.archive import DESCRIPTION_NAMES
-    from bmz_export.package.open import open_denoiser
 
     denoiser = open_denoiser(path, device=device, trust=trust)
     hashed = path if path.is_file() else next(path / name for name in DESCRIPTION_NAMES if (path / name).is_file())

@@ -9,11 +9,12 @@ import pytest
 import torch
 import yaml
 from building import built_package
+from hostile_archives import writing_archive
 from small_run import small_run
 
-from bmz_export.package import export, open_denoiser
+from bmz_export.denoiser import _any_size, open_denoiser
+from bmz_export.package import export
 from bmz_export.package.exporter import Options
-from bmz_export.package.open import _any_size
 from bmz_export.package.reading import read_description
 from training.errors import UserError
 from training.run import open_run
@@ -219,7 +220,7 @@ def test_damaged_weights_are_one_line(exported, tmp_path):
     _, package = exported
     folder = shutil.copytree(package.folder, tmp_path / "damaged")
     (folder / "weights.pt").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="not TorchScript") as refused:
+    with pytest.raises(UserError, match=r"weights\.pt is not loaded: .* cannot be read") as refused:
         open_denoiser(folder)
     assert "\n" not in str(refused.value)
 
@@ -231,5 +232,69 @@ def test_onnx_weights_outside_the_file_are_not_read(tmp_path):
         model, built.folder / "weights.onnx", save_as_external_data=True, location="secret.bin", size_threshold=0
     )
     edit(built.folder, lambda description: description["weights"].pop("torchscript"))
-    with pytest.raises(UserError, match="not ONNX that this runtime loads"):
+    with pytest.raises(UserError, match="names other files as weights"):
         open_denoiser(built.folder)
+
+
+SCALED = {"id": "scale_linear", "kwargs": {"gain": 2.0, "offset": 1.0}}
+
+
+@pytest.mark.parametrize("operations", [[], [SCALED]], ids=["alone", "with operations"])
+@pytest.mark.parametrize("trust", [False, True])
+def test_torchscript_that_writes_files_is_not_loaded_trusted_or_not(tmp_path, operations, trust):
+    folder = built_package(tmp_path / "a").folder
+    writing_archive(folder / "weights.pt", tmp_path / "canary")
+    edit(folder, lambda description: description["inputs"][0].update(preprocessing=operations))
+    with pytest.raises(UserError, match=r"weights\.pt is not loaded: the TorchScript reads or writes files") as refused:
+        open_denoiser(folder, device="cpu", trust=trust)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("source", ["https://example.org/weights.pt", "../weights.pt", "/etc/hostname"])
+def test_weights_that_lie_elsewhere_are_not_fetched_where_operations_are_declared(tmp_path, source):
+    folder = built_package(tmp_path / "a").folder
+    shutil.copy(folder / "weights.pt", tmp_path)
+
+    def change(description):
+        description["inputs"][0]["preprocessing"] = [SCALED]
+        description["weights"]["torchscript"]["source"] = source
+
+    edit(folder, change)
+    with pytest.raises(UserError, match="is not in the package"):
+        open_denoiser(folder, device="cpu")
+
+
+def test_onnx_weights_outside_the_file_are_not_read_where_operations_are_declared(tmp_path):
+    folder = built_package(tmp_path / "a").folder
+    model = onnx.load(folder / "weights.onnx")
+    onnx.save_model(model, folder / "weights.onnx", save_as_external_data=True, location="more", size_threshold=0)
+
+    def change(description):
+        description["inputs"][0]["preprocessing"] = [SCALED]
+        description["weights"].pop("torchscript")
+
+    edit(folder, change)
+    with pytest.raises(UserError, match="names other files as weights"):
+        open_denoiser(folder)
+
+
+def test_operations_that_are_python_of_the_package_need_trust(tmp_path):
+    folder = built_package(tmp_path / "a").folder
+    custom = {"id": "custom", "source": "own.py", "callable": "Own", "kwargs": {}}
+    edit(folder, lambda description: description["inputs"][0].update(preprocessing=[custom]))
+    with pytest.raises(UserError, match=r"its operations are the package's own Python.*--trust"):
+        open_denoiser(folder)
+
+
+def test_an_architecture_that_lies_elsewhere_is_not_fetched(tmp_path):
+    folder = built_package(tmp_path / "a").folder
+
+    def change(description):
+        for name in ("torchscript", "onnx"):
+            del description["weights"][name]
+        description["weights"]["pytorch_state_dict"]["architecture"]["source"] = "https://example.org/network.py"
+
+    edit(folder, change)
+    with pytest.raises(UserError, match="its architecture file is missing"):
+        open_denoiser(folder, trust=True)

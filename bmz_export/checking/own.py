@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bmz_export.evidence.source import MAX_BYTES
 from bmz_export.package.weights import CALLABLE, compose_architecture
 from training.errors import UserError
 from training.networks import NETWORKS
@@ -26,12 +27,16 @@ def is_own_architecture(evidence: Evidence) -> bool:
     if entry is None or entry.architecture is None or entry.callable != CALLABLE or evidence.architecture is None:
         return False
     kwargs = entry.kwargs
-    if set(kwargs) != {"network", "calibration"} or evidence.architecture.acts or evidence.architecture.foreign:
+    shown = evidence.architecture
+    if set(kwargs) != {"network", "calibration"} or shown.error or shown.acts or shown.foreign:
         return False
     if not all(isinstance(kwargs[name], Mapping) and _plain_mapping(kwargs[name]) for name in kwargs):
         return False
     path = evidence.package.file(entry.architecture.source)
-    text = path.read_bytes() if path else b""
+    if path is None:
+        return False
+    with path.open("rb") as stream:
+        text = stream.read(MAX_BYTES + 1)
     return any(_composed(network, kwargs) == text for network in NETWORKS)
 
 

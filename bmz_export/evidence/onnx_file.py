@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bmz_export.engines.outside import every, load_model, named_files
+
 MAX_BYTES = 2**31  # protobuf holds no more in one message
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 _STANDARD = {"", "ai.onnx"}
+_ORT = b"ORTM"  # where ONNX Runtime looks to tell its own format
 
 
 @dataclass(frozen=True)
@@ -62,23 +65,26 @@ class Onnx:
 
 
 def read_onnx(path: Path) -> Onnx:
-    """Parse an ONNX file."""
-    import onnx
-
+    """Parse an ONNX file; whatever is wrong with it becomes its ``error``."""
     try:
         if path.stat().st_size >= MAX_BYTES:
             return Onnx(error="2 GiB or more in one file, which no runtime parses")
-        model = onnx.load_model(str(path), load_external_data=False)
-    except Exception as error:  # noqa: BLE001 -- protobuf's own class, of whichever implementation is installed
+        with path.open("rb") as stream:
+            if stream.read(8)[4:] == _ORT:
+                return Onnx(error="of ONNX Runtime's own format, whose files are not looked through")
+        return _read(load_model(path))
+    except Exception as error:  # noqa: BLE001 -- a stranger's file may be wrong in any way
         return Onnx(error=f"not readable ({' '.join(str(error).split())[:120]})")
+
+
+def _read(model: Any) -> Onnx:  # noqa: ANN401 -- onnx has no types
     if not model.graph.node and not model.graph.output:
         return Onnx(error="not an ONNX file: it holds no graph")
     operators: Counter[str] = Counter()
     training: Counter[str] = Counter()
     opset = max((entry.version for entry in model.opset_import if entry.domain in _STANDARD), default=0)
-    nodes = list(_nodes(model.graph)) + [node for function in model.functions for node in function.node]
-    tensors = list(_tensors(model.graph))
-    constants = {tensor.name: tensor for tensor in tensors}
+    nodes = list(every("NodeProto", model))
+    constants = {tensor.name: tensor for tensor in every("TensorProto", model)}
     for node in nodes:
         if node.op_type == "Constant" and node.output:
             constants[node.output[0]] = next((each.t for each in node.attribute if each.HasField("t")), None)
@@ -86,15 +92,6 @@ def read_onnx(path: Path) -> Onnx:
         operators[node.op_type if node.domain in _STANDARD else f"{node.domain}.{node.op_type}"] += 1
         if _trains(node, constants):
             training[node.op_type] += 1
-    external = tuple(
-        dict.fromkeys(
-            entry.value
-            for tensor in tensors
-            if tensor.data_location == onnx.TensorProto.EXTERNAL
-            for entry in tensor.external_data
-            if entry.key == "location"
-        )
-    )
     weights = {tensor.name: array for tensor in model.graph.initializer if (array := _array(tensor)) is not None}
     names = {tensor.name for tensor in model.graph.initializer}
     return Onnx(
@@ -102,32 +99,13 @@ def read_onnx(path: Path) -> Onnx:
         ir=model.ir_version,
         domains=tuple(entry.domain for entry in model.opset_import if entry.domain not in _STANDARD),
         operators=operators,
-        external=external,
+        external=tuple(dict.fromkeys(named_files(model))),
         training=tuple(training),
         random=tuple(name for name in operators if name in _RANDOM),
         inputs=tuple(_value(value) for value in model.graph.input if value.name not in names),
         outputs=tuple(_value(value) for value in model.graph.output),
         weights=weights,
     )
-
-
-def _nodes(graph: Any) -> Iterator[Any]:  # noqa: ANN401 -- onnx has no types
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _nodes(inner)
-
-
-def _tensors(graph: Any) -> Iterator[Any]:  # noqa: ANN401
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _tensors(inner)
 
 
 def _trains(node: Any, constants: Mapping[str, Any]) -> bool:  # noqa: ANN401

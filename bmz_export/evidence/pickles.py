@@ -10,24 +10,32 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-MAX_PICKLE = 256 * 2**20
+from bmz_export.evidence.zips import ZipError, entries
+
+MAX_PICKLE = 4 * 2**20
+"""Bytes of all pickles in a file, tensors' values apart; the largest of ours has 0.15 MB, for 2,700 tensors."""
+MAX_OPCODES = 1_000_000
 _SAFE = re.compile(
     r"collections (OrderedDict|Counter)"
-    r"|builtins (set|bytearray|complex)|__builtin__ (set|bytearray|complex)"
+    r"|(builtins|__builtin__) (set|bytearray|complex)"
     r"|_codecs encode"
-    r"|torch ((Half|Float|Double|BFloat16|Char|Short|Int|Long|Byte|Bool|ComplexFloat|ComplexDouble|Untyped)Storage"
-    r"|Size|Tensor|device|float16|float32|float64|half|float|double|bfloat16|u?int(8|16|32|64)|long|int|short|bool"
-    r"|complex(64|128)|float8_\w+|per_tensor_affine|contiguous_format)"
-    r"|torch\.storage (\w+Storage)"
-    r"|torch\._utils _rebuild_\w+"
-    r"|torch\.nn\.parameter (Parameter|Buffer|UninitializedParameter)"
+    r"|torch (Size|Tensor|device|(Half|Float|Double|BFloat16|Char|Short|Int|Long|Byte|Bool)(Storage|Tensor)"
+    r"|Complex(Float|Double)Storage|QU?Int(8|32|4x2|2x4)Storage"
+    r"|bfloat16|float(16|32|64)|float8_(e4m3fn|e4m3fnuz|e5m2|e5m2fnuz|e8m0fnu)|u?int(8|16|32|64)|bool|complex(32|64|128)"
+    r"|q(u?int8|int32|uint4x2|uint2x4)|per_(tensor|channel)_(affine|symmetric))"
+    r"|torch\.cuda (Half|Float|Double|BFloat16|Char|Short|Int|Long|Byte|Bool)(Storage|Tensor)"
+    r"|torch\.storage (Typed|Untyped)Storage"
+    r"|torch\._utils _rebuild_(parameter(_with_state)?|q?tensor|tensor_v[23]|sparse_tensor|meta_tensor_no_storage"
+    r"|device_tensor_from_(numpy|cpu_tensor)|wrapper_subclass)"
+    r"|torch\.nn\.parameter Parameter"
     r"|torch\._tensor _rebuild_from_type_v2"
     r"|torch\.serialization _get_layout"
 )
-"""What ``torch.load(weights_only=True)`` lets through; anything else it refuses, and a plain load would run."""
+"""Of what ``torch.load(weights_only=True)`` lets through all that a state dict holds; a plain load calls any other."""
 
+_ZIP = b"PK\3\4"
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _STRINGS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
@@ -58,74 +66,74 @@ class Pickle:
 
 
 def read_pickle(path: Path) -> Pickle:
-    """Look through a file written by ``torch.save``."""
+    """Look through a file written by ``torch.save``; whatever is wrong with it becomes its ``error``."""
     try:
-        if zipfile.is_zipfile(path):
-            return _read_zip(path)
+        with path.open("rb") as stream:
+            first = stream.read(len(_ZIP))
+        if first == _ZIP:  # as torch itself tells the two apart
+            with zipfile.ZipFile(path) as archive:
+                return _read_zip(archive)
         if tarfile.is_tarfile(path):
             return Pickle("other", error="a tar archive of torch before 0.1.10, which none of the tools reads")
         with path.open("rb") as stream:
-            return _read_legacy(stream)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, RecursionError, NotImplementedError) as error:
+            return _read_legacy(stream.read(MAX_PICKLE + 1))
+    except ZipError as error:
+        return Pickle("other", error=str(error))
+    except zipfile.BadZipFile as error:
+        return Pickle("other", error=f"cut off, or no zip after all ({error})")
+    except Exception as error:  # noqa: BLE001 -- a stranger's file may be wrong in any way
         return Pickle("other", error=f"not readable ({error})")
 
 
-def _read_zip(path: Path) -> Pickle:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        pickles = [name for name in names if name.endswith(".pkl")]
-        if not any(name.endswith("/data.pkl") or name == "data.pkl" for name in pickles):
-            return Pickle("other", error="a zip without a data.pkl: not written by torch.save")
-        cut = damage(archive)
-        if cut:
-            return Pickle("other", error=cut)
-        layout = "torchscript" if any("/code/" in name or name.endswith("constants.pkl") for name in names) else "zip"
-        calls: set[str] = set()
-        devices: set[str] = set()
-        for name in pickles:
-            if archive.getinfo(name).file_size > MAX_PICKLE:
-                return Pickle(layout, error=f"{name} is {archive.getinfo(name).file_size:,} bytes of pickle")
-            for call, device in scan(io.BytesIO(archive.read(name))):
-                calls.update(filter(None, [call]))
-                devices.update(filter(None, [device]))
+def _read_zip(archive: zipfile.ZipFile) -> Pickle:
+    found = {name.lower(): entry for name, entry in entries(archive).items()}
+    pickles = [entry for name, entry in found.items() if name.endswith(".pkl")]
+    if "data.pkl" not in found:
+        return Pickle("other", error="a zip without a data.pkl: not written by torch.save")
+    size = sum(entry.file_size for entry in pickles)
+    if size > MAX_PICKLE:
+        return Pickle("other", error=f"it holds {size:,} bytes of pickle: no network does")
+    calls: set[str] = set()
+    devices: set[str] = set()
+    for entry in pickles:
+        for call, device in scan(io.BytesIO(archive.read(entry))):
+            calls.update(filter(None, [call]))
+            devices.update(filter(None, [device]))
+    layout = "torchscript" if any(name.startswith("code/") or name == "constants.pkl" for name in found) else "zip"
     if layout == "torchscript":  # loaded by libtorch, which knows its own classes and calls nothing else
         calls = {call for call in calls if not call.startswith(("__torch__", "torch.jit"))}
     return Pickle(layout, frozenset(calls), frozenset(devices))
 
 
-def damage(archive: zipfile.ZipFile) -> str | None:
-    """Say what is cut off or contradicts itself in an archive, None where nothing is."""
-    size = archive.fp.seek(0, io.SEEK_END) if archive.fp else 0
-    for entry in archive.infolist():
-        if entry.header_offset + entry.compress_size > size:
-            return f"{entry.filename} is cut off"
-        if entry.compress_size != entry.file_size and entry.compress_type == zipfile.ZIP_STORED:
-            return f"{entry.filename} has two sizes"
-    return None
-
-
-def _read_legacy(stream: BinaryIO) -> Pickle:
+def _read_legacy(data: bytes) -> Pickle:
+    """Look through the five pickles before the tensors' values: magic number, protocol, system, object, their keys."""
+    if data[:1] != b"\x80":
+        return Pickle("other", error="not a file that torch.save writes")
     calls: set[str] = set()
     devices: set[str] = set()
-    first = stream.read(2)
-    stream.seek(0)
-    if first == b"PK":
-        return Pickle("other", error="cut off: a zip without its end")
-    if first[:1] != b"\x80":
-        return Pickle("other", error="not a file that torch.save writes")
-    for number in range(5):  # magic number, protocol, system, the object itself, the keys of its storages
+    stream = io.BytesIO(data)
+    for number in range(5):
         for call, device in scan(stream):
             calls.update(filter(None, [call]))
             devices.update(filter(None, [device]))
         if number == 0 and not _is_magic(stream):
-            return Pickle("other", frozenset(calls), frozenset(devices))
+            error = None if calls else "not a file that torch.save writes"
+            return Pickle("other", frozenset(calls), frozenset(devices), error)
     return Pickle("legacy", frozenset(calls), frozenset(devices))
+
+
+def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """Yield name and argument of each opcode of one pickle, up to its end."""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if number == MAX_OPCODES:
+            raise ValueError(f"more than {MAX_OPCODES:,} opcodes in one pickle: no network has so many")
+        yield opcode.name, argument
 
 
 def _is_magic(stream: BinaryIO) -> bool:
     end = stream.tell()
     stream.seek(0)
-    values = [argument for _, argument, _ in pickletools.genops(stream) if isinstance(argument, int)]
+    values = [argument for _, argument in opcodes(stream) if isinstance(argument, int)]
     stream.seek(end)
     return _TORCH_MAGIC in values
 
@@ -134,8 +142,7 @@ def scan(stream: BinaryIO) -> Iterator[tuple[str | None, str | None]]:
     """Yield (a name beyond those of tensors, or None; a device, or None) for each that one pickle mentions."""
     memo: dict[int, str] = {}
     recent: list[str | None] = []
-    for opcode, argument, _ in pickletools.genops(stream):
-        name = opcode.name
+    for name, argument in opcodes(stream):
         if name in _STRINGS and isinstance(argument, str):
             recent.append(argument)
             if re.fullmatch(r"(cuda|mps|xpu|hip)(:\d+)?", argument):

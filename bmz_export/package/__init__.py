@@ -1,4 +1,4 @@
-"""A model package: built from a run (one kind of file a module), and opened again as a denoiser.
+"""A model package: built from a run, one kind of file a module, and read again.
 
 Looking into this room loads no torch; its functions load what they need when they are called.
 """
@@ -10,14 +10,12 @@ if TYPE_CHECKING:
     from bmz_export.package.about import About, read_about
     from bmz_export.package.builder import Built, build
     from bmz_export.package.exporter import Options, export
-    from bmz_export.package.open import open_denoiser
 
-__all__ = ["About", "Built", "Options", "build", "export", "open_denoiser", "read_about"]
+__all__ = ["About", "Built", "Options", "build", "export", "read_about"]
 
 _HOME = {"About": "about", "read_about": "about", "Built": "builder", "build": "builder"} | {
     "Options": "exporter",
     "export": "exporter",
-    "open_denoiser": "open",
 }
 
 

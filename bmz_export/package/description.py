@@ -205,8 +205,15 @@ class Description:
         return any(each.changes for tensor in (*self.inputs, *self.outputs) for each in tensor.operations)
 
     def tensor(self, identifier: str) -> Tensor | None:
-        """Return the input or output of that id, or None."""
+        """Return the first input or output of that id, or None."""
         return next((tensor for tensor in (*self.inputs, *self.outputs) if tensor.id == identifier), None)
+
+    def followed(self, axis: Axis) -> Axis | None:
+        """Return the axis of another tensor whose size this one follows, None where it follows none that is there."""
+        if axis.reference is None:
+            return None
+        tensor, name = self.tensor(axis.reference[0]), axis.reference[1]
+        return next((other for other in tensor.axes if name in (other.id, other.letter)), None) if tensor else None
 
     def files(self) -> Iterator[tuple[str, File]]:
         """Yield where each file is named and the file."""
@@ -233,7 +240,7 @@ class Description:
     def _output_size(self, axis: Axis, shapes: Mapping[str, Sequence[int]]) -> int | None:
         if axis.type == "batch":
             for tensor in self.inputs:
-                for index, other in enumerate(tensor.axes):
+                for index, other in enumerate(tensor.axes if tensor is self.tensor(tensor.id) else ()):
                     if other.type == "batch" and tensor.id in shapes:
                         return shapes[tensor.id][index]
             return axis.size

@@ -7,6 +7,7 @@ tool's rules can still look at the rest.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from training.errors import UserError
 MAX_BYTES = 2**20
 MAX_NODES = 200_000
 """Bounds on a description: aliases that multiply (a thousand laughs) are counted as if written out."""
+MAX_DIGITS = 100
+"""Of a whole number: beyond some thousand Python neither reads nor prints it, and no tool holds it."""
 
 _AXIS_LETTERS = {"b": "batch", "c": "channel", "t": "time", "i": "index", "z": "space", "y": "space", "x": "space"}
 _RENAMED = {"pytorch_script": "torchscript"}
@@ -33,7 +36,11 @@ def read_description(path: Path) -> Description:
         Where the file is no YAML mapping, or one that is built to exhaust its reader.
     """
     problems: list[Problem] = []
-    return _Reader(problems).description(path, _load(path, problems))
+    try:
+        return _Reader(problems).description(path, _load(path, problems))
+    except (ValueError, OverflowError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not readable as a description ({reason}); export the package again") from None
 
 
 def _load(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
@@ -68,7 +75,9 @@ def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
             raise UserError(f"{path}: an alias that contains itself; no tool can read that")
         above.add(id(node))
         count = 1
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode):
+            _refuse_scalar(path, node)
+        elif isinstance(node, yaml.SequenceNode):
             count += sum(size(child) for child in node.value)
         elif isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -88,6 +97,14 @@ def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
     size(root)
 
 
+def _refuse_scalar(path: Path, node: yaml.ScalarNode) -> None:
+    """Refuse what Python can hold and hardly anything can print or write."""
+    if node.tag == "tag:yaml.org,2002:int" and len(node.value) > MAX_DIGITS:
+        raise UserError(f"{path}: a number of {len(node.value):,} digits; no tool can read that")
+    if any("\ud800" <= character <= "\udfff" for character in node.value):
+        raise UserError(f"{path}: {ascii(node.value)[:80]} holds half a character; write the text as UTF-8")
+
+
 class _Reader:
     """Reads fields by type and notes what is not of it."""
 
@@ -100,7 +117,7 @@ class _Reader:
     def text(self, where: str, value: object) -> str | None:
         if value is None or isinstance(value, str):
             return value
-        self.note(where, f"{_show(value)} is not text (put it in quotes)", "field.type")
+        self.note(where, f"{show(value)} is not text (put it in quotes)", "field.type")
         return str(value) if isinstance(value, int | float) else None
 
     def number(self, where: str, value: object) -> float | None:
@@ -108,7 +125,7 @@ class _Reader:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
-        self.note(where, f"{_show(value)} is not a number", "field.type")
+        self.note(where, f"{show(value)} is not a number", "field.type")
         return None
 
     def count(self, where: str, value: object, least: int = 0) -> int | None:
@@ -116,7 +133,7 @@ class _Reader:
         if number is None:
             return None
         if number != int(number) or not least <= number < 2**31:
-            self.note(where, f"{_show(value)} is not a whole number of at least {least}", "field.value")
+            self.note(where, f"{show(value)} is not a whole number of at least {least}", "field.value")
             return None
         return int(number)
 
@@ -125,7 +142,7 @@ class _Reader:
             return {}
         if isinstance(value, Mapping):
             return {str(key): item for key, item in value.items()}
-        self.note(where, f"{_show(value)} is not a mapping", "field.type")
+        self.note(where, f"{show(value)} is not a mapping", "field.type")
         return {}
 
     def items(self, where: str, value: object) -> list[Any]:
@@ -133,7 +150,7 @@ class _Reader:
             return []
         if isinstance(value, list):
             return value
-        self.note(where, f"{_show(value)} is not a list", "field.type")
+        self.note(where, f"{show(value)} is not a list", "field.type")
         return []
 
     def file(self, where: str, value: object, sha256: object = None) -> File | None:
@@ -149,7 +166,9 @@ class _Reader:
 
     def description(self, path: Path, raw: Mapping[str, Any]) -> Description:
         format_version = self.text("format_version", raw.get("format_version")) or ""
-        version = tuple(int(part) if part.isdigit() else 0 for part in (*format_version.split("."), "0", "0")[:3])
+        version = tuple(
+            int(part) if re.fullmatch("[0-9]{1,9}", part) else 0 for part in (*format_version.split("."), "0", "0")[:3]
+        )
         old = version < (0, 5)
         tests = {
             side: [self.file(f"test_{side}", value) for value in self.items(f"test_{side}", raw.get(f"test_{side}"))]
@@ -342,6 +361,7 @@ class _Reader:
         )
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """Return a value as YAML gave it, short enough for a message."""
     text = repr(value)
     return text if len(text) < 60 else f"{text[:57]}..."

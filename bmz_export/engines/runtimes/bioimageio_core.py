@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.engines.runtimes import NotRunError, Predict
+from bmz_export.package.archive import DESCRIPTION_NAMES
 
 
 def load(task: dict[str, Any]) -> Predict:
@@ -24,7 +25,9 @@ def load(task: dict[str, Any]) -> Predict:
     from bioimageio.core.tensor import Tensor
     from bioimageio.spec import load_model_description
 
-    description = load_model_description(Path(task["package"]), perform_io_checks=False)
+    # the one that was looked at: by itself the library may take another that lies beside it
+    files = (Path(task["package"]) / name for name in DESCRIPTION_NAMES)
+    description = load_model_description(next(file for file in files if file.is_file()), perform_io_checks=False)
     enable_determinism("full", weight_formats=[task["weights_format"]])
     pipeline = create_prediction_pipeline(description, weights_format=task["weights_format"], devices=_devices(task))
     pipeline.load()  # type: ignore[no-untyped-call]

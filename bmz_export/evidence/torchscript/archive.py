@@ -5,19 +5,22 @@ pickle's structure is read by an unpickler that knows no function and no class.
 """
 
 import ast
-import io
-import pickle
+import re
 import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmz_export.evidence.pickles import damage
 from bmz_export.evidence.torchscript.code import parse
+from bmz_export.evidence.torchscript.structure import Inert, read_structure
+from bmz_export.evidence.zips import ZipError, entries
 
-_MOST_CODE = 64 * 2**20
+MAX_BYTES = 4 * 2**20
+"""Of code, and of structure; the largest of ours (KBNet) has 0.8 MB of code and 0.15 MB of structure."""
+MAX_TOKENS = 750_000
+"""Words and signs of code: memory and time grow with them. KBNet has 240,000."""
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class ArchiveError(Exception):
@@ -58,7 +61,7 @@ class Archive:
                     found[f"{module}.{statement.name}"] = statement
         return found
 
-    def modules(self) -> Iterator["Inert"]:
+    def modules(self) -> Iterator[Inert]:
         """Yield the network and all modules in it."""
         waiting, seen = [self.root], set()
         while waiting:
@@ -67,25 +70,6 @@ class Archive:
                 seen.add(id(each))
                 waiting += each.attributes.values()
                 yield each
-
-
-@dataclass(frozen=True)
-class TensorShape:
-    """A tensor of the archive, of which only the shape was read."""
-
-    shape: tuple[int, ...]
-
-
-@dataclass
-class Inert:
-    """An object of the archive's pickle: the name of its class and its attributes, nothing that could run."""
-
-    kind: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 -- whatever the archive holds
-        if isinstance(state, dict):
-            self.attributes.update(state)
 
 
 def read_archive(path: Path) -> Archive:
@@ -99,78 +83,30 @@ def read_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive)
-    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ArchiveError, ZipError) as error:
+        raise ArchiveError(str(error)) from None
+    except Exception as error:
         raise ArchiveError(f"not readable ({error})") from error
 
 
 def _read(archive: zipfile.ZipFile) -> Archive:
-    entries = _entries(archive)
-    code = {name[5:-3]: entry for name, entry in entries.items() if _is_code(name)}
-    data = entries.get("data.pkl")
+    found = entries(archive)
+    if "model.json" in (name.lower() for name in found):
+        raise ArchiveError("of torch before 1.4, whose archives are not looked through")
+    code = {name[5:-3]: entry for name, entry in found.items() if _is_code(name)}
+    data = found.get("data.pkl")
     if not code or data is None:
         raise ArchiveError("no TorchScript archive: it holds no code (a state dict?)")
-    if sum(entry.file_size for entry in (data, *code.values())) > _MOST_CODE:
-        raise ArchiveError(f"its code and structure take more than {_MOST_CODE >> 20} MB: no network does")
+    for what, size in (("code", sum(entry.file_size for entry in code.values())), ("structure", data.file_size)):
+        if size > MAX_BYTES:
+            raise ArchiveError(f"its {what} takes more than {MAX_BYTES >> 20} MB: no network does")
     sources = {name.replace("/", "."): archive.read(entry).decode() for name, entry in code.items()}
-    version = int(archive.read(entries["version"])) if "version" in entries else 1
+    if sum(1 for text in sources.values() for _ in _TOKEN.finditer(text)) > MAX_TOKENS:
+        raise ArchiveError(f"its code has more than {MAX_TOKENS:,} words and signs: no network's has")
+    version = int(archive.read(found["version"])) if "version" in found else 1
     trees = {name: parse(text) for name, text in sources.items()}
-    return Archive(version, sources, trees, _structure(archive.read(data)))
-
-
-def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the entries that libtorch sees, by their name in the archive's folder; it looks them up in any case."""
-    listed = archive.infolist()
-    cut = damage(archive)
-    if cut:
-        raise ArchiveError(cut)
-    if min((entry.header_offset for entry in listed), default=0):
-        raise ArchiveError("something stands before the zip: libtorch may read that in its place")
-    folder = listed[0].filename.partition("/")[0].lower() + "/" if listed else ""
-    entries: dict[str, zipfile.ZipInfo] = {}
-    seen = set()
-    for entry in listed:
-        name = entry.filename
-        if name.lower() in seen:
-            raise ArchiveError(f"it holds {name} twice: readers differ in which they take")
-        seen.add(name.lower())
-        if name.lower().startswith(folder):
-            entries[name[len(folder) :]] = entry
-    if "model.json" in (name.lower() for name in entries):
-        raise ArchiveError("of torch before 1.4, whose archives are not looked through")
-    return entries
+    return Archive(version, sources, trees, read_structure(archive.read(data)))
 
 
 def _is_code(name: str) -> bool:
     return name.lower().startswith("code/") and name.lower().endswith(".py")
-
-
-def _structure(data: bytes) -> Any:  # noqa: ANN401 -- whatever the archive holds
-    try:
-        return _Reader(io.BytesIO(data)).load()
-    except Exception:  # noqa: BLE001 -- opcodes in any order raise errors of any kind
-        return None
-
-
-class _Reader(pickle._Unpickler):  # the one in Python: the other's memory grows with a number in the file
-    """Knows no class and no function of Python: every name in the pickle stands for an inert value."""
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 -- the base class's type
-        """Return something inert for any name."""
-        if name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
-            return lambda _storage, _offset, size, *_more: TensorShape(tuple(size))
-        if name == "_rebuild_parameter":
-            return lambda tensor, *_more: tensor
-        if name in ("restore_type_tag", "build_intlist", "build_doublelist", "build_boollist", "build_tensorlist"):
-            return lambda value, *_more: value
-        return _kind(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:  # noqa: ANN401 -- the base class's type
-        """Leave tensors' data where they are."""
-        return None
-
-
-def _kind(name: str) -> type[Inert]:
-    def new(_cls: type, *_arguments: Any) -> Inert:  # noqa: ANN401 -- whatever the archive holds
-        return Inert(name)
-
-    return type("Kind", (Inert,), {"__new__": new, "__init__": lambda self, *_arguments: None})

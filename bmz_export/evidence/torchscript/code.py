@@ -11,11 +11,13 @@ _FREE_WORDS = ("async", "await", "except", "finally", "from", "lambda", "nonloca
 """Words of Python that libtorch takes as names [each tried in 2.15]."""
 _MARK = "_free_word_"
 _PIECE = re.compile(
-    r"'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|#[^\n]*"
+    # a text that does not end goes on to the end of the file: looking for it anew at each quote takes for ever
+    r"'''(?:[^\\']|\\.?|'(?!''))*+(?:'''|\Z)|\"\"\"(?:[^\\\"]|\\.?|\"(?!\"\"))*+(?:\"\"\"|\Z)"
+    r"|'(?:\\.|[^'\\\n])*+(?:'|\\?\Z|(?=\n))|\"(?:\\.|[^\"\\\n])*+(?:\"|\\?\Z|(?=\n))|#[^\n]*"
     rf"|\b(?P<word>{'|'.join(_FREE_WORDS)})\b",
     re.DOTALL,
 )
-_REACHING = frozenset({"from_file", "load", "rpc_async", "rpc_remote", "rpc_sync", "save"})
+REACHING = frozenset({"from_file", "load", "rpc_async", "rpc_remote", "rpc_sync", "save"})
 """Operators that touch files or other machines, of all that the tables and torch's registry hold."""
 _REACHING_SPACES = frozenset({"c10d", "_c10d_functional", "debugprims", "profiler", "rpc", "symm_mem"})
 """Namespaces that speak with other processes or watch this one."""
@@ -43,6 +45,15 @@ def parse(text: str) -> ast.Module | None:
 
 def _marked(found: re.Match[str]) -> str:
     return _MARK + found["word"] if found["word"] else found[0]
+
+
+def dotted(node: ast.expr) -> str | None:
+    """Return a dotted name as it is written, such as ``torch.device``; None for any other expression."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else None
 
 
 def operator_name(function: ast.expr) -> str | None:
@@ -77,13 +88,13 @@ def reached(tree: ast.Module) -> Iterator[str]:
             yield f"{ast.unparse(node)} by another name"
         elif space in _REACHING_SPACES:
             yield space
-        elif isinstance(node, ast.Attribute) and node.attr in _REACHING and _namespace(node.value):
+        elif isinstance(node, ast.Attribute) and node.attr in REACHING and _namespace(node.value):
             yield node.attr
 
 
 def reaching_words(text: str) -> Iterator[str]:
     """Yield the words of a text that would name such an operator; for what cannot be parsed."""
-    return (word for word in re.findall(r"\w+", text) if word in _REACHING)
+    return (word for word in re.findall(r"\w+", text) if word in REACHING)
 
 
 def _namespace(node: ast.expr) -> str | None:

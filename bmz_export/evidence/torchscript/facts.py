@@ -6,16 +6,13 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmz_export.evidence.torchscript.archive import Archive, ArchiveError, Inert, read_archive
-from bmz_export.evidence.torchscript.code import calls, reached, reaching_words
+from bmz_export.evidence.torchscript.archive import Archive, ArchiveError, read_archive
+from bmz_export.evidence.torchscript.code import calls, dotted, reached, reaching_words
+from bmz_export.evidence.torchscript.operators import arguments, is_random
+from bmz_export.evidence.torchscript.structure import Inert
 
-_DROPOUT = {"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout"}
-_MODE = {**dict.fromkeys(_DROPOUT, 2), "rrelu": 3, "batch_norm": 5}
-"""Operators that may be in training mode, and which of their arguments says so."""
-_RANDOM = {
-    "rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "normal", "bernoulli",
-    "multinomial", "poisson", "uniform", "exponential", "geometric", "cauchy", "log_normal", "random",
-}  # fmt: skip
+_MODE = ("train", "training", "dropout_p")
+"""What operators call the argument that leaves them in training mode where it is not zero."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class TorchScript:
     returns : str or None
         What ``forward`` returns, as annotated: ``Tensor``, ``Tuple[Tensor, Tensor]``, ...
     arguments : int or None
-        Number of tensors that ``forward`` takes.
+        Number of tensors that ``forward`` must be given.
     error : str or None
         Why it cannot be read, or not all of it; what is told besides is then of the part that can.
     """
@@ -49,11 +46,16 @@ class TorchScript:
 
 
 def read_torchscript(path: Path) -> TorchScript:
-    """Look through a TorchScript archive."""
+    """Look through a TorchScript archive; whatever is wrong with it becomes its ``error``."""
     try:
-        archive = read_archive(path)
+        return _look(read_archive(path))
     except ArchiveError as error:
         return TorchScript(error=str(error))
+    except RecursionError:
+        return TorchScript(error="its code is nested too deeply: no network's is")
+
+
+def _look(archive: Archive) -> TorchScript:
     root = archive.root.kind if isinstance(archive.root, Inert) else ""
     forward = archive.functions().get(f"{root}.forward")
     training, random = _modes(archive)
@@ -64,7 +66,7 @@ def read_torchscript(path: Path) -> TorchScript:
         random=tuple(random),
         reaches=tuple(_reaches(archive)),
         returns=ast.unparse(forward.returns) if forward and forward.returns else None,
-        arguments=len(forward.args.args) - 1 if forward else None,
+        arguments=len(forward.args.args) - 1 - len(forward.args.defaults) if forward else None,
         error=_unread(archive),
     )
 
@@ -82,7 +84,7 @@ def _devices(archive: Archive) -> set[str]:
         for tree in archive.trees.values()
         for node in (ast.walk(tree) if tree else ())
         if isinstance(node, ast.Call)
-        and ast.unparse(node.func) == "torch.device"
+        and dotted(node.func) == "torch.device"
         and node.args
         and isinstance(node.args[0], ast.Constant)
     }
@@ -96,12 +98,12 @@ def _modes(archive: Archive) -> tuple[dict[str, None], dict[str, None]]:
     for tree in archive.trees.values():
         for operator, call in calls(tree) if tree else ():
             name = operator.rpartition("::")[2].removesuffix("_")
-            position = _MODE.get(name)
-            if position is not None:
-                mode = call.args[position] if len(call.args) > position else None
-                on = mode.value is True if isinstance(mode, ast.Constant) else mode is not None and any_trains
+            given = arguments(operator, call)
+            mode = next((given[each] for each in _MODE if each in given), None)
+            if mode is not None:
+                on = bool(mode.value) if isinstance(mode, ast.Constant) else any_trains
                 training.update({name: None} if on else {})
-            elif name in _RANDOM:
+            elif is_random(operator) and not given.keys() & _MODE:
                 random[name] = None
     return training, random
 

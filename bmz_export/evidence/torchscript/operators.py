@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bmz_export.evidence.torchscript.archive import Archive
-from bmz_export.evidence.torchscript.code import calls
+from bmz_export.evidence.torchscript.code import REACHING, calls
 
 TABLE = Path(__file__).with_name("libtorch.json")
 """The operators of each libtorch, as ``ci/operator_tables.py`` wrote them."""
@@ -45,6 +45,30 @@ def unknown_operators(archive: Archive, libtorch: str) -> list[str]:
             words = ", ".join(keyword.arg or "**" for keyword in call.keywords)
             unknown.add(f"{name} with {len(call.args)} arguments" + (f" and {words}" if words else ""))
     return sorted(unknown)
+
+
+def arguments(operator: str, call: ast.Call) -> dict[str, ast.expr | None]:
+    """Return what a call gives to each argument of an operator, None where it leaves the default.
+
+    Empty where no version of the library has the operator in this form.
+    """
+    for signature in _table()["operators"].get(operator, {}):
+        if _fits(signature, call):
+            names = [each for each in signature.replace("=", "").split(",") if each != "*"]
+            by_name = {keyword.arg: keyword.value for keyword in call.keywords}
+            return {name: by_name.get(name) for name in names} | dict(zip(names, call.args, strict=False))
+    return {}
+
+
+def is_random(operator: str) -> bool:
+    """Say whether an operator draws random numbers: in one of its forms it takes the generator that they come from."""
+    signatures = _table()["operators"].get(operator.removesuffix("_like"), {})
+    return any("generator" in signature.replace("=", "").split(",") for signature in signatures)
+
+
+def computes(name: str) -> bool:
+    """Say whether ``torch.NAME`` is an operator that some version of the library has, and that touches no file."""
+    return f"aten::{name}" in _table()["operators"] and name not in REACHING
 
 
 def compact(schema: str) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bmz_export.evidence import Evidence
+from bmz_export.evidence.safety import unsafe
 from bmz_export.package.archive import Package, open_package
 from bmz_export.package.description import Axis, Tensor
 from bmz_export.package.rdf import PROVENANCE
@@ -62,12 +64,12 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         takes, gives = _planes_only(package)
         format = _choose_format(package, trust)
         place = "cpu" if format == "onnx" else choose_device(device)
-        if takes.operations or gives.operations or format == "pytorch_state_dict":
+        whole = bool(takes.operations or gives.operations) or format == "pytorch_state_dict"
+        file = _safe_file(package, format, processing=whole, trust=trust)
+        if whole:
             run = _through_core(package, takes, gives, format, place)
-        elif format == "torchscript":
-            run = _in_order(_torchscript(_file(package, format), place), takes, gives)
         else:
-            run = _in_order(_onnx(_file(package, format)), takes, gives)
+            run = _in_order(_torchscript(file, place) if format == "torchscript" else _onnx(file), takes, gives)
         provenance = _provenance(package)
     halo = max((axis.halo for axis in gives.space), default=0) or GLOBAL_HALO
     steps = [axis.step for axis in takes.space if axis.step]
@@ -129,11 +131,15 @@ def _choose_format(package: Package, trust: bool) -> Format:
     raise UserError(f"{package.path}: its weights ({held}) do not run here; TorchScript or ONNX is needed")
 
 
-def _file(package: Package, format: Format) -> Path:
+def _safe_file(package: Package, format: Format, *, processing: bool, trust: bool) -> Path:
+    """The weights file, judged before anything loads it: it lies in the package and does nothing but compute."""
     source = package.description.weights[format].source
     file = package.file(source)
     if file is None:
         raise UserError(f"{package.path}: the weights file {source!r} is not in the package; get it whole")
+    reason = unsafe(Evidence(package), format, processing=processing, trust=trust)
+    if reason:
+        raise UserError(f"{package.path}: {source} is not loaded: {reason}; bmz-fmd check {package.path} says more")
     return file
 
 
