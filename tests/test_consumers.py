@@ -1,6 +1,7 @@
 """The rules of six tools, on a sound package and on the same one spoiled in one way at a time; nothing is run."""
 
 import sys
+import time
 import zipfile
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import yaml
 from small_package import copy, describe, rehash, small_package
 
-from bmz_export.consumers import CONSUMERS
+from bmz_export.consumers import CONSUMERS, Rule
 from bmz_export.consumers.deepimagej import java_order
+from bmz_export.consumers.qupath import QUPATH
 from bmz_export.evidence import Evidence
 from bmz_export.package.archive import open_package
 
@@ -34,6 +36,19 @@ def findings(path):
             for rule in consumer.rules
             for finding in rule.check(evidence)
         }
+
+
+def messages(path, rule=None):
+    """Return (tool, message) of all that is found, or of what a rule finds."""
+    with open_package(path) as package:
+        evidence = Evidence(package)
+        return [
+            (consumer.name, finding.message)
+            for consumer in CONSUMERS.values()
+            for each in consumer.rules
+            for finding in each.check(evidence)
+            if rule in (None, finding.rule)
+        ]
 
 
 def tools(path, rule):
@@ -148,7 +163,7 @@ DESCRIPTIONS = {
     "null argument": (operation("sigmoid", side="outputs", x=None), {"deepimagej": "operations"}),
     "unknown operation": (
         operation("sharpen"),
-        {"deepimagej": "operations", "qupath": "operations", "bioimageio.core": "operations"},
+        {"deepimagej": "operations", "qupath": "operations", "bioimageio.core": "as-specified"},
     ),
     "wrong callable": (
         lambda raw: raw["weights"]["pytorch_state_dict"]["architecture"].update(callable="Nothing"),
@@ -185,7 +200,46 @@ DESCRIPTIONS = {
     ),
     "another type told": (
         lambda raw: raw["inputs"][0].update(data={"type": "uint16"}),
-        {"qupath": "float32", "ilastik": "float32", "bioimageio.core": "test-tensors"},
+        {"deepimagej": "float32", "qupath": "float32", "ilastik": "float32", "bioimageio.core": "test-tensors"},
+    ),
+    "halo on an input": (
+        lambda raw: axis(raw, "inputs", "y").update(halo=8),
+        {"deepimagej": "halo", "bioimageio.core": "as-specified"},
+    ),
+    "a depth axis": (
+        lambda raw: raw["inputs"][0]["axes"].insert(2, {"type": "space", "id": "z", "size": 1}),
+        {"ilastik": "axis-ids", "qupath": "bcyx"},
+    ),
+    "clip the wrong way round": (
+        operation("clip", side="outputs", min=2.0, max=1.0),
+        dict.fromkeys(("deepimagej", "qupath", "ilastik", "bioimage.io", "bioimageio.core"), "clip-limits"),
+    ),
+    "clip at words": (
+        operation("clip", side="outputs", min=0.0, max="highest"),
+        {"deepimagej": "operations", "qupath": "operations", "bioimageio.core": "as-specified"},
+    ),
+    "a torch that is not out yet": (
+        lambda raw: raw["weights"]["torchscript"].update(pytorch_version="2.99.0"),
+        {"bioimage.io": "pytorch-version"},
+    ),
+    "a torch of long ago": (
+        lambda raw: raw["weights"]["torchscript"].update(pytorch_version="1.5.1"),
+        {"bioimage.io": "pytorch-version"},
+    ),
+    "one file for both tests": (
+        lambda raw: raw["outputs"][0].update(test_tensor=raw["inputs"][0]["test_tensor"]),
+        {"bioimage.io": "informative-test", "ilastik": "informative-test", "bioimageio.core": "informative-test"},
+    ),
+    "a user of GitHub": (
+        lambda raw: raw.update(maintainers=[{"github_user": "ada"}]),
+        {"bioimage.io": "github-user", "bioimageio.core": "github-user"},
+    ),
+    "no script for QuPath": (lambda raw: raw.pop("attachments"), {"qupath": "script"}),
+    "no description": (lambda raw: raw.pop("description"), {"bioimage.io": "people"}),
+    "no documentation": (lambda raw: raw.pop("documentation"), {"bioimage.io": "readme"}),
+    "a tolerance too large for the output": (
+        lambda raw: raw.update(config={"bioimageio": {"reproducibility_tolerance": [{"absolute_tolerance": 50.0}]}}),
+        {"bioimageio.core": "tolerance"},
     ),
 }
 
@@ -198,6 +252,96 @@ def test_what_a_description_does_to_each_tool(spoiled, name):
         assert (tool, rule) in found, found
 
 
+def weights_entry(name, **fields):
+    return lambda raw: raw["weights"][name].update(fields)
+
+
+UNSPECIFIED = {
+    "weights.onnx.opset_version: is missing": lambda raw: raw["weights"]["onnx"].pop("opset_version"),
+    "weights.torchscript.pytorch_version: is missing": lambda raw: raw["weights"]["torchscript"].pop("pytorch_version"),
+    "weights.torchscript.pytorch_version: 'newest' is no version": weights_entry(
+        "torchscript", pytorch_version="newest"
+    ),
+    "weights.onnx.parent: 'tensorrt' is none of keras_hdf5": weights_entry("onnx", parent="tensorrt"),
+    "weights.keras: is no field": lambda raw: raw["weights"].update(keras={"source": "weights.pt"}),
+    "name: is missing": lambda raw: raw.pop("name"),
+    "name: 'abc' has 3 characters": lambda raw: raw.update(name="abc"),
+    "name: 'cells / nuclei' may have": lambda raw: raw.update(name="cells / nuclei"),
+    "licence: is no field": lambda raw: raw.update(licence="MIT"),
+    "surplus: is no field": lambda raw: raw["inputs"][0].update(surplus=1),
+    "cite[0].doi: 'not a doi' is not of the form": lambda raw: raw.update(cite=[{"text": "x", "doi": "not a doi"}]),
+    "cite[0]: has neither doi nor url": lambda raw: raw.update(cite=[{"text": "x"}]),
+    "timestamp: 'yesterday' is no time": lambda raw: raw.update(timestamp="yesterday"),
+    "documentation: 'notes.txt' is no .md": lambda raw: raw.update(documentation="notes.txt"),
+    "covers[0]: 'cover.bmp' is none of .gif": lambda raw: raw.update(covers=["cover.bmp"]),
+    "axes[2].size.step: 0 is not more than 0": set_size("y", {"min": 64, "step": 0}),
+    "outputs[0].id: 'clean image' is no name": lambda raw: raw["outputs"][0].update(id="clean image"),
+}
+
+
+@pytest.mark.parametrize("message", UNSPECIFIED)
+def test_what_departs_from_the_specification_is_refused_wherever_its_library_reads(spoiled, message):
+    told = messages(describe(spoiled, UNSPECIFIED[message]), "as-specified")
+    assert {tool for tool, found in told if message in found} == {"ilastik", "bioimage.io", "bioimageio.core"}, told
+
+
+def test_what_the_library_takes_departs_from_nothing(spoiled):
+    def change(raw):
+        raw["timestamp"] = "2024-05-31"
+        raw["cite"].append({"text": "x", "doi": "https://doi.org/10.1038/nmeth.2019"})
+        raw["version"] = 1
+        raw["inputs"][0]["axes"][3]["concatenable"] = "yes"
+        raw["weights"]["onnx"]["opset_version"] = "17"
+        raw["config"] = {"own": {"deep": [1, None, {"er": True}]}}
+
+    assert "as-specified" not in {rule for _, rule in findings(describe(spoiled, change))}
+
+
+@pytest.mark.parametrize(("halo", "tools_warned"), [(10, {"deepimagej", "ilastik"}), (16, set())])
+def test_a_halo_is_a_multiple_of_the_step(spoiled, halo, tools_warned):
+    def change(raw):
+        for letter in "yx":
+            axis(raw, "inputs", letter).update(size={"min": 64, "step": 16})
+            axis(raw, "outputs", letter).update(halo=halo)
+
+    assert findings(describe(spoiled, change)) == {(tool, "halo-multiple-of-step"): "warning" for tool in tools_warned}
+
+
+def test_a_file_in_a_folder_of_the_package_is_told(spoiled):
+    (spoiled / "weights").mkdir()
+    (spoiled / "weights.pt").rename(spoiled / "weights" / "weights.pt")
+    describe(spoiled, weights_entry("torchscript", source="weights/weights.pt"))
+    assert set(findings(spoiled).values()) == {"warning"}
+    assert {rule for _, rule in findings(spoiled)} == {"files-beside"}
+
+
+@pytest.mark.parametrize("name", ["cover.jpg", "cover.png"])
+def test_a_cover_that_is_no_png_is_told(spoiled, name):
+    (spoiled / name).write_bytes(b"\xff\xd8\xff\xe0 a photograph")
+    assert findings(describe(spoiled, lambda raw: raw.update(covers=[name]))) == {("bioimage.io", "cover"): "warning"}
+
+
+def test_sections_of_a_readme_are_found_however_long_its_lines(spoiled):
+    path = spoiled / "README.md"
+    path.write_text("# a" + " " * 500_000 + "b\n" + path.read_text())
+    begin = time.monotonic()
+    assert findings(spoiled) == {}
+    assert time.monotonic() - begin < 5
+    path.write_text("# Description of it\n## intended use ##\nValidation\n#citation")
+    assert [message for _, message in messages(spoiled, "readme")] == ["README.md has no section Validation"]
+
+
+def test_a_rule_that_cannot_be_applied_is_an_error_that_names_it(sound):
+    def find(evidence):
+        yield "one thing"
+        yield str(len(evidence.description.name) // 0)
+
+    with open_package(sound) as package:
+        found = list(Rule("odd", "breaks", "source", "way out", find, "warning").check(Evidence(package)))
+    assert [(each.rule, each.severity) for each in found] == [("odd", "warning"), ("odd", "error")]
+    assert "cannot be looked through: ZeroDivisionError" in found[1].message
+
+
 ARRAYS = {
     "wrong type": (lambda array: array.astype(np.float64), "test-tensors"),
     "wrong order": (np.asfortranarray, "test-tensors"),
@@ -206,6 +350,11 @@ ARRAYS = {
     "zeros": (np.zeros_like, "informative-test"),
     "NaN": (lambda array: array * np.nan, "informative-test"),
     "pickled": (lambda array: np.array([{}]), "test-tensors"),
+    "text": (lambda array: np.full(array.shape, "1"), "test-tensors"),
+    "bytes": (lambda array: np.full(array.shape, b"1"), "test-tensors"),
+    "times": (lambda array: array.astype("M8[s]"), "test-tensors"),
+    "records": (lambda array: np.zeros(array.shape, [("a", "f4")]), "test-tensors"),
+    "complex": (lambda array: array.astype(np.complex64), "test-tensors"),
 }
 
 
@@ -215,6 +364,23 @@ def test_test_tensors_that_do_not_serve(spoiled, name):
     path = spoiled / "test_input.npy"
     np.save(path, change(np.load(path)), allow_pickle=True)
     assert "bioimageio.core" in tools(rehash(spoiled), rule)
+
+
+@pytest.mark.parametrize("name", ["text", "times", "records", "complex"])
+def test_a_tolerance_beside_a_test_output_that_holds_no_numbers(spoiled, name):
+    path = spoiled / "test_output.npy"
+    np.save(path, ARRAYS[name][0](np.load(path)))
+    found = messages(rehash(describe(spoiled, DESCRIPTIONS["a tolerance too large for the output"][0])))
+    assert not [message for _, message in found if "cannot be looked through" in message]
+
+
+def test_an_input_and_an_output_of_one_id_and_other_axes(spoiled):
+    path = spoiled / "test_output.npy"
+    np.save(path, np.load(path)[:, 0])
+    describe(spoiled, lambda raw: raw["outputs"][0].update(id="raw", axes=raw["outputs"][0]["axes"][:1] +
+                                                           raw["outputs"][0]["axes"][2:]))  # fmt: skip
+    assert "bioimageio.core" in tools(rehash(spoiled), "ids")
+    assert not [message for _, message in messages(spoiled) if "cannot be looked through" in message]
 
 
 def test_a_truncated_tensor_is_told(spoiled):
@@ -429,11 +595,17 @@ def old_package(folder):
     torch.save(torch.nn.Conv2d(1, 1, 3, padding=1).state_dict(), folder / "weights.pt")
     image = np.random.default_rng(0).random((1, 1, 128, 128), np.float32)
     np.save(folder / "in.npy", image)
-    np.save(folder / "out.npy", image)
+    np.save(folder / "out.npy", image[..., ::-1])
+    (folder / "README.md").write_text("# Old\n")
     raw = {
         "format_version": "0.4.10",
         "type": "model",
         "name": "Old",
+        "description": "An older network.",
+        "authors": [{"name": "Somebody Else"}],
+        "cite": [{"text": "A paper", "doi": "https://doi.org/10.1038/nmeth.2019"}],
+        "documentation": "README.md",
+        "timestamp": "2021-11-04T10:12:14",
         "license": "MIT",
         "inputs": [
             {
@@ -465,3 +637,26 @@ def test_an_older_model_of_the_zoo_is_diagnosed_tool_by_tool(tmp_path):
     assert {("qupath", "format"), ("qupath", "torchscript"), ("qupath", "operations"), ("qupath", "suffixes")} <= errors
     assert ("ilastik", "operations") in errors
     assert not {key for key in errors if key[0] == "bioimageio.core"}
+
+
+@pytest.mark.parametrize(("halo", "cuts"), [(24, True), (96, True), (252, False), (256, False), (4000, False)])
+def test_a_halo_that_leaves_hardly_anything_of_a_tile_gives_no_tiling(spoiled, halo, cuts):
+    def change(raw):
+        for letter in "yx":
+            axis(raw, "outputs", letter).update(halo=halo)
+
+    with open_package(describe(spoiled, change)) as package:
+        evidence = Evidence(package)
+        assert (QUPATH.scripted(evidence, (900, 1200)) is not None) == cuts
+        assert (CONSUMERS["ilastik"].tiling(evidence, (900, 1200)) is not None) == cuts
+
+
+def test_a_patch_of_a_few_pixels_gives_no_tiling(spoiled):
+    def change(raw):
+        for letter in "yx":
+            axis(raw, "inputs", letter).update(size=8)
+
+    with open_package(describe(spoiled, change)) as package:
+        evidence = Evidence(package)
+        assert CONSUMERS["deepimagej"].tiling(evidence, (900, 1200)) is None
+        assert CONSUMERS["ilastik"].tiling(evidence, (900, 1200)) is None

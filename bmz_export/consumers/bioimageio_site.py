@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.metadata import requires
+
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from bmz_export.consumers import rules
 from bmz_export.consumers.rule import TORCH_FORMATS, Rule, operations
+from bmz_export.consumers.specification import shipped
 from bmz_export.consumers.tiling import Tiling
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Operation, Tensor
 
 COVER_BYTES = 500_000
+README_BYTES = 2**20
+"""How much of a README is looked at."""
 README_SECTIONS = ("Description", "Intended Use", "Validation", "Citation")
+OLDEST_TORCH = Version("1.6")
+"""The first whose files are those of today."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 _SOURCE = "BioImage.IO's upload and continuous integration"
 
 
@@ -32,10 +39,7 @@ def _licence(evidence: Evidence) -> Iterator[str]:
 
 @cache
 def _spdx() -> frozenset[str]:
-    spec = importlib.util.find_spec("bioimageio.spec")  # not imported: that takes seconds
-    folders = spec.submodule_search_locations if spec else None
-    listed = json.loads((Path(next(iter(folders or []))) / "static" / "spdx_licenses.json").read_text("utf-8"))
-    return frozenset(entry["licenseId"] for entry in listed["licenses"])
+    return frozenset(entry["licenseId"] for entry in shipped("spdx_licenses.json")["licenses"])
 
 
 def _people(evidence: Evidence) -> Iterator[str]:
@@ -48,6 +52,8 @@ def _people(evidence: Evidence) -> Iterator[str]:
         yield "there is no citation with doi or url"
     if not raw.get("tags"):
         yield "there are no tags"
+    if not raw.get("description"):
+        yield "there is no description"
 
 
 def _readme(evidence: Evidence) -> Iterator[str]:
@@ -56,8 +62,9 @@ def _readme(evidence: Evidence) -> Iterator[str]:
     if path is None:
         yield "there is no README"
         return
-    text = path.read_bytes()[: 2**20].decode("utf-8", "replace").lower()
-    headings = re.findall(r"^#+\s*(.+?)\s*$", text, re.MULTILINE)
+    with path.open("rb") as stream:
+        text = stream.read(README_BYTES).decode("utf-8", "replace").lower()
+    headings = [line for line in text.splitlines() if line.startswith("#")]
     for section in README_SECTIONS:
         if not any(section.lower() in heading for heading in headings):
             yield f"{path.name} has no section {section}"
@@ -70,16 +77,20 @@ def _cover(evidence: Evidence) -> Iterator[str]:
         path = evidence.package.file(cover.source)
         if path is None:
             continue
+        with path.open("rb") as stream:
+            head = stream.read(24)
+        if not cover.source.lower().endswith(".png") or not head.startswith(_PNG):
+            yield f"{cover.source} is no PNG"
         if path.stat().st_size >= COVER_BYTES:
             yield f"{cover.source} has {path.stat().st_size:,} bytes, the limit is {COVER_BYTES:,}"
-        ratio = _ratio(path.read_bytes()[:24])
+        ratio = _ratio(head)
         if ratio is not None and min(abs(ratio - 1), abs(ratio - 2)) > 0.01:
             yield f"{cover.source} is {ratio:.2f} times as wide as high, not once or twice"
 
 
 def _ratio(head: bytes) -> float | None:
     """Return width by height of a PNG, None for any other file."""
-    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 24:
+    if not head.startswith(_PNG) or len(head) < 24:
         return None
     width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
     return width / height if height else None
@@ -95,8 +106,22 @@ def _given_by_the_site(evidence: Evidence) -> Iterator[str]:
 
 def _runtime(evidence: Evidence) -> Iterator[str]:
     for name, entry in evidence.description.weights.items():
-        if name in TORCH_FORMATS and not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry.version or ""):
-            yield f"weights.{name}: pytorch_version {entry.version!r} is no released version"
+        where = f"weights.{name}: pytorch_version {entry.version!r}"
+        if name not in TORCH_FORMATS:
+            continue
+        if not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry.version or "", re.ASCII):
+            yield f"{where} is no released version"
+        elif (version := Version(entry.version or "")) < OLDEST_TORCH:
+            yield f"{where} is older than {OLDEST_TORCH}"
+        elif version >= _unknown_torch():
+            yield f"{where} is newer than any that is known here (below {_unknown_torch()})"
+
+
+@cache
+def _unknown_torch() -> Version:
+    """Return the first torch that this project has not tried, as its own requirements say."""
+    torch = next(entry for text in requires("bmz-fmd") or [] if (entry := Requirement(text)).name == "torch")
+    return next(Version(each.version) for each in torch.specifier if each.operator == "<")
 
 
 def _plain(value: object) -> bool:
@@ -141,7 +166,7 @@ class BioimageioSite:
         Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing", rules.unlicensed,
              "warning"),
         Rule("people", "the upload is refused, or the model cannot be found", _SOURCE,
-             "at least one author, one citation with doi or url, and tags", _people, "warning"),
+             "at least one author, one citation with doi or url, tags, and a description", _people, "warning"),
         Rule("readme", "the documentation is marked as incomplete", _SOURCE,
              f"sections {', '.join(README_SECTIONS)}", _readme, "warning"),
         Rule("cover", "the upload is refused or the card looks broken", _SOURCE, "a .png below 500 kB, 2:1 or 1:1",
@@ -152,6 +177,7 @@ class BioimageioSite:
              "a released version, such as 2.5.1, in quotes", _runtime, "warning"),
         Rule("plain-kwargs", "the description cannot be stored", _SOURCE, "numbers, text, lists and mappings alone",
              _plain_kwargs),
+        rules.GITHUB_USER,
         Rule("per-data-set", "the result depends on what was run before", f"{_SOURCE}, bioimageio.core",
              "write the axes, or normalise inside the network", operations(_per_data_set), "warning"),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rule import Rule, declared_halo, images, operations
+from bmz_export.consumers.rule import Rule, clips_at_numbers, declared_halo, images, operations
 from bmz_export.consumers.tiling import Span, Tiling, grid, window
 from bmz_export.evidence import Evidence
 from bmz_export.evidence.torchscript import SECONDS_A_GROUP
@@ -110,17 +110,17 @@ def _output_axes(evidence: Evidence) -> Iterator[str]:
 
 
 def _halo(evidence: Evidence) -> Iterator[str]:
+    for tensor in evidence.description.inputs:
+        for axis in tensor.axes:
+            if axis.halo:
+                yield f"input {tensor.id!r}: axis {axis.id!r} has a halo, which only outputs have"
     for output in evidence.description.outputs:
         for axis in output.axes:
-            if not axis.halo:
-                continue
-            if axis.reference is None:
+            source = evidence.description.followed(axis)
+            if axis.halo and axis.reference is None:
                 yield f"output {output.id!r}: axis {axis.id!r} has a halo but follows no input axis"
-                continue
-            source = evidence.description.tensor(axis.reference[0])
-            for other in source.axes if source else ():
-                if axis.reference[1] in (other.id, other.letter) and 2 * axis.halo >= _least_tile(other, axis.halo):
-                    yield f"axis {axis.id!r}: twice the halo of {axis.halo} leaves nothing of a tile of {other.at(0)}"
+            elif source and axis.halo and 2 * axis.halo >= _least_tile(source, axis.halo):
+                yield f"axis {axis.id!r}: twice the halo of {axis.halo} leaves nothing of a tile of {source.at(0)}"
 
 
 def _least_tile(axis: Axis, halo: int) -> int:
@@ -138,8 +138,8 @@ def _operation(operation: Operation, tensor: Tensor) -> str | None:
 
 def _other_pixels(operation: Operation, tensor: Tensor) -> str | None:
     kwargs = operation.kwargs
-    if operation.id == "clip" and not {"min", "max"} <= set(kwargs):
-        return "needs both min and max"
+    if operation.id == "clip" and not clips_at_numbers(operation):
+        return "needs a number for both min and max"
     lists = [name for name in _SCALARS.get(operation.id, ()) if isinstance(kwargs.get(name), list)]
     if lists:
         return f"with a list for {lists[0]} gives other values than everywhere else (a scalar is right)"
@@ -231,6 +231,8 @@ class DeepImageJ:
         rules.JAVA_ZIP,
         rules.PLAIN_STRINGS,
         rules.WEIGHTS_PRESENT,
+        rules.FLOAT32,
+        rules.HALO_OF_STEPS,
         *rules.TORCHSCRIPT_RULES,
         rules.ONNX_READABLE,
         rules.ONNX_OPERATORS,

@@ -12,7 +12,7 @@ from bmz_export.evidence import Evidence
 from bmz_export.package.description import Axis
 
 TILE = 512
-_IDS = ("batch", "channel", "time", "z", "y", "x")
+_IDS = ["batch", "channel", "x", "y"]
 _SOURCE = "ilastik 1.4.2, tiktorch"
 
 
@@ -26,9 +26,7 @@ def tile_size(axis: Axis) -> int:
 def _ids(evidence: Evidence) -> Iterator[str]:
     for tensor in evidence.description.inputs:
         found = [axis.id for axis in tensor.axes]
-        missing = [name for name in ("batch", "channel", "y", "x") if name not in found]
-        other = [name or "without id" for name in found if name not in _IDS]
-        if missing or other:
+        if sorted(found) != _IDS:
             yield f"input {tensor.id!r} has the axes {', '.join(name or '?' for name in found)}"
     for output in evidence.description.outputs:
         if "channel" not in [axis.id for axis in output.axes]:
@@ -79,6 +77,7 @@ class Ilastik:
         *rules.SPEC_RULES,
         rules.ONE_IN_ONE_OUT,
         rules.FLOAT32,
+        rules.HALO_OF_STEPS,
         *rules.TORCHSCRIPT_RULES,
         Rule("axis-ids", "the model is refused", f"{_SOURCE}, bioimageio_utils",
              "axis ids batch, channel, y, x, in the same order in the output", _ids),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bmz_export.consumers import rules
-from bmz_export.consumers.rule import Rule, declared_halo, images, operations, statistics_per_tile
+from bmz_export.consumers.rule import Rule, clips_at_numbers, declared_halo, images, operations, statistics_per_tile
 from bmz_export.consumers.tiling import Span, Tiling, grid, window
 from bmz_export.evidence import Evidence
 from bmz_export.package.description import Axis, Operation, Tensor
@@ -63,12 +63,7 @@ def _offsets(evidence: Evidence) -> Iterator[str]:
 def _same_size(evidence: Evidence) -> Iterator[str]:
     for output in evidence.description.outputs:
         for axis in output.space:
-            source = evidence.description.tensor(axis.reference[0]) if axis.reference else None
-            other = (
-                next((each for each in source.axes if axis.reference and axis.reference[1] == each.id), None)
-                if source
-                else None
-            )
+            other = evidence.description.followed(axis)
             if axis.offset or (other is not None and other.scale != axis.scale):
                 yield f"output {output.id!r}: axis {axis.id!r} is of another size than the input"
 
@@ -90,6 +85,8 @@ def _operation(operation: Operation, tensor: Tensor) -> str | None:
         return f"needs a list for {scalars[0]}" if scalars else None
     if operation.id == "ensure_dtype" and operation.kwargs.get("dtype") == "float32":
         return None
+    if operation.id == "clip" and not clips_at_numbers(operation):
+        return "needs a number for both min and max"
     known = operation.id in ("clip", "sigmoid", "binarize")
     return None if known else "is left out with no more than a line in the log"
 
@@ -113,6 +110,11 @@ def _suffixes(evidence: Evidence) -> Iterator[str]:
             yield f"the TorchScript is called {entry.source}, not *.pt"
         if name == "pytorch_state_dict" and source.endswith(".pt"):
             yield f"the state dict is called {entry.source}, as a TorchScript would be"
+
+
+def _script(evidence: Evidence) -> Iterator[str]:
+    if not any(file.source.lower().endswith(".groovy") for file in evidence.description.attachments):
+        yield "there is no Groovy script among the attachments"
 
 
 def _other_description(evidence: Evidence) -> Iterator[str]:
@@ -139,6 +141,8 @@ class QuPath:
         rules.known_operators("2.5.1", "2.7.1"),
         Rule("license-field", "its BioImage.IO window refuses the model; the package's script runs it all the same",
              _SOURCE, "state a licence", rules.unlicensed, "warning"),
+        Rule("script", "its window makes pixel classifiers alone: an image cannot be turned into an image there",
+             _SOURCE, "attach a Groovy script that runs the model with ImageOps.ML.dnn", _script, "warning"),
         Rule("format", "the model is not recognised", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("rdf-alone", "another description than rdf.yaml is read", f"{_SOURCE}, Model.findRdf",
              "keep rdf.yaml alone", _other_description),
@@ -184,8 +188,11 @@ class QuPath:
 
         return grid(shape, along, "symmetric")
 
-    def scripted(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling:
-        """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges."""
+    def scripted(self, evidence: Evidence, shape: tuple[int, int]) -> Tiling | None:
+        """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges.
+
+        None where the halo leaves so little of a tile that nobody would wait for the image (see :func:`grid`).
+        """
 
         def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
             halo = declared_halo(evidence, "yx"[axis])

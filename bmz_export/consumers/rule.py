@@ -57,9 +57,17 @@ class Rule:
     severity: Severity = "error"
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield a finding for each violation."""
-        for message in dict.fromkeys(self.find(evidence)):
+        """Yield a finding for each violation, and an error where the package is too odd to be looked through."""
+        messages: dict[str, None] = {}
+        failure = None
+        try:
+            messages.update((message, None) for message in self.find(evidence))
+        except Exception as error:  # noqa: BLE001 -- whatever a stranger wrote, the other rules shall still be applied
+            failure = f"cannot be looked through: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        for message in messages:
             yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
+        if failure:
+            yield Finding(self.name, "error", failure, "nobody knows what the tool makes of it", self.way_out)
 
 
 class Consumer(Protocol):
@@ -117,6 +125,11 @@ def operations(verdict: Callable[[Operation, Tensor], str | None]) -> Callable[[
                     yield f"{where}: {operation.id or 'an operation without a name'} {message}"
 
     return find
+
+
+def clips_at_numbers(operation: Operation) -> bool:
+    """Whether a clip has a number for each of its two limits."""
+    return all(isinstance(operation.kwargs.get(limit), int | float) for limit in ("min", "max"))
 
 
 def imported_library(evidence: Evidence) -> str | None:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Span = tuple[int, int]
+MAX_TILES = 2000
+"""Of an image: more mean that a halo leaves hardly anything of each, for which nobody waits."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Tiling:
 
 def grid(
     shape: tuple[int, int], along: Callable[[int, int], Sequence[tuple[Span, Span, Span, Span, bool]]], mode: str
-) -> Tiling:
-    """Return a tiling whose two axes are cut independently.
+) -> Tiling | None:
+    """Return a tiling whose two axes are cut independently, None where it would be more than ``MAX_TILES``.
 
     Parameters
     ----------
@@ -108,6 +110,8 @@ def grid(
         ``symmetric`` or ``reflect``.
     """
     rows, columns = along(0, shape[0]), along(1, shape[1])
+    if len(rows) * len(columns) > MAX_TILES:
+        return None
     tiles = tuple(
         Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]), (row[3], column[3]), row[4] or column[4])
         for row in rows

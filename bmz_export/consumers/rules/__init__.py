@@ -2,7 +2,12 @@
 
 from bmz_export.consumers.rules.archive import AT_THE_ROOT, JAVA_ZIP, ONE_DESCRIPTION, PORTABLE_NAMES
 from bmz_export.consumers.rules.description import (
+    AS_SPECIFIED,
+    CLIP_LIMITS,
     FLOAT32,
+    GITHUB_USER,
+    HALO_OF_STEPS,
+    IDS,
     IS_A_MODEL,
     ONE_IN_ONE_OUT,
     ONE_ROOT,
@@ -12,7 +17,7 @@ from bmz_export.consumers.rules.description import (
     WELL_FORMED,
     unlicensed,
 )
-from bmz_export.consumers.rules.files import FILES_INSIDE, FILES_PRESENT, HASHED, HASHES, WEIGHTS_PRESENT
+from bmz_export.consumers.rules.files import FILES_BESIDE, FILES_INSIDE, FILES_PRESENT, HASHED, HASHES, WEIGHTS_PRESENT
 from bmz_export.consumers.rules.onnx import (
     DETERMINISTIC_ONNX,
     ONNX_FINITE,
@@ -44,6 +49,8 @@ __all__ = [
     "AT_THE_ROOT",
     "DETERMINISTIC_TORCHSCRIPT",
     "FLOAT32",
+    "GITHUB_USER",
+    "HALO_OF_STEPS",
     "JAVA_ZIP",
     "ONE_IN_ONE_OUT",
     "ONE_TENSOR",
@@ -62,9 +69,21 @@ __all__ = [
     "unlicensed",
 ]
 
-PACKAGE_RULES = (AT_THE_ROOT, PORTABLE_NAMES, IS_A_MODEL, TEST_TENSORS, REFERENCES_EXIST, SAME_AXES)
+PACKAGE_RULES = (AT_THE_ROOT, PORTABLE_NAMES, IS_A_MODEL, TEST_TENSORS, REFERENCES_EXIST, SAME_AXES, CLIP_LIMITS)
 """What every tool demands."""
-SPEC_RULES = (WELL_FORMED, ONE_DESCRIPTION, FILES_PRESENT, FILES_INSIDE, HASHES, HASHED, ONE_ROOT, INFORMATIVE_TESTS)
+SPEC_RULES = (
+    WELL_FORMED,
+    AS_SPECIFIED,
+    IDS,
+    ONE_DESCRIPTION,
+    FILES_PRESENT,
+    FILES_INSIDE,
+    FILES_BESIDE,
+    HASHES,
+    HASHED,
+    ONE_ROOT,
+    INFORMATIVE_TESTS,
+)
 """What bioimageio.spec demands wherever it reads the package: in Python, on the site, in ilastik."""
 TORCHSCRIPT_RULES = (
     TORCHSCRIPT_READABLE,

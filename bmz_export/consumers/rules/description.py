@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
-from bmz_export.consumers.rule import Rule, images
+from bmz_export.consumers.rule import Rule, images, operations
+from bmz_export.consumers.specification import departures
 from bmz_export.evidence import Evidence
-from bmz_export.package.description import Weights
+from bmz_export.package.description import Operation, Tensor, Weights
+
+MAX_DEPARTURES = 20
+"""More of them are one and the same mistake, or no description at all."""
 
 
 def _malformed(evidence: Evidence) -> Iterator[str]:
@@ -18,10 +23,41 @@ def _not_a_model(evidence: Evidence) -> Iterator[str]:
     description = evidence.description
     if description.type != "model":
         yield f"type is {description.type!r}, not 'model'"
-    if not re.fullmatch(r"\d+\.\d+\.\d+", description.format_version):
+    if not re.fullmatch(r"\d+\.\d+\.\d+", description.format_version, re.ASCII):
         yield f"format_version is {description.format_version!r}, not three numbers in quotes"
 
 
+def _departures(evidence: Evidence) -> Iterator[str]:
+    told = {problem.where for problem in evidence.description.problems}
+    found = (f"{where}: {what}" for where, what in departures(evidence.description) if where not in told)
+    return islice(found, MAX_DEPARTURES)
+
+
+def _ids(evidence: Evidence) -> Iterator[str]:
+    names = [tensor.id for _, tensor in images(evidence)]
+    for name in names:
+        if names.count(name) > 1 or not name:
+            yield f"the tensor id {name!r} is there {names.count(name)} times" if name else "a tensor has no id"
+    for where, tensor in images(evidence):
+        axes = [axis.id for axis in tensor.axes]
+        if len(set(axes)) < len(axes) or "" in axes:
+            yield f"{where}: its axes have the ids {', '.join(axis or '(none)' for axis in axes)}"
+
+
+AS_SPECIFIED = Rule(
+    "as-specified",
+    "the description is refused",
+    "bioimageio.spec 0.5.12: its schema, and what its code checks beside it",
+    "write the field as bioimage.io's specification has it, or leave it out",
+    _departures,
+)
+IDS = Rule(
+    "ids",
+    "the description is refused",
+    "bioimageio.spec 0.5.12",
+    "an id for each tensor and axis, each once",
+    _ids,
+)
 WELL_FORMED = Rule(
     "well-formed",
     "the description is refused as invalid",
@@ -88,25 +124,55 @@ FLOAT32 = Rule(
 )
 
 
+def _empty_clip(operation: Operation, tensor: Tensor) -> str | None:
+    del tensor
+    low, high = operation.kwargs.get("min"), operation.kwargs.get("max")
+    if operation.id == "clip" and isinstance(low, int | float) and isinstance(high, int | float) and not low < high:
+        return f"has the min {low:g}, which is not below its max {high:g}"
+    return None
+
+
+CLIP_LIMITS = Rule(
+    "clip-limits",
+    "a blank image: every pixel has the same value",
+    "each tool cuts at min and at max, as bioimageio.core's Clip does, and none looks whether min is the lower",
+    "a min below the max",
+    operations(_empty_clip),
+)
+
+
+def _shifted_grid(evidence: Evidence) -> Iterator[str]:
+    for output in evidence.description.outputs:
+        for axis in output.space:
+            source = evidence.description.followed(axis)
+            if source and source.step and axis.halo % source.step:
+                yield f"output {output.id!r}: axis {axis.id!r}: a halo of {axis.halo} is no multiple of {source.step}"
+
+
+HALO_OF_STEPS = Rule(
+    "halo-multiple-of-step",
+    "a network with strides gives other pixels in each tile: its grid begins a halo before the tile does",
+    "JDLL 0.6.1's TileMaker and tiktorch's blocks begin a halo early [run: 21 % of the range off in a U-Net of stride "
+    "16 with halo 8, 0 with 16]",
+    "a halo that is a multiple of the step, or a step of 1 where the network pads itself",
+    _shifted_grid,
+    "warning",
+)
+
+
 def _odd_outputs(evidence: Evidence) -> Iterator[str]:
-    description = evidence.description
-    for output in description.outputs:
+    for output in evidence.description.outputs:
         for axis in output.axes:
-            if axis.reference is None:
-                continue
-            source = description.tensor(axis.reference[0])
-            if source is None or not any(axis.reference[1] in (other.id, other.letter) for other in source.axes):
+            if axis.reference is not None and evidence.description.followed(axis) is None:
                 yield f"output {output.id!r}: axis {axis.id!r} follows {'.'.join(axis.reference)}, which is not there"
 
 
 def _crossed(evidence: Evidence) -> Iterator[str]:
     for output in evidence.description.outputs:
         for axis in output.space:
-            source = evidence.description.tensor(axis.reference[0]) if axis.reference else None
-            names = {other.id: other.letter for other in source.axes} if source else {}
-            letter = names.get(axis.reference[1], axis.letter) if axis.reference else axis.letter
-            if letter != axis.letter:
-                yield f"output {output.id!r}: axis {axis.id!r} takes its size from the input's {letter}"
+            source = evidence.description.followed(axis)
+            if source and source.letter != axis.letter:
+                yield f"output {output.id!r}: axis {axis.id!r} takes its size from the input's {source.letter}"
 
 
 SAME_AXES = Rule(
@@ -154,6 +220,24 @@ ONE_ROOT = Rule(
     "bioimageio.spec: one entry is the original, each other names what it was made from",
     "give every entry but the original a parent",
     _parents,
+)
+
+
+def _github(evidence: Evidence) -> Iterator[str]:
+    for field in ("authors", "maintainers"):
+        people = evidence.description.raw.get(field)
+        for person in people if isinstance(people, list) else ():
+            if isinstance(person, dict) and person.get("github_user"):
+                yield f"{field} names the GitHub user {person['github_user']}, which is looked up online"
+
+
+GITHUB_USER = Rule(
+    "github-user",
+    "fails offline, or where the name is unknown",
+    "bioimageio.spec 0.5.12, as a library and on the site",
+    "leave github_user out",
+    _github,
+    "warning",
 )
 
 

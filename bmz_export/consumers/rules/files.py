@@ -20,6 +20,12 @@ def _remote(evidence: Evidence) -> Iterator[str]:
             yield f"{where}: {file.source} is an address, not a file of the package"
 
 
+def _below(evidence: Evidence) -> Iterator[str]:
+    for where, file in evidence.description.files():
+        if not file.remote and "/" in file.source and evidence.package.file(file.source):
+            yield f"{where}: {file.source} lies in a folder of the package"
+
+
 def _wrong_hash(evidence: Evidence) -> Iterator[str]:
     for where, file in evidence.description.files():
         found = evidence.hash(file)
@@ -58,6 +64,14 @@ FILES_INSIDE = Rule(
     "bioimageio.spec downloads what the description names by address",
     "put the file into the package",
     _remote,
+    "warning",
+)
+FILES_BESIDE = Rule(
+    "files-beside",
+    "a package that was opened and saved again has its files elsewhere, and what names them by path misses them",
+    "bioimageio.spec 0.5.12, io_packaging: every file is saved beside rdf.yaml, under its bare name",
+    "put the file beside rdf.yaml",
+    _below,
     "warning",
 )
 HASHES = Rule(
