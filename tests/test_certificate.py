@@ -18,7 +18,7 @@ from bmz_export.checking.certificate import (
     json_schema,
     published_schema,
 )
-from bmz_export.checking.report import draw, lines, section, summary
+from bmz_export.checking.report import draw, headline, lines, section, summary
 from bmz_export.consumers import CONSUMERS
 from bmz_export.consumers.qupath import QUPATH
 from bmz_export.evidence import Evidence
@@ -29,11 +29,12 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def row(verdict="passed", **fields):
-    fields = {"difference": Difference(largest=2e-7, mean=1e-8), "sizes": ("1x1x64x64",), "seconds": 0.2} | fields
-    if verdict == "not run":
+    usual = {"title": "libtorch 2.5.1", "sizes": ("1x1x64x64",), "seconds": 0.2}
+    fields = usual | {"difference": Difference(largest=2e-7, mean=1e-8)} | fields
+    if verdict.startswith("not "):
         fields |= {"difference": None, "note": "not installed: bmz-fmd engines install x"}
     return Row(
-        tools=("QuPath",), engine="x", title="libtorch 2.5.1", version="2.5.1", weights="torchscript",
+        tools=("QuPath",), engine="x", version="2.5.1", weights="torchscript",
         peak_memory=10**8, verdict=verdict, **fields,
     )  # fmt: skip
 
@@ -65,6 +66,7 @@ TILE = TileRow(
     [
         ({}, 0),
         ({"rows": (row("not run"),)}, 0),
+        ({"rows": (row("not compared"),)}, 0),
         ({"faults": (fault("warning"),)}, 0),
         ({"faults": (fault(),)}, 1),
         ({"rows": (row(), row("failed"))}, 1),
@@ -81,6 +83,52 @@ def test_what_was_not_run_is_said_and_not_counted_as_passed():
     assert "1 of 1 runs passed" in summary(found)
     assert "1 not run" in summary(found)
     assert any(line.startswith("not run: libtorch 2.5.1") for line in lines(found))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ((row(),), "the same pixels in 1 engine"),
+        ((row("not compared"),), "nothing to compare with"),
+        ((row("not compared"), row("not run", title="other")), "nothing to compare with"),
+        ((row(), row("not compared", title="other")), "1 of 2 engines agree, 1 not compared"),
+        ((row(), row("not run", title="other")), "1 of 2 engines agree, 1 not run"),
+    ],
+)
+def test_what_was_compared_with_nothing_is_not_called_the_same(rows, said):
+    found = certificate(rows=rows)
+    assert headline(found)[0] == said
+    assert f"\n{said[0].upper()}{said[1:]}.\n" in section(found)
+
+
+def test_what_ran_with_nothing_to_compare_with_is_said():
+    found = certificate(rows=(row(), row("not compared")))
+    assert "1 of 2 runs passed" in summary(found)
+    assert "1 not compared" in summary(found)
+    assert any(line.startswith("not compared: libtorch 2.5.1") for line in lines(found))
+
+
+def test_a_seam_that_was_not_measured_says_why(tmp_path):
+    tile = TileRow(tool="QuPath", way="blocks", engine="-", image=(900, 1200), tiles=0, verdict="not run", note="fixed")
+    found = certificate(seam_note="its size is fixed", tiles=(tile,))
+    assert {"seam: not measured: its size is fixed", "not run: QuPath's tiling, blocks: fixed"} <= set(lines(found))
+    assert "its size is fixed" in section(found)
+    assert draw(found, tmp_path / "c.png").is_file()
+
+
+def test_text_that_nobody_can_encode_or_print_is_cleaned(tmp_path):
+    found = certificate(rows=(row(note="one\nline"),), hashes={"\udcff.pt": "0"})
+    named = Certificate(**(found.model_dump() | {"package": "\ud800x\x1b[2J"}))
+    assert named.package == "\ufffdx\ufffd[2J"
+    assert named.rows[0].note == "one line"
+    (tmp_path / "c.json").write_text(named.to_json(), encoding="utf-8")
+    assert Certificate.read(tmp_path / "c.json") == named
+
+
+def test_a_huge_file_is_not_read_whole(tmp_path):
+    with (tmp_path / "c.json").open("wb") as stream:
+        stream.truncate(2**36)
+    assert Certificate.read(tmp_path / "c.json") is None
 
 
 def test_each_failure_is_one_line_with_tool_rule_sight_and_way_out():

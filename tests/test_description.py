@@ -182,3 +182,34 @@ def test_hostile_yaml_is_refused_in_one_line(tmp_path, text, words):
         read(tmp_path, text)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("min: 1" + "0" * 400, "a number of 401 digits"),
+        ("min: 0x" + "F" * 5000, "a number of 5,002 digits"),
+        ('min: "\\ud800"', "half a character"),
+        ('"\\ud800": 1, min: 32', "half a character"),
+        ("min: 2020-13-45", "not readable as YAML"),
+    ],
+)
+def test_what_no_tool_could_hold_or_print_is_refused_in_one_line(tmp_path, field, words):
+    with pytest.raises(UserError, match=words) as raised:
+        read(tmp_path, NEW.replace("min: 32", field))
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("version", ["0.5.\u00b2", "0.5.\u0664", "0.5." + "1" * 5000])
+def test_a_version_of_other_digits_counts_as_none(tmp_path, version):
+    found = read(tmp_path, NEW.replace("0.5.12", f'"{version}"'))
+    assert (found.format_version, found.version) == (version, (0, 5, 0))
+
+
+def test_an_axis_knows_the_axis_that_it_follows(tmp_path):
+    found = read(tmp_path, NEW)
+    y, x = found.outputs[0].space
+    assert found.followed(y) is found.inputs[0].axis("y")
+    assert found.followed(x) is None
+    found = read(tmp_path, NEW.replace("axis_id: y", "axis_id: depth"))
+    assert found.followed(found.outputs[0].space[0]) is None

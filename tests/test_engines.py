@@ -101,6 +101,40 @@ def scripted(module, path):
     return path
 
 
+class Repeating(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image[0, 0].expand(100_000, -1, -1)
+
+
+class Talking(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        while bool(image.sum() < 1e30):
+            print(image)
+        return image
+
+
+def test_a_result_that_would_fill_the_disk_is_refused(tmp_path):
+    weights = scripted(Repeating(), tmp_path / "weights.pt")
+    outcome = ENGINES["torch"].run(Job(tmp_path, "torchscript", weights, tiny.images((1, 1, 32, 32))))
+    assert "returns 100000x32x32, 391 MB: too much for an image of 1024 values" in outcome.error
+    assert outcome.outputs == ()
+
+
+def test_what_a_network_prints_is_not_kept(tmp_path):
+    weights = scripted(Talking(), tmp_path / "weights.pt")
+    job = Job(tmp_path, "torchscript", weights, tiny.images((1, 1, 32, 32)), timeout=5, disk_limit=2**20)
+    assert ENGINES["torch"].run(job).error.endswith("stopped: no answer within 5 s")
+
+
+def test_a_worker_that_fills_the_disk_is_stopped(tmp_path, monkeypatch):
+    (tmp_path / "writing_runtime.py").write_text(
+        "import sys\ndef load(task):\n    while True:\n        sys.stderr.write('x' * 100_000)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    asked = Job(tmp_path, "onnx", tmp_path / "x", (), timeout=60, disk_limit=GIB // 10)
+    assert run_worker("writing_runtime", asked).error == "stopped: it wrote more than 0.1 GiB"
+
+
 def test_a_network_that_never_ends_is_stopped(tmp_path):
     weights = scripted(Endless(), tmp_path / "weights.pt")
     outcome = ENGINES["torch"].run(Job(tmp_path, "torchscript", weights, tiny.images((1, 1, 32, 32)), timeout=6))

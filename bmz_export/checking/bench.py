@@ -17,7 +17,7 @@ from bmz_export.checking.own import is_own_architecture
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
 from bmz_export.engines.process import run_worker
-from bmz_export.evidence import Evidence
+from bmz_export.evidence import Evidence, safety
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 TOOLS = tuple(consumer.title for consumer in CONSUMERS.values())
@@ -123,34 +123,16 @@ class Bench:
         processing : bool
             Whether the one that would run it applies the description's operations too.
         """
-        if self.evidence.weights(weights) is None:
-            return "its file is missing"
-        description = self.evidence.description
-        tensors = (*description.inputs, *description.outputs)
-        custom = any(operation.id == "custom" for tensor in tensors for operation in tensor.operations)
-        if custom and processing and not self.options.trust:
-            return "its operations are the package's own Python: run it with --trust if you know where it is from"
-        return self.hostile(weights)
+        return safety.unsafe(self.evidence, weights, processing=processing, trust=self.options.trust)
 
     def hostile(self, weights: str) -> str | None:
         """Say why a weights file is not even loaded, None where it may be."""
-        onnx, torchscript = self.evidence.onnx, self.evidence.torchscript
-        if weights == "onnx" and onnx is not None and onnx.external:
-            return "the ONNX names other files as weights; they are not followed"
-        if weights == "torchscript" and torchscript is not None:
-            if torchscript.error:  # libtorch may read what we do not, and code can run as soon as it is loaded
-                return f"the TorchScript's code cannot be read, so nobody knows what it would do: {torchscript.error}"
-            if torchscript.reaches:
-                return "the TorchScript reads or writes files; it is not run"
-        if weights == "pytorch_state_dict" and not self.safe_state_dict:
-            return "the state dict is not safe to load"
-        return None
+        return safety.hostile(self.evidence, weights)
 
     @property
     def safe_state_dict(self) -> bool:
         """Whether the state dict's pickle calls nothing beyond tensors."""
-        shown = self.evidence.state_dict
-        return shown is None or not (shown.calls or shown.error)
+        return self.hostile("pytorch_state_dict") is None
 
     def job(self, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1) -> Job:
         """Return the job of running these images; ``patience`` multiplies the time limit."""

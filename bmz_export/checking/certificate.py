@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bmz_export.package.description import Description, Tensor
 
@@ -21,12 +21,31 @@ SCHEMA_ID = "https://bmz-fmd.readthedocs.io/certificate-1.schema.json"
 TENSORS, LIBRARY_TEST = "tensors", "bioimageio test"
 """What stands as the engine of a row that no engine gave: formats compared, and bioimageio's own test."""
 
-Verdict = Literal["passed", "failed", "not run"]
+LARGEST = 2**24
+"""Bytes of a file that is read as a certificate."""
+
+Verdict = Literal["passed", "failed", "not compared", "not run"]
 Severity = Literal["error", "warning"]
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        return _clean(value)
+
+
+def _clean(value: object) -> object:
+    """Return text that can be printed and encoded: a package's words may hold lone surrogates and terminal codes."""
+    if isinstance(value, str):
+        return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in value)
+    if isinstance(value, tuple | list):
+        return tuple(map(_clean, value))
+    if isinstance(value, dict):
+        return {_clean(key): each for key, each in value.items()}
+    return value
 
 
 class Difference(_Value):
@@ -50,7 +69,9 @@ class Row(_Value):
     )
     seconds: float | None = Field(default=None, description="for the test image, once warm", ge=0)
     peak_memory: int | None = Field(default=None, description="bytes that the process held at most", ge=0)
-    verdict: Verdict
+    verdict: Verdict = Field(
+        description="not compared: it ran, but neither the test output nor another engine was there to compare with"
+    )
     note: str = ""
 
 
@@ -68,7 +89,7 @@ class TileRow(_Value):
     cut: Difference | None = None
     verdict: Literal["passed", "failed", "not run", "shown"] = Field(
         description="passed: no region is more than 1e-3 of the range off the whole image; shown: one is, and the "
-        "tool's user sees it"
+        "tool's user sees it; not run: the note says why"
     )
     note: str = ""
 
@@ -76,7 +97,7 @@ class TileRow(_Value):
 class Seam(_Value):
     """What remains at a seam between two tiles that overlap by the declared halo."""
 
-    halo: int = Field(description="pixels, as declared", ge=0)
+    halo: int = Field(description="pixels, as declared; the least of height and width", ge=0)
     difference: Difference
     stated: float | None = Field(
         default=None, description="largest difference that the package stated before this check"
@@ -126,6 +147,7 @@ class Certificate(_Value):
     rows: tuple[Row, ...] = ()
     tiles: tuple[TileRow, ...] = ()
     seam: Seam | None = None
+    seam_note: str = Field(default="", description="why no seam between two tiles was measured")
     faults: tuple[Fault, ...] = ()
     hashes: dict[str, str] = Field(default_factory=dict)
     description_sha256: str = ""
@@ -143,7 +165,15 @@ class Certificate(_Value):
     @property
     def not_run(self) -> tuple[str, ...]:
         """What was not run, each by name."""
-        return tuple(f"{row.title} ({row.weights})" for row in self.rows if row.verdict == "not run")
+        return self._named("not run")
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """What ran without anything to compare its pixels with, each by name."""
+        return self._named("not compared")
+
+    def _named(self, verdict: Verdict) -> tuple[str, ...]:
+        return tuple(f"{row.title} ({row.weights})" for row in self.rows if row.verdict == verdict)
 
     @property
     def exit_code(self) -> int:
@@ -165,7 +195,8 @@ class Certificate(_Value):
     def read(cls, path: Path) -> Certificate | None:
         """Read a certificate that a package carries; None where it is none of ours."""
         try:
-            return cls.model_validate_json(path.read_bytes()[: 2**24])
+            with path.open("rb") as stream:
+                return cls.model_validate_json(stream.read(LARGEST))
         except (OSError, ValueError):
             return None
 

@@ -35,7 +35,7 @@ from bmz_export.checking.certificate import (
     description_hash,
 )
 from bmz_export.checking.jury import Jury, Result, tools_of
-from bmz_export.checking.tiled import tile_as_tools
+from bmz_export.checking.tiled import tile_as_tools, untiled
 from bmz_export.checking.user_tools import find_programs, user_tools
 from bmz_export.consumers import CONSUMERS
 from bmz_export.engines import ENGINES, Engine, Outcome
@@ -123,6 +123,7 @@ class _Check:
         self.rows: list[Row] = []
         self.tiles: list[TileRow] = []
         self.seams: list[Difference] = []
+        self.seam_note = ""
         self._faults: dict[tuple[str, ...], Fault] = {}
 
     def run(self) -> Certificate:
@@ -144,6 +145,7 @@ class _Check:
             rows=tuple(self.rows),
             tiles=tuple(self.tiles),
             seam=self._judged_seam(),
+            seam_note=self.seam_note,
             faults=tuple(sorted(self._faults.values(), key=lambda each: each.severity)),
             hashes=dict(self._hashes()),
             description_sha256=description_hash(self.description),
@@ -191,10 +193,11 @@ class _Check:
             results, beside = self._run_all((), planned)
             self._add(result.row() for result in results)
             self._add(beside)
+            self._unmeasured(planned)
             return
-        image, pair, tried = planned
+        image, pairs, tried = planned
         results, beside = self._run_all(tried)
-        jury = Jury(self.description, tried, results)
+        jury = Jury(self.description, tried, results, compiles=self.evidence.fusion_groups != 0)
         tensors = [row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS]
         wanted = self._array(self.description.outputs[0].id)
         jury.judge(wanted, alike="passed" in tensors and "failed" not in tensors)
@@ -203,12 +206,20 @@ class _Check:
         self._add(jury.faults())
         primary = jury.primary
         if primary is None:
+            self._unmeasured("no engine gave a sound result")
             return
-        if pair.images and primary.complete(tried):
-            whole, left, right = primary.outcome.outputs[-len(pair.images) :]
-            self._add([pair.seam(whole, left, right)])
+        if primary.complete(tried):
+            outputs = iter(primary.outcome.outputs[len(tried) - sum(len(pair.images) for pair in pairs) :])
+            self._add(pair.seam(*(next(outputs) for _ in pair.images)) for pair in pairs)
+        else:
+            self.seam_note = f"{primary.engine.title} did not get that far"
         if self.bench.options.tiles:
             self._add(tile_as_tools(self.bench, primary, image))
+
+    def _unmeasured(self, reason: str) -> None:
+        self.seam_note = reason
+        if self.bench.options.tiles:
+            self._add(untiled(reason))
 
     def _array(self, identifier: str) -> NDArray[Any] | None:
         tensor = self.description.tensor(identifier)
@@ -226,17 +237,25 @@ class _Check:
             return "the test input does not fit the description"
         return None
 
-    def _plan(self) -> tuple[numbers.Array, seams.Pair, list[numbers.Trial]] | str:
+    def _plan(self) -> tuple[numbers.Array, list[seams.Pair], list[numbers.Trial]] | str:
         """Return the test image and what every engine is given, or why nothing can be."""
         tensor = self.description.inputs[0]
         image = np.ascontiguousarray(self._array(tensor.id), np.float32)
         try:
-            pair = seams.Pair(self.description, image)
-            return image, pair, [*numbers.trials(tensor, image), *(numbers.Trial("seam", each) for each in pair.images)]
+            pairs = list(self._pairs(image))
+            two = [numbers.Trial(f"seam along {pair.letter}", each) for pair in pairs for each in pair.images]
+            return image, pairs, [*numbers.trials(tensor, image), *two]
         except numbers.TooLargeError as error:
             self._add([fault("size", f"no engine is run: {error}", "memory runs out",
                              "describe smaller sizes, steps and halo")])  # fmt: skip
             return str(error)
+
+    def _pairs(self, image: numbers.Array) -> Iterator[seams.Pair]:
+        for letter in "yx":
+            try:
+                yield seams.Pair(self.description, image, letter)
+            except seams.UnmeasuredError as reason:
+                self.seam_note = str(reason)
 
     def _run_all(
         self, tried: Sequence[numbers.Trial], refused: str | None = None
@@ -269,7 +288,7 @@ class _Check:
         largest = numbers.worst(self.seams)
         if largest is None:
             return None
-        halo = max((axis.halo for axis in self.description.outputs[0].space), default=0)
+        halo = min((axis.halo for axis in self.description.outputs[0].space if axis.letter in "yx"), default=0)
         before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
         if self.bench.options.certify:

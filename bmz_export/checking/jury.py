@@ -39,7 +39,7 @@ class Result:
     format: str
     outcome: Outcome
     tools: tuple[str, ...]
-    verdict: Verdict = "passed"
+    verdict: Verdict = "not compared"
     differences: list[Difference] = field(default_factory=list)
     shapes: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -49,6 +49,12 @@ class Result:
     def complete(self, tried: Sequence[Trial]) -> bool:
         """Whether there is a result for each trial."""
         return len(self.outcome.outputs) == len(tried)
+
+    def measured(self, difference: Difference) -> None:
+        """Note how far it is from something else: it counts as passed, unless it failed."""
+        self.differences.append(difference)
+        if self.verdict == "not compared":
+            self.verdict = "passed"
 
     def fail(self, note: str) -> None:
         """Mark it as failed."""
@@ -87,6 +93,8 @@ class Jury:
         What each engine was given, in order.
     results : sequence of Result
         What came of it; verdicts and differences are written into them.
+    compiles : bool
+        Whether the TorchScript holds what old versions of libtorch compile; else a slow call is the machine's doing.
 
     Attributes
     ----------
@@ -94,12 +102,15 @@ class Jury:
         The sound result that the others are compared with: the one closest to the test output.
     """
 
-    def __init__(self, description: Description, tried: Sequence[Trial], results: Sequence[Result]) -> None:
+    def __init__(
+        self, description: Description, tried: Sequence[Trial], results: Sequence[Result], *, compiles: bool = True
+    ) -> None:
         self.description = description
         self.tried = tried
         self.results = results
         self.primary: Result | None = None
         self._alike = False
+        self._compiles = compiles
         self._told: dict[tuple[str, str], list[tuple[Result, float, str]]] = {}
         self._operations = description.processed
 
@@ -125,6 +136,9 @@ class Jury:
             for result in bare:
                 result.notes.append("the bare network, without the package's operations")
             self._together(bare, None)
+        for result in self.results:
+            if result.outcome.skipped is None and result.verdict == "not compared":
+                result.notes.insert(0, "it runs, but there is nothing to compare its pixels with")
 
     def _look(self, result: Result) -> None:
         """Judge a result by itself: does it run, are shape and type right, is it finite, the same when asked again."""
@@ -163,8 +177,8 @@ class Jury:
                 self._tell("repeatable", result, gap.largest, "gives another result each time, by {:.1e} of the range")
                 break
         repeats = [index for index, trial in enumerate(asked) if trial.name == "again"]
-        compiles = result.format == "torchscript" and result.engine.name in CONSUMERS["deepimagej"].engines
-        if compiles and len(repeats) == REPEATS - 1:
+        fiji = result.format == "torchscript" and result.engine.name in CONSUMERS["deepimagej"].engines
+        if fiji and self._compiles and len(repeats) == REPEATS - 1:
             times = [seconds[asked[repeats[0]].like or 0][0], *(seconds[index][0] for index in repeats)]
             wait = max(times[1:3])
             if wait > max(WAIT_FACTOR * min(times), min(times) + WAIT_SECONDS):
@@ -179,7 +193,8 @@ class Jury:
             return
         primary = ranked[0]
         self.primary = self.primary or primary
-        agree = [result for result in sound if self._against(result, primary)]
+        alone = gaps[id(primary)] is None
+        agree = [result for result in sound if self._against(result, primary, both=alone)]
         off = [result for result in sound if _largest(gaps[id(result)]) > LIMIT]
         together = len(off) == len(sound) == len(agree) and (
             self._alike or len({result.format for result in sound}) > 1
@@ -188,7 +203,7 @@ class Jury:
             gap = gaps[id(result)]
             if gap is None:
                 continue
-            result.differences.append(gap)
+            result.measured(gap)
             if result in off:
                 result.fail(f"{gap.largest:.1e} of the range off the test output")
                 rule = "test-output" if together else "agrees-with-test"
@@ -196,15 +211,19 @@ class Jury:
             elif gap.largest > CLOSE:
                 self._tell("close-to-test", result, gap.largest, "is {:.1e} of the range off the test output")
 
-    def _against(self, result: Result, primary: Result) -> bool:
-        """Compare all trials with those of the primary result, and pairs with their halves; say whether they agree."""
-        largest = 0.0
-        if result is not primary:
-            for trial, found, other in zip(self.tried, result.outcome.outputs, primary.outcome.outputs, strict=False):
-                if trial.like is None and found.shape == other.shape:
-                    gap = compare(found, other)
-                    result.differences.append(gap)
-                    largest = max(largest, gap.largest)
+    def _against(self, result: Result, primary: Result, *, both: bool) -> bool:
+        """Compare all trials with those of the primary result, and pairs with their halves; say whether they agree.
+
+        Where the primary result was compared with no test output (``both``), one that agrees with it is its proof.
+        """
+        asked = zip(self.tried, result.outcome.outputs, primary.outcome.outputs, strict=False)
+        gaps = [compare(a, b) for trial, a, b in asked if trial.like is None and a.shape == b.shape]
+        gap = worst(gaps) if result is not primary else None
+        largest = _largest(gap)
+        if gap is not None:
+            result.measured(gap)
+            if both and largest <= LIMIT:
+                primary.measured(gap)
         if largest > LIMIT:
             result.fail(f"{largest:.1e} of the range off {primary.engine.title} on {primary.format}")
             self._tell("engines-agree", result, largest, f"is up to {{:.1e}} of the range off {primary.format} "

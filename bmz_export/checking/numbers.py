@@ -41,8 +41,9 @@ class Trial:
 
 
 LARGEST = 2**25
-"""Values of the largest image that is made: 5800 x 5800 pixels, 128 MB. All that are tried together, pairs and repeats
-included, then take about a gigabyte here and as much on disk."""
+"""Values of the largest image that is made of a smaller test image: 5800 x 5800 pixels, 128 MB. All that are tried
+together, pairs and repeats included, then take about a gigabyte here and as much on disk; a test image that is larger
+itself is tried as it is."""
 
 
 class TooLargeError(ValueError):

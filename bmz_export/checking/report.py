@@ -28,7 +28,14 @@ FIGURES = ("largest", "mean", "s an image", "memory", "tiles", "interior", "seam
 
 _LIMITS = (1e-4, 1e-3)
 _SHOWN = "shown: more than 1e-3 of the range somewhere, which that tool's user sees"
-_COLOURS = {"passed": "#2a7f62", "failed": "#c0392b", "partly": "#b9770e", "not run": "#8a8f98", "shown": "#3b6ea5"}
+_COLOURS = {
+    "passed": "#2a7f62",
+    "failed": "#c0392b",
+    "partly": "#b9770e",
+    "not compared": "#8a8f98",
+    "not run": "#8a8f98",
+    "shown": "#3b6ea5",
+}
 
 
 def figure_of(value: float | None) -> str:
@@ -85,8 +92,9 @@ def summary(certificate: Certificate) -> str:
         engines = f"{passed} of {len(ran)} runs passed"
         if certificate.worst is not None:
             engines += f", largest difference {figure_of(certificate.worst)} of the range"
-        if certificate.not_run:
-            engines += f", {len(certificate.not_run)} not run"
+        for what, rows in (("not compared", certificate.not_compared), ("not run", certificate.not_run)):
+            if rows:
+                engines += f", {len(rows)} {what}"
     found = [(len(certificate.errors), "error"), (len(certificate.warnings), "warning")]
     count = ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in found)
     return f"{certificate.package}: {engines}; {count} from {certificate.rules} rules"
@@ -107,8 +115,13 @@ def headline(certificate: Certificate) -> tuple[str, str]:
         return "errors were found", "failed"
     if all(verdicts == {"not run"} for verdicts in engines.values()):
         return "nothing was run", "not run"
+    if not any("passed" in verdicts for verdicts in engines.values()):
+        return "nothing to compare with", "not compared"
+    idle = sum("not run" in verdicts for verdicts in engines.values())
+    alone = count - agree - idle
     if agree < count:
-        return f"{agree} of {count} engines agree, {count - agree} not run", "partly"
+        rest = [f"{number} {what}" for number, what in ((alone, "not compared"), (idle, "not run")) if number]
+        return f"{agree} of {count} engines agree, {', '.join(rest)}", "partly"
     return f"the same pixels in {count} engine{'' if count == 1 else 's'}", "passed"
 
 
@@ -129,9 +142,14 @@ def lines(certificate: Certificate) -> list[str]:
         seam = certificate.seam
         stated = "" if seam.stated is None else f" (stated: {figure_of(seam.stated)})"
         found.append(f"seam: {figure_of(seam.difference.largest)} of the range with the halo of {seam.halo}{stated}")
+    elif certificate.seam_note:
+        found.append(f"seam: not measured: {certificate.seam_note}")
     for row in certificate.rows:
         if row.verdict != "passed":
             found.append(f"{row.verdict}: {row.title} on {row.weights}: {row.note}")
+    for tile in certificate.tiles:
+        if tile.verdict == "not run":
+            found.append(f"not run: {tile.tool}'s tiling, {tile.way}: {tile.note}")
     return found
 
 
@@ -167,6 +185,8 @@ def section(certificate: Certificate) -> str:
             f"Seam with the declared halo of {seam.halo} pixels: {figure_of(seam.difference.largest)} of the range at"
             f" most, {figure_of(seam.difference.mean)} on average.",
         ]
+    elif certificate.seam_note:
+        parts += ["", f"Seams between tiles were not measured: {certificate.seam_note}."]
     if certificate.faults:
         parts += ["", *(f"- {fault.line()}" for fault in certificate.faults)]
     tested = ", ".join(f"`{name}` {digest[:12]}" for name, digest in certificate.hashes.items())
@@ -314,7 +334,7 @@ def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
     for index, row in enumerate(tiles):
         _label(axes, index, 0.2, row.tool, fontweight="bold")
         _label(axes, index, 1.55, row.way.partition(",")[0].partition(" (")[0], fontsize=8)
-        if row.verdict == "failed":
+        if row.verdict in ("failed", "not run"):
             _write(axes, index, row)
         known = [(name, part) for name in _MARKS if (part := getattr(row, name)) is not None]
         for name, part in known:

@@ -19,56 +19,76 @@ LARGE = (900, 1200)
 """Least height and width of the image that the tools' tilings are tried on, in pixels."""
 
 
+_PHASE = 64
+"""Pixels: a multiple of any network's total stride."""
+_CONTEXT = 48
+"""Pixels of the image that the second tile does not see, at least."""
+
+
+class UnmeasuredError(ValueError):
+    """A package leaves no room for two tiles; the message says why."""
+
+
 class Pair:
-    """An image and two tiles of it that overlap by the declared halo: the smallest in which a seam can be seen.
+    """An image and two tiles of it along one axis that overlap by the declared halo: the least in which a seam shows.
+
+    The second tile begins where those of the tools do, the halo before a multiple of every stride (deepImageJ's one
+    tile, ilastik's full blocks, QuPath's script): with a halo that is no multiple of the network's stride the grid of
+    the strides lies elsewhere in it. ilastik's cut blocks begin anywhere, which ``--tiles`` shows by themselves.
 
     Parameters
     ----------
     description : Description
-        With one input and one output that have y and x.
+        With one input and one output.
     test : array
         The test input.
+    letter : str
+        The axis, ``y`` or ``x``.
 
     Attributes
     ----------
     images : list of arrays
-        The whole image and its two tiles; empty where the package leaves no room for that (fixed sizes).
+        The whole image and its two tiles.
+
+    Raises
+    ------
+    UnmeasuredError
+        Where the package leaves no room for that (fixed sizes).
     """
 
-    def __init__(self, description: Description, test: Array) -> None:
-        self.images: list[Array] = []
-        self.halo = 0
-        if len(description.inputs) != 1 or len(description.outputs) != 1:
-            return
+    def __init__(self, description: Description, test: Array, letter: str) -> None:
         tensor, output = description.inputs[0], description.outputs[0]
-        x, other = tensor.axis("x"), output.axis("x")
-        if x is None or other is None or not x.step or other.reference is None:
-            return
-        self.halo = other.halo
-        self.axis = tensor.order.index("x")
-        self.output_axis = output.order.index("x")
-        self.tile = allowed(x, max(x.at(0), 2 * self.halo + 64))
-        self.width = allowed(x, max(2 * (self.tile - self.halo), self.tile + 1))
+        axis, other = tensor.axis(letter), output.axis(letter)
+        if axis is None or other is None:
+            raise UnmeasuredError(f"input and output have no axis {letter} in common")
+        if not axis.step:
+            raise UnmeasuredError(f"its size along {letter} is fixed to {axis.at(0)}, so there is no whole image")
+        if other.reference is None:
+            raise UnmeasuredError(f"the output's size along {letter} does not follow the input's")
+        self.letter, self.halo = letter, other.halo
+        self.start = -(-(_CONTEXT + self.halo) // _PHASE) * _PHASE - self.halo
+        self.tile = allowed(axis, self.start + 2 * self.halo)
+        self.axis, self.output_axis = tensor.order.index(letter), output.order.index(letter)
         shape = list(tensor.shape(0))
-        shape[self.axis] = self.width
+        shape[self.axis] = allowed(axis, self.start + self.tile)
         whole = fit(tensor, test, shape)
-        if description.output_shape(output, {tensor.id: whole.shape})[self.output_axis] != self.width:
-            return  # an output of another size has its seams elsewhere
-        left = whole.take(range(self.tile), axis=self.axis)
-        right = whole.take(range(self.width - self.tile, self.width), axis=self.axis)
-        self.images = [whole, np.ascontiguousarray(left), np.ascontiguousarray(right)]
+        if description.output_shape(output, {tensor.id: whole.shape})[self.output_axis] != shape[self.axis]:
+            raise UnmeasuredError(
+                f"the output is of another size along {letter} than the input, its seams lie elsewhere"
+            )
+        tiles = (whole.take(range(start, start + self.tile), axis=self.axis) for start in (0, self.start))
+        self.images: list[Array] = [whole, *map(np.ascontiguousarray, tiles)]
 
-    def seam(self, whole: NDArray[np.floating], left: NDArray[np.floating], right: NDArray[np.floating]) -> Difference:
-        """Return the difference of the stitched tiles to the whole image, relative to its range."""
-        middle = self.tile - self.halo
-        stitched = np.concatenate(
-            [
-                left.take(range(middle), axis=self.output_axis),
-                right.take(range(middle - (self.width - self.tile), self.tile), axis=self.output_axis),
-            ],
-            axis=self.output_axis,
-        )
-        return compare(stitched, whole)
+    def seam(self, whole: NDArray[np.floating], *tiles: NDArray[np.floating]) -> Difference:
+        """Return the difference of what is kept of the two tiles to the whole image, relative to its range."""
+        kept = ((0, 0, self.tile - self.halo), (self.start, self.halo, self.tile - self.halo))
+        parts = [
+            (tile.take(range(low, high), axis=self.output_axis), start + low, start + high)
+            for tile, (start, low, high) in zip(tiles, kept, strict=True)
+        ]
+        found = np.concatenate([part for part, _, _ in parts], axis=self.output_axis)
+        wanted = [whole.take(range(low, high), axis=self.output_axis) for _, low, high in parts]
+        return compare(found, np.concatenate(wanted, axis=self.output_axis))
 
 
 def allowed(axis: Axis, least: int) -> int:
@@ -86,7 +106,7 @@ def large_image(tensor: Tensor, test: Array, least: tuple[int, int] = LARGE) -> 
     for letter, size in zip("yx", least, strict=True):
         axis = tensor.axis(letter)
         if axis is not None:
-            shape[tensor.order.index(letter)] = allowed(axis, size) if axis.step else size
+            shape[tensor.order.index(letter)] = allowed(axis, size)
     image = fit(tensor, test, shape).astype(np.float32)
     y, x = (tensor.order.index(letter) for letter in "yx")
     rows = np.linspace(0, 1, image.shape[y], dtype=np.float32)

@@ -73,9 +73,10 @@ def user_tools(bench: Bench) -> Iterator[Row | Fault]:
         or test.array is None
         or wanted is None
         or wanted.array is None
+        or not np.isfinite(wanted.array).all()
         or description.inputs[0].order != "bcyx"
     ):
-        yield from _not_run(programs, "there is no readable test image of batch, channel, y, x")
+        yield from _not_run(programs, "there is no readable, finite test image of batch, channel, y, x")
         return
     if refusal := _refusal(bench):
         yield from _not_run(programs, refusal)

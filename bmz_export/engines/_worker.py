@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bmz_export.engines.lines import one_line
 from bmz_export.engines.runtimes import NotRunError, Predict
+
+TIMES, ALWAYS = 64, 2**25
+"""A result may hold this many times the bytes of its image, and this many bytes in any case."""
 
 
 def main(folder: Path) -> None:
@@ -52,9 +56,19 @@ def _work(folder: Path, task: dict[str, Any], report: dict[str, Any]) -> None:
         note = f"the network returns {len(outputs)} tensors; the first is taken"
         if len(outputs) != 1 and note not in report["notes"]:
             report["notes"].append(note)
-        np.save(folder / f"output-{index}.npy", np.asarray(outputs[0]))
+        np.save(folder / f"output-{index}.npy", _sane(np.asarray(outputs[0]), image))
         report["seconds"].append(seconds)
         _write(folder, report)
+
+
+def _sane(result: NDArray[Any], image: NDArray[np.float32]) -> NDArray[Any]:
+    """Return a result, unless it would fill disk and memory: a view may repeat a few pixels endlessly."""
+    if result.nbytes > max(TIMES * image.nbytes, ALWAYS):
+        shape = "x".join(map(str, result.shape))
+        raise ValueError(
+            f"returns {shape}, {result.nbytes / 2**20:.0f} MB: too much for an image of {image.size} values"
+        )
+    return result
 
 
 def _describe(error: BaseException) -> str:

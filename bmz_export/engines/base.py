@@ -34,6 +34,8 @@ class Job:
         Seconds for everything: start of the process, loading, all calls.
     memory_limit
         Bytes that the process and its children may hold together.
+    disk_limit
+        Bytes that they may write, beyond eight times what the inputs take.
     trust
         Whether the package's own Python may run (an architecture file).
     threads
@@ -47,6 +49,7 @@ class Job:
     repeats: int = 1
     timeout: float = 120.0
     memory_limit: int = 16 * GIB
+    disk_limit: int = GIB
     trust: bool = False
     threads: int = 1
 

@@ -27,6 +27,8 @@ from bmz_export.engines.base import GIB, Job, Outcome
 from bmz_export.engines.lines import last_line
 
 _POLL = 0.05
+_RESULTS = 8  # times the inputs: what all results together may take on disk, beside the job's own limit
+_TAIL = 2**16  # bytes of what a process says at the end
 _STOP = threading.Event()
 _INHERITED = (
     "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL",
@@ -114,12 +116,13 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
 def _watch(folder: Path, job: Job) -> _End:
     started = time.monotonic()
     peak, reason = 0, None
+    room = job.disk_limit + (1 + _RESULTS) * _size(folder)
     seen: set[psutil.Process] = set()
-    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+    with (folder / "stderr").open("wb") as stderr:
         worker = subprocess.Popen(
             [sys.executable, "-m", "bmz_export.engines._worker", str(folder)],
             stdin=subprocess.PIPE,  # its end tells the worker that nobody waits any more
-            stdout=stdout,
+            stdout=subprocess.DEVNULL,
             stderr=stderr,
             cwd=folder,
             env=_environment(folder, job.threads) | _module_path(),
@@ -135,6 +138,8 @@ def _watch(folder: Path, job: Job) -> _End:
                     reason = "stopped: interrupted"
                 elif memory > job.memory_limit:
                     reason = f"stopped: it held more than {job.memory_limit / GIB:.1f} GiB of memory"
+                elif _size(folder) > room:
+                    reason = f"stopped: it wrote more than {room / GIB:.1f} GiB"
                 elif time.monotonic() - started > job.timeout:
                     reason = f"stopped: no answer within {job.timeout:g} s"
                 if reason:
@@ -142,8 +147,24 @@ def _watch(folder: Path, job: Job) -> _End:
                 time.sleep(_POLL)
         finally:
             _end_all(worker, seen)
-    text = (folder / "stderr").read_text(errors="replace")
-    return _End(None if reason else worker.returncode, peak, reason, text)
+    return _End(None if reason else worker.returncode, peak, reason, _tail(folder / "stderr"))
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files below a folder, while somebody writes and deletes in it."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = Path(place, name).lstat()
+                total += status.st_blocks * 512 if hasattr(status, "st_blocks") else status.st_size
+    return total
+
+
+def _tail(path: Path) -> str:
+    with path.open("rb") as stream:
+        stream.seek(max(path.stat().st_size - _TAIL, 0))
+        return stream.read().decode(errors="replace")
 
 
 def _module_path() -> dict[str, str]:

@@ -6,6 +6,7 @@ The result is JSON in the bytes of the one array that ``predict`` returns.
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,93 +22,178 @@ TOLERANCE = 1e-6
 """Of a tensor's largest value: what a format may lose that stores the same type."""
 
 _KEPT = (".running_mean", ".running_var")  # buffers that no state dict leaves out
+_MOST = 0.5
+_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
+"""Bits of the fraction: rounding to a type changes a value by half of the last one at most."""
+_SMALLEST = {"float16": 2.0**-25}  # half of what lies between the values next to zero
 
 Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a weights format holds.
+
+    Attributes
+    ----------
+    tensors : Mapping
+        From name to values.
+    learned : collection of str
+        Names that the parent must have too: parameters, no buffers that may have been left out. Where there are some
+        the format is not frozen, and holds all that the network has.
+    types : Mapping
+        From name to the type that is stored, where the values are held in another one.
+    """
+
+    tensors: Tensors
+    learned: Collection[str] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def type(self, name: str) -> str:
+        """Return the type in which a tensor is stored."""
+        return self.types.get(name, self.tensors[name].dtype.name)
 
 
 def load(task: dict[str, Any]) -> Predict:
     """Load all formats named in ``task["options"]`` (format to file) and compare each with the state dict."""
     files: dict[str, str] = task["options"]
-    found: dict[str, Any] = {"nan": {}, "compared": {}, "errors": {}}
-    tensors: dict[str, Tensors] = {}
-    learned: dict[str, Collection[str]] = {}
+    found: dict[str, Any] = {"unsound": {}, "compared": {}, "errors": {}}
+    formats: dict[str, Format] = {}
     for name, read in (("pytorch_state_dict", _state_dict), ("torchscript", _torchscript), ("onnx", _onnx)):
         if name not in files:
             continue
         try:
-            tensors[name], learned[name] = read(Path(files[name]))
+            formats[name] = read(Path(files[name]))
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with a file becomes a line
             found["errors"][name] = " ".join(str(error).split())[:300] or type(error).__name__
         else:
-            bad = [key for key, value in tensors[name].items() if value.dtype.kind == "f" and np.isnan(value).any()]
-            found["nan"][name] = bad
-    parent = tensors.get("pytorch_state_dict")
+            found["unsound"][name] = [key for key, value in formats[name].tensors.items() if unsound(value)]
+    parent = formats.get("pytorch_state_dict")
     for name in ("torchscript", "onnx"):
-        if parent is not None and name in tensors:
-            found["compared"][name] = compare(parent, tensors[name], learned[name])
-    if parent is None and {"torchscript", "onnx"} <= set(tensors):
-        found["compared"]["onnx"] = compare(tensors["torchscript"], tensors["onnx"])
+        if parent is not None and name in formats:
+            found["compared"][name] = compare(parent, formats[name])
+    if parent is None and {"torchscript", "onnx"} <= set(formats):
+        found["compared"]["onnx"] = compare(formats["torchscript"], Format(formats["onnx"].tensors))
     answer = np.frombuffer(json.dumps(found).encode(), np.uint8)
     return lambda image: [answer]
 
 
-def compare(parent: Tensors, other: Tensors, learned: Collection[str] = ()) -> dict[str, Any]:
-    """Compare tensors of the same name, and report those that have no namesake.
+def unsound(value: NDArray[Any]) -> bool:
+    """Whether a tensor holds NaN or infinity; a single infinity is a bound or the start of a maximum."""
+    if value.dtype.kind != "f" or np.isfinite(value).all():
+        return False
+    return value.size > 1 or bool(np.isnan(value).any())
 
-    Parameters
-    ----------
-    parent, other : Mapping
-        From name to array.
-    learned : collection of str
-        Those of the other's names that the parent must have too: parameters, no buffers that may have been left out.
-        Where there are some the other is not frozen, and holds all that the network has.
+
+def compare(parent: Format, other: Format) -> dict[str, Any]:
+    """Compare tensors of the same name, and those without a namesake with one that holds the same values.
+
+    Tensors with NaN or infinity are left out: they are told by themselves, and no other format is to blame for them.
 
     Returns
     -------
     dict
         ``same``: how many agree; ``differ``: name to the largest difference relative to the tensor's largest value;
-        ``missing``: names without a counterpart (folded away by an exporter, or gone); ``lacking``: learned ones
-        that the parent does not have; ``unknown``: whether the missing ones are none of the network's; ``prefix``:
-        what the parent's names begin with and the other's do not (``module.`` of a network that trained on several
-        cards).
+        ``shapes``: name to both shapes where they are not alike; ``types``: both types and how many tensors, where
+        values are equal but for the rounding to one of them; ``missing``: names without a counterpart
+        (folded away by an exporter, or gone); ``lacking``: learned ones that the parent does not have; ``unknown``:
+        whether the missing ones are none of the network's; ``prefix``: what the parent's names begin with and the
+        other's do not (``module.`` of a network that trained on several cards).
     """
-    same, differ, missing = 0, {}, []
-    outer, prefix = _prefix(parent, other), ""
+    floats = {key: value for key, value in parent.tensors.items() if value.dtype.kind == "f"}
+    outer, prefix = _prefix(parent.tensors, other.tensors), ""
     if outer is None:
-        prefix, outer = _prefix(other, parent) or "", ""
-    for key, value in parent.items():
-        if value.dtype.kind != "f":
+        prefix, outer = _prefix(other.tensors, parent.tensors) or "", ""
+    twins = {key: name for key in floats if (name := outer + key.removeprefix(prefix)) in other.tensors}
+    pairs = {key: (name, other.tensors[name]) for key, name in twins.items()}
+    nameless = {name: value for name, value in other.tensors.items() if name not in twins.values()}
+    pairs |= find_twins({key: value for key, value in floats.items() if key not in twins}, nameless)
+    same, differ, shapes, types = 0, {}, {}, Counter[tuple[str, str]]()
+    for key, (name, found) in pairs.items():
+        value = floats[key]
+        if unsound(value) or unsound(found):
             continue
-        name = outer + key.removeprefix(prefix)
-        if name not in other:
-            missing.append(key)
+        if found.size != value.size:
+            shapes[key] = [list(value.shape), list(found.shape)]
             continue
-        twin = other[name]
-        if twin.shape != value.shape and twin.size == value.size:
-            twin = twin.reshape(value.shape)
-        if twin.shape != value.shape:
-            differ[key] = float("inf")
+        kinds = parent.type(key), other.type(name)
+        gap = _gap(value, found.reshape(value.shape), kinds)
+        if gap > TOLERANCE:
+            differ[key] = gap
             continue
-        top = float(np.nanmax(np.abs(value))) if value.size else 0.0
-        gap = np.abs(np.asarray(twin, np.float64) - np.asarray(value, np.float64))
-        both_nan = np.isnan(np.asarray(twin, np.float64)) & np.isnan(np.asarray(value, np.float64))
-        gap = np.where(both_nan, 0, gap)
-        largest = float(gap.max()) / (top or 1.0) if gap.size else 0.0
-        if largest <= (TOLERANCE if twin.dtype == value.dtype else 2e-3):
-            same += 1
-        else:
-            differ[key] = largest if np.isfinite(largest) else float("inf")
-    limited = {key: min(value, 1e9) for key, value in differ.items()}
-    known = {outer + key.removeprefix(prefix) for key in parent}
-    lacking = [name for name in learned if name not in known]
+        same += 1
+        if kinds[0] != kinds[1]:
+            types[kinds] += 1
+    known = {outer + key.removeprefix(prefix) for key in parent.tensors}
+    missing = [key for key in floats if key not in pairs]
     return {
         "same": same,
-        "differ": limited,
+        "differ": differ,
+        "shapes": shapes,
+        "types": [[*kinds, count] for kinds, count in types.items()],
         "missing": missing,
-        "lacking": lacking,
-        "unknown": bool(learned and missing),
+        "lacking": [name for name in other.learned if name not in known],
+        "unknown": bool(other.learned and missing),
         "prefix": prefix,
     }
+
+
+def _gap(value: NDArray[Any], twin: NDArray[Any], kinds: tuple[str, str]) -> float:
+    """Return the largest difference beyond rounding to the coarser type, as a part of the largest value."""
+    if not value.size:
+        return 0.0
+    a, b = np.asarray(value, np.float64), np.asarray(twin, np.float64)
+    with np.errstate(invalid="ignore"):
+        gap = np.where(a == b, 0, np.abs(a - b))  # the same infinity, too
+    if kinds[0] != kinds[1]:
+        coarser = min(kinds, key=lambda kind: _BITS.get(kind, 52))
+        rounding = np.maximum(np.abs(a), np.abs(b)) * 2.0 ** -(_BITS.get(coarser, 52) + 1)
+        gap = np.where(gap <= rounding + _SMALLEST.get(coarser, 0), 0, gap)
+    largest = float(gap.max())
+    return largest / (float(np.abs(a).max()) or 1.0) if np.isfinite(largest) else largest
+
+
+def find_twins(tensors: Tensors, others: Tensors) -> dict[str, tuple[str, NDArray[Any]]]:
+    """Return which of the others is which tensor under another name, and its values, turned to lie as the tensor's do.
+
+    Exporters name by numbers what they fold or turn. One is another's twin where it is the same, or where most of its
+    values other than 0 are. What was changed by folding shares none, and finds no twin.
+    """
+    every = [(name, turned) for name, value in others.items() for turned in _turned(value)]
+    exact = {_key(value): (name, value) for name, value in reversed(every)}
+    twins = {key: exact[_key(value)] for key, value in tensors.items() if _key(value) in exact}
+    taken = {name for name, _ in twins.values()}
+    for key, value in tensors.items():
+        if key in twins:
+            continue
+        for name, other in every:
+            if name not in taken and _alike(value, other) >= _MOST:
+                twins[key] = name, other
+                taken.add(name)
+                break
+    return twins
+
+
+def _turned(value: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    if value.dtype.kind != "f" or value.size < 2:
+        return ()
+    return (value, value.T) if value.ndim == 2 else (value,)
+
+
+def _key(value: NDArray[Any]) -> tuple[tuple[int, ...], int]:
+    return value.shape, hash(value.tobytes())
+
+
+def _alike(value: NDArray[Any], other: NDArray[Any]) -> float:
+    """Return the part of the values other than 0 that are the same in both."""
+    if value.shape != other.shape:
+        return 0.0
+    telling = value != 0
+    count = int(telling.sum())
+    if count < 2:
+        return float(np.array_equal(value, other))
+    close = np.abs(value[telling] - other[telling]) <= TOLERANCE * np.abs(value).max()
+    return float(close.mean())
 
 
 def _prefix(inner: Tensors, outer: Tensors) -> str | None:
@@ -121,7 +207,7 @@ def _prefix(inner: Tensors, outer: Tensors) -> str | None:
     return max(found, key=lambda prefix: (found[prefix], -len(prefix))) if found else None
 
 
-def _state_dict(path: Path) -> tuple[Tensors, Collection[str]]:
+def _state_dict(path: Path) -> Format:
     import torch
 
     loaded = torch.load(path, map_location="cpu", weights_only=True)
@@ -130,30 +216,32 @@ def _state_dict(path: Path) -> tuple[Tensors, Collection[str]]:
     other = [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if other:
         raise TypeError(f"it is no flat mapping of tensors: {other[0]} is a {type(loaded[other[0]]).__name__}")
-    return {str(key): _array(value) for key, value in loaded.items()}, ()
+    return _format({str(key): value for key, value in loaded.items()})
 
 
-def _torchscript(path: Path) -> tuple[Tensors, Collection[str]]:
+def _torchscript(path: Path) -> Format:
     import torch
 
     network = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
     parameters = dict(network.named_parameters())
     every = {**parameters, **dict(network.named_buffers())}
     always = [name for name in every if name in parameters or name.endswith(_KEPT)]
-    return {name: _array(value) for name, value in every.items()}, always
+    return _format(every, always)
 
 
-def _onnx(path: Path) -> tuple[Tensors, Collection[str]]:
+def _onnx(path: Path) -> Format:
     from bmz_export.evidence.onnx_file import read_onnx
 
     shown = read_onnx(path)
     if shown.error:
         raise ValueError(shown.error)
-    return shown.weights, ()
+    return Format(shown.weights)
 
 
-def _array(tensor: "torch.Tensor") -> NDArray[Any]:
+def _format(tensors: "Mapping[str, torch.Tensor]", learned: Collection[str] = ()) -> Format:
     import torch
 
-    tensor = tensor.detach()
-    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+    whole = {name: value.detach() for name, value in tensors.items()}
+    wide = {name for name, value in whole.items() if value.dtype == torch.bfloat16}  # which NumPy lacks
+    arrays = {name: np.asarray((value.float() if name in wide else value).numpy()) for name, value in whole.items()}
+    return Format(arrays, learned, dict.fromkeys(wide, "bfloat16"))
