@@ -104,6 +104,7 @@ class _Run:
         self.names: dict[int, list[str]] = {}  # in full, of the lists of meanings
         self.others: dict[int, bool] = {}  # whether such a list holds anything else
         self.used: set[tuple[str, int]] = set()  # lists of meanings that were followed
+        self.kept: list[Scope] = []
         self.looked_up = False  # whether something of a library is taken by a name made while it runs
         self.look_ups: list[ast.AST] = []  # the same of a value that nobody can tell
 
@@ -171,6 +172,14 @@ class _Run:
             yield
         finally:
             self.scopes = before
+
+    def local(self, names: Iterator[str]) -> Scope:
+        """Return a scope of names that may stand for anything; it is kept, since lists of meanings are told by id."""
+        scope = Scope("expression")
+        for name in names:
+            scope.bind(name, Value(None))
+        self.kept.append(scope)
+        return scope
 
     # --- what names mean -----------------------------------------------------------------------------------------
 
@@ -401,7 +410,7 @@ class _Run:
         elif isinstance(node, ast.Lambda):
             for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
                 self.expression(default)
-            with self.within((*self.scopes, _local(argument.arg for argument in arguments(node.args)))):
+            with self.within((*self.scopes, self.local(argument.arg for argument in arguments(node.args)))):
                 self.expression(node.body)
         elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
             self.expression(node.generators[0].iter)
@@ -411,7 +420,7 @@ class _Run:
                 for part in ast.walk(each.target)
                 if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
             )
-            with self.within((*self.scopes, _local(names))):
+            with self.within((*self.scopes, self.local(names))):
                 self.children(node)
         else:
             self.children(node)
@@ -514,13 +523,6 @@ def _look_up(name: str, scopes: tuple[Scope, ...]) -> tuple[list[Meaning], bool]
         candidates = [f"{star}.{name}" for star in scopes[0].stars]
         found += [Import(each) for each in [each for each in candidates if computes_alone(each)] or candidates]
     return found, True
-
-
-def _local(names: Iterator[str]) -> Scope:
-    scope = Scope("expression")
-    for name in names:
-        scope.bind(name, Value(None))
-    return scope
 
 
 def _beginning(name: ast.expr) -> str:
