@@ -31,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: importing what draws boxes takes a third of its time
 )
 for verb in (train, export, check, denoise, evaluate, demo):
     app.command(name=verb.__name__.rsplit(".", 1)[-1])(verb.command)
