@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.calibration import Calibrated
+from training.calibration.layer import Calibrated
 from training.checkpoints import load_checkpoint
 from training.images import open_image, planes
 from training.networks import NETWORKS, create

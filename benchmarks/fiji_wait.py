@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmz_export.checking.numbers import fit
+from bmz_export.checking.trials import fit
 from bmz_export.engines import ENGINES, Job
 from bmz_export.package.archive import open_package
 

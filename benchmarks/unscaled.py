@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from training.checkpoints import load_checkpoint
+from training.evaluation.metrics import psnr
 from training.images import open_image, planes
-from training.metrics import psnr
 from training.networks import create
 
 FIELDS = range(65, 81)

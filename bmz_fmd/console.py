@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from bmz_fmd.spelling import as_options
+
 _PLAIN_PAUSE = 30.0  # seconds between progress lines in a log
 _PLAIN_WIDTH = 220  # columns of a table in a log: wide enough to break no cell
 
@@ -19,12 +21,12 @@ _STYLES = {"passed": "green", "installed": "green", "failed": "bold red", "not r
 
 def say(text: str) -> None:
     """Print a result on stdout as it stands."""
-    print(text, flush=True)  # noqa: T201
+    print(as_options(text), flush=True)  # noqa: T201
 
 
 def note(text: str) -> None:
     """Print a word about the work on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(as_options(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def warn(text: str) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from training.digest import sha256
 from training.errors import UserError
+from training.util.hashing import sha256
 
 if TYPE_CHECKING:
-    from training.denoise import Denoiser
-    from training.run import Run
+    from training.inference.denoising import Denoiser
+    from training.runs.run import Run
 
 _SHOWN = 3  # models that a message lists
 
@@ -65,13 +65,13 @@ def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Mode
     """
     kind = model_kind(path)
     if kind == "run":
-        from training.run import open_run
+        from training.runs.run import open_run
 
         run = open_run(path)
         denoiser = run.denoiser(device=device)
         best = run.checkpoint()
         return Model(path, "run", denoiser, best.name, sha256(best), run)
-    from bmz_export.denoiser import open_denoiser
+    from bmz_export.opening import open_denoiser
     from bmz_export.package.archive import DESCRIPTION_NAMES
 
     denoiser = open_denoiser(path, device=device, trust=trust)

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bmz_export.checking.bench import Options
 from bmz_export.checking.certificate import NAME, PICTURE
 from bmz_export.checking.check import certify
 from bmz_export.checking.report import lines, summary
+from bmz_export.checking.runner import Options
 from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
-from training.calibration import Calibrated
-from training.datasets import DataSettings, open_dataset
-from training.inference import predictor
+from training.calibration.layer import Calibrated
+from training.data import DataSettings, open_dataset
+from training.inference.networks import predictor
 from training.networks import NETWORKS, create
 
 GATES = {"ga1", "attgamma", "beta", "gamma", "temperature"}  # zero in a new KBNet: its blocks would do nothing

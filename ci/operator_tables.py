@@ -1,4 +1,4 @@
-"""Write ``bmz_export/evidence/torchscript/libtorch.json``: the operators that each libtorch of the tools knows.
+"""Write ``bmz_export/inspection/torchscript/libtorch.json``: the operators that each libtorch of the tools knows.
 
 Each libtorch is asked itself, name by name: an archive that calls the operator wrongly is loaded, and the complaint
 says whether the operator is known and which signatures it has. The names come from the libraries' own text and from the
@@ -22,7 +22,7 @@ from bmz_export.engines.base import Job
 from bmz_export.engines.java import JAVA_ENGINES, JavaEngine, java_library
 from bmz_export.engines.process import run_worker
 from bmz_export.engines.runtimes import Predict, djl
-from bmz_export.evidence.torchscript.operators import TABLE, compact
+from bmz_export.inspection.torchscript.operators import TABLE, compact
 
 NAMESPACES = ("aten", "prim", "quantized", "prepacked")
 _CODE = """class Probe(Module):

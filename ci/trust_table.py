@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from planted import FAMILIES, Fault, Sound, plant  # noqa: E402
 
 from bmz_export.checking.check import Options, check  # noqa: E402
-from bmz_export.consumers import CONSUMERS  # noqa: E402
+from bmz_export.tools import TOOLS  # noqa: E402
 from training.errors import UserError  # noqa: E402
 
 _HEAD = """# What is caught
@@ -156,9 +156,7 @@ def _counts(verdicts: list[Verdict]) -> list[tuple[str, ...]]:
 def _how(fault: Fault) -> str:
     if fault.refused:
         return "opening it"
-    return (
-        "rules" if any(fault.rule == rule.name for each in CONSUMERS.values() for rule in each.rules) else "running it"
-    )
+    return "rules" if any(fault.rule == rule.name for each in TOOLS.values() for rule in each.rules) else "running it"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

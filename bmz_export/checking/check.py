@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.checking import numbers, seams
-from bmz_export.checking.aside import compare_tensors, library_test
-from bmz_export.checking.bench import Bench, Options, Told, fault
+from bmz_export.checking import seams
+from bmz_export.checking import trials as numbers
 from bmz_export.checking.certificate import (
     NAME,
     PICTURE,
@@ -34,16 +33,18 @@ from bmz_export.checking.certificate import (
     TileRow,
     description_hash,
 )
-from bmz_export.checking.jury import Jury, Result, tools_of
-from bmz_export.checking.tiled import tile_as_tools, untiled
-from bmz_export.checking.user_tools import find_programs, user_tools
-from bmz_export.consumers import CONSUMERS
+from bmz_export.checking.comparison import Comparison, Result, tools_of
+from bmz_export.checking.formats import compare_tensors, library_test
+from bmz_export.checking.programs import find_programs, user_tools
+from bmz_export.checking.runner import Options, Runner, Told, fault
+from bmz_export.checking.tilings import tile_as_tools, untiled
 from bmz_export.engines import ENGINES, Engine, Outcome
 from bmz_export.engines.process import workers_ended
-from bmz_export.evidence import Evidence
+from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
-from bmz_export.package.exporter import Addition
-from training.errors import UserError
+from bmz_export.package.builder import Addition
+from bmz_export.tools import TOOLS
+from training.errors import PackageError
 
 __all__ = ["Options", "certify", "check"]
 
@@ -76,10 +77,12 @@ def check(path: Path, options: Options | None = None, *, told: Told | None = Non
     options = options or Options()
     for name in options.engines or ():
         if name not in ENGINES:
-            raise UserError(f"--engines {name}: there is no such engine; there are {', '.join(ENGINES)}, all and none")
+            raise PackageError(
+                f"`engines` {name}: there is no such engine; there are {', '.join(ENGINES)}, all and none"
+            )
     find_programs(options)
     with open_package(path) as package:
-        return _Check(Bench(Evidence(package), options, told or (lambda line: None))).run()
+        return _Check(Runner(Inspection(package), options, told or (lambda line: None))).run()
 
 
 def certify(
@@ -116,10 +119,10 @@ def certify(
 class _Check:
     """Collects rows and faults; the same fault found for several tools stands once and names them all."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.evidence = bench.evidence
-        self.description = bench.evidence.description
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.inspection = runner.inspection
+        self.description = runner.inspection.description
         self.rows: list[Row] = []
         self.tiles: list[TileRow] = []
         self.seams: list[Difference] = []
@@ -127,14 +130,14 @@ class _Check:
         self._faults: dict[tuple[str, ...], Fault] = {}
 
     def run(self) -> Certificate:
-        options = self.bench.options
-        self.bench.told("the rules of all tools")
+        options = self.runner.options
+        self.runner.told("the rules of all tools")
         applied = self._rules()
         if not options.rules_only:
             self._numbers()
-            self._add(user_tools(self.bench))
+            self._add(user_tools(self.runner))
         return Certificate(
-            package=self.description.name or self.evidence.package.path.name,
+            package=self.description.name or self.inspection.package.path.name,
             format_version=self.description.format_version,
             made_by=f"bmz-fmd {version('bmz-fmd')}",
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,25 +170,25 @@ class _Check:
 
     def _hashes(self) -> Iterator[tuple[str, str]]:
         for where, file in self.description.files():
-            if where.startswith(("weights.", "test tensor")) and (found := self.evidence.hash(file)):
+            if where.startswith(("weights.", "test tensor")) and (found := self.inspection.hash(file)):
                 yield file.source, found
 
     def _rules(self) -> int:
-        for consumer in CONSUMERS.values():
-            for rule in consumer.rules:
+        for tool in TOOLS.values():
+            for rule in tool.rules:
                 self._add(
                     Fault(
                         severity=finding.severity,
-                        tools=(consumer.title,),
+                        tools=(tool.title,),
                         rule=finding.rule,
                         message=finding.message,
                         seen=finding.seen,
                         way_out=finding.way_out,
                         source=rule.source,
                     )
-                    for finding in rule.check(self.evidence)
+                    for finding in rule.check(self.inspection)
                 )
-        return sum(len(consumer.rules) for consumer in CONSUMERS.values())
+        return sum(len(tool.rules) for tool in TOOLS.values())
 
     def _numbers(self) -> None:
         planned = self._unrunnable() or self._plan()
@@ -197,14 +200,14 @@ class _Check:
             return
         image, pairs, tried = planned
         results, beside = self._run_all(tried)
-        jury = Jury(self.description, tried, results, compiles=self.evidence.fusion_groups != 0)
+        comparison = Comparison(self.description, tried, results, compiles=self.inspection.fusion_groups != 0)
         tensors = [row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS]
         wanted = self._array(self.description.outputs[0].id)
-        jury.judge(wanted, alike="passed" in tensors and "failed" not in tensors)
+        comparison.judge(wanted, alike="passed" in tensors and "failed" not in tensors)
         self._add(result.row() for result in results)
         self._add(beside)
-        self._add(jury.faults())
-        primary = jury.primary
+        self._add(comparison.faults())
+        primary = comparison.primary
         if primary is None:
             self._unmeasured("no engine gave a sound result")
             return
@@ -213,17 +216,17 @@ class _Check:
             self._add(pair.seam(*(next(outputs) for _ in pair.images)) for pair in pairs)
         else:
             self.seam_note = f"{primary.engine.title} did not get that far"
-        if self.bench.options.tiles:
-            self._add(tile_as_tools(self.bench, primary, image))
+        if self.runner.options.tiles:
+            self._add(tile_as_tools(self.runner, primary, image))
 
     def _unmeasured(self, reason: str) -> None:
         self.seam_note = reason
-        if self.bench.options.tiles:
+        if self.runner.options.tiles:
             self._add(untiled(reason))
 
     def _array(self, identifier: str) -> NDArray[Any] | None:
         tensor = self.description.tensor(identifier)
-        test = self.evidence.test(tensor) if tensor else None
+        test = self.inspection.test(tensor) if tensor else None
         return test.array if test else None
 
     def _unrunnable(self) -> str | None:
@@ -263,9 +266,10 @@ class _Check:
         """Run every engine, unless all of them are refused, and beside them what needs no trial."""
         with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
             try:
-                others = [pool.submit(_listed, task, self.bench) for task in (library_test, compare_tensors)]
+                others = [pool.submit(_listed, task, self.runner) for task in (library_test, compare_tensors)]
                 runs = [
-                    pool.submit(self._run, engine, weights, tried, refused) for engine, weights in self.bench.selected()
+                    pool.submit(self._run, engine, weights, tried, refused)
+                    for engine, weights in self.runner.selected()
                 ]
                 return [each.result() for each in runs], [found for other in others for found in other.result()]
             except BaseException:  # Ctrl-C above all: what runs is ended, what waits is not begun
@@ -274,14 +278,14 @@ class _Check:
                 raise
 
     def _run(self, engine: Engine, weights: str, tried: Sequence[numbers.Trial], refused: str | None) -> Result:
-        reason = refused or self.bench.refusal(engine, weights)
+        reason = refused or self.runner.refusal(engine, weights)
         if reason:
             return Result(engine, weights, Outcome(skipped=reason), tools_of(engine))
-        self.bench.told(f"{engine.title} on {weights}")
+        self.runner.told(f"{engine.title} on {weights}")
         images = [trial.image for trial in tried]
         if self.description.processed and not engine.processing:
             images = numbers.standardised(images)
-        return Result(engine, weights, engine.run(self.bench.job(weights, images)), tools_of(engine))
+        return Result(engine, weights, engine.run(self.runner.job(weights, images)), tools_of(engine))
 
     def _judged_seam(self) -> Seam | None:
         """Return the seam that remains with the declared halo, and note a fault where the package states another."""
@@ -291,7 +295,7 @@ class _Check:
         halo = min((axis.halo for axis in self.description.outputs[0].space if axis.letter in "yx"), default=0)
         before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
-        if self.bench.options.certify:
+        if self.runner.options.certify:
             self._add(_stated_seam(largest.largest, halo))
         else:
             self._add(_seam_faults(largest.largest, stated, halo))
@@ -299,9 +303,9 @@ class _Check:
 
     def _attached(self) -> Certificate | None:
         """Return the certificate inside the package, unless it speaks of other files: then what it states is void."""
-        path = self.evidence.package.file(NAME)
+        path = self.inspection.package.file(NAME)
         before = Certificate.read(path) if path else None
-        if before is None or self.bench.options.certify:
+        if before is None or self.runner.options.certify:
             return before
         changed = [name for name, digest in self._hashes() if before.hashes.get(name) != digest]
         if changed:
@@ -315,11 +319,11 @@ class _Check:
         return None
 
 
-def _listed(task: Callable[[Bench], Iterator[Row | Fault]], bench: Bench) -> list[Row | Fault]:
-    return list(task(bench))
+def _listed(task: Callable[[Runner], Iterator[Row | Fault]], runner: Runner) -> list[Row | Fault]:
+    return list(task(runner))
 
 
-_TILING = tuple(CONSUMERS[name].title for name in ("deepimagej", "qupath", "ilastik"))
+_TILING = tuple(TOOLS[name].title for name in ("deepimagej", "qupath", "ilastik"))
 
 
 def _stated_seam(largest: float, halo: int) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from bmz_export.checking.certificate import (
     Row,
     TileRow,
 )
-from bmz_export.consumers import CONSUMERS
+from bmz_export.tools import TOOLS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,7 +250,7 @@ _INK, _PALE = "#20242a", "#868c96"
 
 
 def _group(row: Row) -> tuple[int, str, str]:
-    order = [consumer.title for consumer in CONSUMERS.values()]
+    order = [tool.title for tool in TOOLS.values()]
     return (order.index(row.tools[0]) if row.tools[0] in order else len(order), row.tools[0], row.weights)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.checking.certificate import Difference
-from bmz_export.checking.numbers import Array, compare, fit
-from bmz_export.consumers.tiling import Tiling
+from bmz_export.checking.trials import Array, compare, fit
 from bmz_export.package.description import Axis, Description, Tensor
+from bmz_export.tools.tiling import Tiling
 
 STATED_LIMIT = 1e-2
 """A seam above this must be stated by the package."""

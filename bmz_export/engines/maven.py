@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.digest import sha256
-from training.errors import UserError
+from training.errors import EngineError
+from training.util.hashing import sha256
 
 LOCK = Path(__file__).with_name("locks") / "maven.json"
 """For each engine and platform: its jars, as ``ci/lock_maven.py`` wrote them."""
@@ -61,7 +61,7 @@ def fetch(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
         return target
     found = _download(jar, folder, advance)
     if sha256(found) != jar.sha256:
-        raise UserError(
+        raise EngineError(
             f"{jar.coordinate}: what came is not the file that was pinned (sha256 differs); nothing was installed: "
             "try again, or ask who runs your Maven mirror"
         )
@@ -97,7 +97,7 @@ def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
         component = maven.project(group, artifact).at_version(version)
         return Path(component.artifact(classifier="".join(classifier)).resolve())
     except (OSError, RuntimeError) as error:
-        raise UserError(
+        raise EngineError(
             f"{jar.coordinate} could not be fetched ({type(error).__name__}): check the network connection, "
             "or name your mirror in ~/.m2/settings.xml"
         ) from error

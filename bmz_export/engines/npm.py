@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.errors import UserError
+from training.errors import EngineError
 
 LOCK = Path(__file__).with_name("locks") / "npm.json"
 """What the browser's engine is made of."""
@@ -42,7 +42,7 @@ def fetch(lock: Locked, folder: Path) -> None:
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise UserError(f"{lock.package} comes through npm and none was found: install Node.js, which brings it")
+        raise EngineError(f"{lock.package} comes through npm and none was found: install Node.js, which brings it")
     name = f"{lock.package}@{lock.version}"
     command = [npm, "pack", name, "--pack-destination", str(folder), "--ignore-scripts", "--loglevel", "error"]
     try:
@@ -50,15 +50,17 @@ def fetch(lock: Locked, folder: Path) -> None:
             command, cwd=folder, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"{name}: npm did not end within 10 minutes; nothing was installed: try again") from error
+        raise EngineError(f"{name}: npm did not end within 10 minutes; nothing was installed: try again") from error
     archives = list(folder.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
-        raise UserError(
+        raise EngineError(
             f"{name} could not be fetched: {_reason(done.stderr)}: check the network connection and npm's settings"
         )
     (archive,) = archives
     if _integrity(archive) != lock.integrity:
-        raise UserError(f"{name}: what came is not the file that was pinned (integrity differs); nothing was installed")
+        raise EngineError(
+            f"{name}: what came is not the file that was pinned (integrity differs); nothing was installed"
+        )
     with tarfile.open(archive) as tar:
         for file in lock.files:
             source = tar.extractfile(f"package/{file}")

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from bmz_export.engines.base import GIB, Job, Outcome
-from bmz_export.engines.lines import last_line
+from bmz_export.engines.messages import last_line
 
 _POLL = 0.05
 _RESULTS = 8  # times the inputs: what all results together may take on disk, beside the job's own limit

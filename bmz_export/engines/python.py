@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bmz_export.engines.base import Job, Outcome, Progress
 from bmz_export.engines.process import run_worker
-from training.errors import UserError
+from training.errors import EngineError
 
 ALL_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
@@ -48,7 +48,7 @@ class PythonEngine:
     def install(self, progress: Progress | None = None) -> None:
         """Do nothing: the package is a requirement of this project."""
         if not self.installed():
-            raise UserError(
+            raise EngineError(
                 f"{self.name} is a Python package of this environment: install it with `{self.install_hint}`"
             )
 

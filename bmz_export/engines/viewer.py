@@ -14,8 +14,8 @@ from bmz_export.engines.base import Job
 from bmz_export.engines.browser import BROWSER_ENGINE
 from bmz_export.engines.web import PageServer
 from bmz_export.package.archive import Package, open_package
-from training.errors import UserError
-from training.whole import replacing
+from training.errors import EngineError
+from training.util.writing import replacing
 
 LARGEST = 512
 """Pixels a side that the page takes from the middle of an image: WebAssembly is slow."""
@@ -49,7 +49,7 @@ def write_screenshot(
         options = {"scene": _scene(package, title, plane.shape), "test": _test_tensors(package)}
         outcome = BROWSER_ENGINE.run_page("onnx_web_view", job, options)
     if outcome.error or outcome.skipped:
-        raise UserError(f"{path}: no picture could be taken: {outcome.error or outcome.skipped}")
+        raise EngineError(f"{path}: no picture could be taken: {outcome.error or outcome.skipped}")
     _store(outcome.outputs[0].tobytes(), target)
 
 
@@ -87,7 +87,7 @@ def serve(
         Called with the page's address, such as ``webbrowser.open``.
     """
     if not BROWSER_ENGINE.installed():
-        raise UserError(f"{BROWSER_ENGINE.title} is not installed: {BROWSER_ENGINE.install_hint}")
+        raise EngineError(f"{BROWSER_ENGINE.title} is not installed: {BROWSER_ENGINE.install_hint}")
     with open_package(path) as package:
         scene = {**_scene(package, title, plane.shape), "version": BROWSER_ENGINE.version}
         texts = {"/scene.json": json.dumps(scene)}
@@ -109,7 +109,7 @@ def _weights(package: Package) -> Path:
     entry = package.description.weights.get("onnx")
     path = package.file(entry.source) if entry else None
     if path is None:
-        raise UserError(f"{package.path}: it has no ONNX weights, and a browser runs no others: export it with ONNX")
+        raise EngineError(f"{package.path}: it has no ONNX weights, and a browser runs no others: export it with ONNX")
     return path
 
 

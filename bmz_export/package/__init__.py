@@ -1,6 +1,6 @@
 """A model package: built from a run, one kind of file a module, and read again.
 
-Looking into this room loads no torch; its functions load what they need when they are called.
+Importing it loads no torch; its functions load what they need when they are called.
 """
 
 from importlib import import_module
@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bmz_export.package.about import About, read_about
     from bmz_export.package.builder import Built, build
-    from bmz_export.package.exporter import Options, export
 
-__all__ = ["About", "Built", "Options", "build", "export", "read_about"]
+__all__ = ["About", "Built", "build", "read_about"]
 
-_HOME = {"About": "about", "read_about": "about", "Built": "builder", "build": "builder"} | {
-    "Options": "exporter",
-    "export": "exporter",
-}
+_HOME = {"About": "about", "read_about": "about", "Built": "builder", "build": "builder"}
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from training.errors import UserError
+from training.errors import PackageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -73,11 +73,11 @@ def read_about(
     """
     about = About() if file is None else _read_file(file)
     if authors:
-        about = replace(about, authors=tuple(_author(entry, "--author") for entry in authors))
+        about = replace(about, authors=tuple(_author(entry, "`author`") for entry in authors))
     if cite:
-        about = replace(about, cite=tuple(_citation(entry, "--cite") for entry in cite))
+        about = replace(about, cite=tuple(_citation(entry, "`cite`") for entry in cite))
     if license is not None:
-        about = replace(about, license=_licence(license, "--license"))
+        about = replace(about, license=_licence(license, "`license`"))
     return about
 
 
@@ -97,20 +97,20 @@ def _read_file(file: Path) -> About:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"--about {file}: no such file") from None
+        raise PackageError(f"`about` {file}: no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"--about {file}: not readable as YAML ({type(error).__name__}); write lines such as 'license: CC-BY-4.0'"
+        raise PackageError(
+            f"`about` {file}: not readable as YAML ({type(error).__name__}); write lines such as 'license: CC-BY-4.0'"
         ) from None
     if not isinstance(content, Mapping):
-        raise UserError(f"--about {file}: not a YAML mapping; write lines such as 'license: CC-BY-4.0'")
+        raise PackageError(f"`about` {file}: not a YAML mapping; write lines such as 'license: CC-BY-4.0'")
     known = list(About.__dataclass_fields__)
     for key in content:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"--about {file}: unknown key {key!r}; {hint}the keys are {', '.join(known)}")
-    where = f"--about {file}"
+            raise PackageError(f"`about` {file}: unknown key {key!r}; {hint}the keys are {', '.join(known)}")
+    where = f"`about` {file}"
     return About(
         title=_title(content.get("title"), where),
         description=_text(content.get("description"), f"{where}: description"),
@@ -130,19 +130,19 @@ def _several(value: object, where: str) -> list[Any]:
         return value
     if isinstance(value, str | Mapping):
         return [value]
-    raise UserError(f"{where}: a list is wanted, not {value!r}")
+    raise PackageError(f"{where}: a list is wanted, not {value!r}")
 
 
 def _text(value: object, where: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise UserError(f"{where}: text is wanted, not {value!r}; put it in quotes")
+    raise PackageError(f"{where}: text is wanted, not {value!r}; put it in quotes")
 
 
 def _title(value: object, where: str) -> str | None:
     title = _text(value, f"{where}: title")
     if title is not None and (plain_name(title) != title or len(title) < 5):
-        raise UserError(f"{where}: title {title!r}: use 5 to 64 letters, digits, blanks and _+-()")
+        raise PackageError(f"{where}: title {title!r}: use 5 to 64 letters, digits, blanks and _+-()")
     return title
 
 
@@ -152,7 +152,7 @@ def _version(value: object, where: str) -> str:
     try:
         Version(str(value))
     except InvalidVersion:
-        raise UserError(f"{where}: version {value!r}: write a version such as 0.1.0") from None
+        raise PackageError(f"{where}: version {value!r}: write a version such as 0.1.0") from None
     return str(value)
 
 
@@ -162,14 +162,14 @@ def _author(entry: object, where: str) -> dict[str, str]:
     if isinstance(entry, str):
         parts = [part.strip() for part in entry.split(";")]
         if not parts[0] or len(parts) > 3:
-            raise UserError(f"{where} {entry!r}: write 'Name; Affiliation; ORCID', the last two where there are any")
+            raise PackageError(f"{where} {entry!r}: write 'Name; Affiliation; ORCID', the last two where there are any")
         author = {"name": parts[0]}
         for part in filter(None, parts[1:]):
             author["orcid" if _ORCID.fullmatch(part) else "affiliation"] = part
     else:
         author = _texts(entry, f"{where}: author")
     if "/" in author.get("name", "") or "\\" in author.get("name", ""):
-        raise UserError(f"{where}: author {author['name']!r}: a name holds no slash; give one author at a time")
+        raise PackageError(f"{where}: author {author['name']!r}: a name holds no slash; give one author at a time")
     if found := _ORCID.fullmatch(author.get("orcid", "")):
         author["orcid"] = found[1].upper()
     _check(Author, author, f"{where}: author {author.get('name', '')!r}")
@@ -182,7 +182,7 @@ def _citation(entry: object, where: str) -> dict[str, str]:
     if isinstance(entry, str):
         text, _, address = (part.strip() for part in entry.rpartition("|"))
         if not text or not address:
-            raise UserError(f"{where} {entry!r}: write 'Text | DOI or address', with the bar between the two")
+            raise PackageError(f"{where} {entry!r}: write 'Text | DOI or address', with the bar between the two")
         found = _DOI.fullmatch(address)
         citation = {"text": text, "doi": found[1]} if found else {"text": text, "url": address}
     else:
@@ -193,7 +193,7 @@ def _citation(entry: object, where: str) -> dict[str, str]:
 
 def _texts(entry: object, where: str) -> dict[str, str]:
     if not isinstance(entry, Mapping):
-        raise UserError(f"{where}: text or a mapping is wanted, not {entry!r}")
+        raise PackageError(f"{where}: text or a mapping is wanted, not {entry!r}")
     return {str(key): str(value) for key, value in entry.items() if value is not None}
 
 
@@ -206,7 +206,7 @@ def _licence(value: object, where: str) -> str:
     by_case = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(value).lower(), by_case, n=3)
     hint = f"did you mean {' or '.join(by_case[name] for name in near)}?" if near else "for example CC-BY-4.0 or MIT"
-    raise UserError(f"{where}: {value!r} is no SPDX licence identifier; {hint}")
+    raise PackageError(f"{where}: {value!r} is no SPDX licence identifier; {hint}")
 
 
 def _check(model: "type[BaseModel]", values: Mapping[str, str], where: str) -> None:
@@ -220,4 +220,4 @@ def _check(model: "type[BaseModel]", values: Mapping[str, str], where: str) -> N
     except ValidationError as error:
         first = error.errors()[0]
         what = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {what}{': ' if what else ''}{first['msg']}") from None
+        raise PackageError(f"{where}: {what}{': ' if what else ''}{first['msg']}") from None

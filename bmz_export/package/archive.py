@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from bmz_export.package.description import Description, Problem
 from bmz_export.package.reading import read_description
-from training.errors import UserError
+from training.errors import PackageError
 
 DESCRIPTION_NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml", "rdf.yml", "model.yml")
 """What tools have called the description, the name that all of them read first."""
@@ -108,7 +108,7 @@ def open_package(path: str | os.PathLike[str]) -> Iterator[Package]:
         with tempfile.TemporaryDirectory(prefix="bmz-fmd-") as temporary:
             yield _read_zip(path, Path(temporary))
     else:
-        raise UserError(f"{path}: no such package; name a folder with an rdf.yaml in it, or its zip")
+        raise PackageError(f"{path}: no such package; name a folder with an rdf.yaml in it, or its zip")
 
 
 def write_zip(folder: Path, target: Path) -> Path:
@@ -162,17 +162,17 @@ def _read_folder(folder: Path) -> Package:
     if not names:
         below = sorted(path.parent for name in DESCRIPTION_NAMES for path in folder.glob(f"*/{name}"))
         hint = f"; {below[0]} has one, check that" if below else ""
-        raise UserError(f"{folder}: there is no rdf.yaml in this folder, so it is no model package{hint}")
+        raise PackageError(f"{folder}: there is no rdf.yaml in this folder, so it is no model package{hint}")
     root, total = folder.resolve(), 0
     for count, path in enumerate(folder.rglob("*")):
         if count >= MAX_FILES:
-            raise UserError(f"{folder}: more than {MAX_FILES} files; name the folder of one package")
+            raise PackageError(f"{folder}: more than {MAX_FILES} files; name the folder of one package")
         if path.is_symlink() and not _stays_inside(path, root):
-            raise UserError(f"{path}: a link that leaves the package; put the file itself there")
+            raise PackageError(f"{path}: a link that leaves the package; put the file itself there")
         if not path.is_symlink() and path.is_file():
             total += path.stat().st_size
     if total > MAX_TOTAL:
-        raise UserError(f"{folder}: holds {total / 2**30:.0f} GiB; name the folder of one package")
+        raise PackageError(f"{folder}: holds {total / 2**30:.0f} GiB; name the folder of one package")
     return Package(folder, folder, read_description(folder / names[0]), False, tuple(_name_problems(names)))
 
 
@@ -201,9 +201,9 @@ def _read_zip(path: Path, temporary: Path) -> Package:
             problems = list(_check_entries(path, entries))
             _unpack(path, archive, entries, temporary)
     except (zipfile.BadZipFile, EOFError, zlib.error, UnicodeDecodeError, struct.error) as error:
-        raise UserError(f"{path}: not a zip, or a damaged one ({error}); export or download it again") from None
+        raise PackageError(f"{path}: not a zip, or a damaged one ({error}); export or download it again") from None
     except (NotImplementedError, RuntimeError, OSError) as error:
-        raise UserError(
+        raise PackageError(
             f"{path}: cannot be unpacked ({error}); zip the package's files again, stored or deflated"
         ) from None
     folder, names = _find_root(path, temporary, problems)
@@ -220,7 +220,7 @@ def _find_root(path: Path, folder: Path, problems: list[Problem]) -> tuple[Path,
         key=lambda found: (len(found.parts), DESCRIPTION_NAMES.index(found.name), found.parts),
     )
     if not found:
-        raise UserError(f"{path}: there is no rdf.yaml in this zip, so it is no model package")
+        raise PackageError(f"{path}: there is no rdf.yaml in this zip, so it is no model package")
     where = found[0].relative_to(folder).as_posix()
     problems.append(
         Problem(
@@ -233,7 +233,7 @@ def _find_root(path: Path, folder: Path, problems: list[Problem]) -> tuple[Path,
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[Problem]:
     if len(entries) > MAX_FILES:
-        raise UserError(f"{path}: {len(entries)} entries; a model package has a few dozen")
+        raise PackageError(f"{path}: {len(entries)} entries; a model package has a few dozen")
     seen: dict[str, str] = {}
     total = packed = 0
     for entry in entries:
@@ -241,11 +241,11 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[Probl
         _refuse_path(path, name)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if entry.create_system == 3 and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UserError(f"{path}: the entry {name!r} is a link or a device; put the file itself there")
+            raise PackageError(f"{path}: the entry {name!r} is a link or a device; put the file itself there")
         if entry.flag_bits & 0x1:
-            raise UserError(f"{path}: the entry {name!r} is encrypted; zip the package without a password")
+            raise PackageError(f"{path}: the entry {name!r} is encrypted; zip the package without a password")
         if name in seen:
-            raise UserError(
+            raise PackageError(
                 f"{path}: the entry {name!r} is there twice, and tools differ in which they read; zip it again"
             )
         folded = name.casefold().rstrip("/")
@@ -256,7 +256,9 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[Probl
         seen[name] = folded
         total, packed = total + entry.file_size, packed + entry.compress_size
         if entry.file_size > max(entry.compress_size, 1) * MAX_RATIO:
-            raise UserError(f"{path}: the entry {name!r} claims to unpack {entry.file_size:,} bytes: no honest archive")
+            raise PackageError(
+                f"{path}: the entry {name!r} claims to unpack {entry.file_size:,} bytes: no honest archive"
+            )
         if entry.compress_type not in _READABLE:
             method = _METHODS.get(entry.compress_type, f"method {entry.compress_type}")
             yield Problem("archive.method", name, f"{name!r} is compressed with {method}, which Java cannot read")
@@ -267,17 +269,23 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[Probl
         if any(_WINDOWS_NAMES.match(part) or set(part) & set('<>:"|?*') for part in PurePosixPath(name).parts):
             yield Problem("archive.windows", name, f"{name!r} is a name that Windows does not allow")
     if total > MAX_TOTAL or (total > BOMB_SIZE and total > BOMB_RATIO * max(packed, 1)):
-        raise UserError(f"{path}: unpacks to {total / 2**30:.1f} GiB from {packed / 2**20:.1f} MiB; refused as absurd")
+        raise PackageError(
+            f"{path}: unpacks to {total / 2**30:.1f} GiB from {packed / 2**20:.1f} MiB; refused as absurd"
+        )
     if total > shutil.disk_usage(tempfile.gettempdir()).free:
-        raise UserError(f"{path}: unpacks to {total / 2**30:.1f} GiB, more than {tempfile.gettempdir()} has room for")
+        raise PackageError(
+            f"{path}: unpacks to {total / 2**30:.1f} GiB, more than {tempfile.gettempdir()} has room for"
+        )
 
 
 def _refuse_path(path: Path, name: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/"))
     if not name or "\0" in name or parts.is_absolute() or re.match(r"^[A-Za-z]:", name) or ".." in parts.parts:
-        raise UserError(f"{path}: the entry {name!r} leaves the package's folder; refused")
+        raise PackageError(f"{path}: the entry {name!r} leaves the package's folder; refused")
     if "\\" in name:
-        raise UserError(f"{path}: the entry {name!r} has a backslash in its name; zip the package with forward slashes")
+        raise PackageError(
+            f"{path}: the entry {name!r} has a backslash in its name; zip the package with forward slashes"
+        )
 
 
 def _unpack(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path) -> None:
@@ -292,5 +300,5 @@ def _unpack(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]
             while chunk := source.read(min(2**20, left + 1)):
                 left -= len(chunk)
                 if left < 0:
-                    raise UserError(f"{path}: the entry {entry.filename!r} is larger than it claims; refused")
+                    raise PackageError(f"{path}: the entry {entry.filename!r} is larger than it claims; refused")
                 sink.write(chunk)

@@ -15,15 +15,23 @@ from bmz_export.package import rdf, readme, scripts, tensors
 from bmz_export.package.about import About, citation_of, plain_name
 from bmz_export.package.licence import LICENCE, decide_licence
 from bmz_export.package.weights import write_weights
-from training.figures import cover
+from training.evaluation.pictures import cover
 from training.networks import NETWORKS
 
 if TYPE_CHECKING:
-    from training.calibration import Calibrated
-    from training.provenance import Provenance
+    from training.calibration.layer import Calibrated
+    from training.runs.provenance import Provenance
 
 _AUTHOR = {"name": "Author to be filled in"}
 _CITATION = {"text": "Citation to be filled in", "url": "https://bioimage.io"}
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What a check adds to a package: names of files that it wrote into the folder, and a section of the README."""
+
+    files: tuple[str, ...] = ()
+    section: str = ""
 
 
 @dataclass
@@ -224,8 +232,8 @@ def _training_data(provenance: Provenance | None) -> dict[str, Any] | None:
 
 def _missing(about: About, licence: bool) -> tuple[str, ...]:
     asked = (
-        (not about.authors, "the authors: --author 'Name; Affiliation; ORCID'"),
-        (not about.cite, "how to cite this model: --cite 'Text | DOI or address'"),
-        (licence, "its licence: --license SPDX, such as CC-BY-4.0"),
+        (not about.authors, "the authors: `author` 'Name; Affiliation; ORCID'"),
+        (not about.cite, "how to cite this model: `cite` 'Text | DOI or address'"),
+        (licence, "its licence: `license` SPDX, such as CC-BY-4.0"),
     )
     return tuple(what for lacking, what in asked if lacking)

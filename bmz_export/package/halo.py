@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.inference import predictor
+from training.inference.networks import predictor
 
 if TYPE_CHECKING:
-    from training.calibration import Calibrated
+    from training.calibration.layer import Calibrated
     from training.networks import Network
 
 Array = NDArray[np.float32]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bmz_export.package.templates import fill
-from training.errors import UserError
-from training.provenance import CheckpointUsed
+from training.errors import PackageError
+from training.runs.provenance import CheckpointUsed
 
 LICENCE = "LICENSE"
 _UNSTATED = "not stated: ask whoever made the file before you publish anything made of it"
@@ -66,9 +66,9 @@ def decide_licence(asked: str | None, checkpoint: CheckpointUsed | None) -> Lice
         return Licence(None, fill("LICENSE.j2", checkpoint=unstated), line, missing=True)
     if checkpoint.spdx is None:
         if asked is not None:
-            raise UserError(
-                f"--license {asked}: {began}, whose licence binds this model too: {checkpoint.licence}; "
-                "leave --license out"
+            raise PackageError(
+                f"`license` {asked}: {began}, whose licence binds this model too: {checkpoint.licence}; "
+                "leave `license` out"
             )
         line = (
             f"Licence: {began} and stay under its licence, which has no SPDX identifier: {checkpoint.licence}. "
@@ -77,9 +77,9 @@ def decide_licence(asked: str | None, checkpoint: CheckpointUsed | None) -> Lice
         )
         return Licence(None, fill("LICENSE.j2", checkpoint=checkpoint), line)
     if asked not in (None, checkpoint.spdx) and checkpoint.spdx not in _PERMISSIVE:
-        raise UserError(
-            f"--license {asked}: {began} under {checkpoint.spdx}, which binds this model too; "
-            f"leave --license out or give {checkpoint.spdx}"
+        raise PackageError(
+            f"`license` {asked}: {began} under {checkpoint.spdx}, which binds this model too; "
+            f"leave `license` out or give {checkpoint.spdx}"
         )
     spdx = asked or checkpoint.spdx
     return Licence(spdx, None, f"Licence: {spdx}; {began}, licence {checkpoint.spdx}.")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from bmz_export.package.templates import fill
 from bmz_export.package.weights import ARCHITECTURE, CALLABLE, ONNX, OPSET, STATE_DICT, TORCHSCRIPT
-from training.digest import sha256
-from training.errors import UserError
-from training.inference import GLOBAL_HALO
-from training.inference import halo as halo_for
+from training.errors import PackageError
+from training.inference.networks import GLOBAL_HALO
+from training.inference.networks import halo as halo_for
+from training.util.hashing import sha256
 
 RDF, README, COVER, PROVENANCE = "rdf.yaml", "README.md", "cover.png", "provenance.json"
 TEST_INPUT, TEST_OUTPUT = "test_input.npy", "test_output.npy"
@@ -85,7 +85,7 @@ def choose_tiling(radius: int | None, stride: int, halo: int | None = None) -> T
     while minimum <= 2 * halo:
         minimum *= 2
     if minimum > LARGEST_TILE:
-        raise UserError(
+        raise PackageError(
             f"halo {halo}: nothing is left of a {LARGEST_TILE} pixel tile; QuPath and ilastik need a halo below "
             f"{LARGEST_TILE // 2}"
         )
@@ -157,7 +157,7 @@ def validate(folder: Path, addresses: Sequence[str] = ()) -> None:
         errors = [error for detail in found.validation_summary.details for error in detail.errors]
         where = ".".join(str(part) for part in errors[0].loc) if errors else RDF
         what = errors[0].msg if errors else "not readable"
-        raise UserError(f"the description of the package is not valid: {where}: {what}; see --about and its options")
+        raise PackageError(f"the description of the package is not valid: {where}: {what}; see `about` and its options")
 
 
 def is_ours(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from bmz_export.package.description import Axis, Description, File, Operation, Problem, Tensor, Weights
-from training.errors import UserError
+from training.errors import PackageError
 
 MAX_BYTES = 2**20
 MAX_NODES = 200_000
@@ -40,27 +40,27 @@ def read_description(path: Path) -> Description:
         return _Reader(problems).description(path, _load(path, problems))
     except (ValueError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not readable as a description ({reason}); export the package again") from None
+        raise PackageError(f"{path}: not readable as a description ({reason}); export the package again") from None
 
 
 def _load(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size:,} bytes is no model description")
+            raise PackageError(f"{path}: {path.stat().st_size:,} bytes is no model description")
         text = path.read_bytes().decode("utf-8-sig")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _weigh(path, node, problems)
         raw = yaml.load(text, Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text, so it is no model description") from None
+        raise PackageError(f"{path}: not UTF-8 text, so it is no model description") from None
     except RecursionError:
-        raise UserError(f"{path}: nested too deeply for a model description") from None
+        raise PackageError(f"{path}: nested too deeply for a model description") from None
     except (yaml.YAMLError, ValueError, OSError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not readable as YAML ({reason}); correct it or export the package again") from None
+        raise PackageError(f"{path}: not readable as YAML ({reason}); correct it or export the package again") from None
     if not isinstance(raw, Mapping):
-        raise UserError(f"{path}: not a YAML mapping, so it is no model description")
+        raise PackageError(f"{path}: not a YAML mapping, so it is no model description")
     return {str(key): value for key, value in raw.items()}
 
 
@@ -72,7 +72,7 @@ def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
         if id(node) in sizes:
             return sizes[id(node)]
         if id(node) in above:
-            raise UserError(f"{path}: an alias that contains itself; no tool can read that")
+            raise PackageError(f"{path}: an alias that contains itself; no tool can read that")
         above.add(id(node))
         count = 1
         if isinstance(node, yaml.ScalarNode):
@@ -90,7 +90,7 @@ def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
             count += sum(size(key) + size(value) for key, value in node.value)
         above.discard(id(node))
         if count > MAX_NODES:
-            raise UserError(f"{path}: aliases multiply to more than {MAX_NODES:,} values; refused")
+            raise PackageError(f"{path}: aliases multiply to more than {MAX_NODES:,} values; refused")
         sizes[id(node)] = count
         return count
 
@@ -100,9 +100,9 @@ def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
 def _refuse_scalar(path: Path, node: yaml.ScalarNode) -> None:
     """Refuse what Python can hold and hardly anything can print or write."""
     if node.tag == "tag:yaml.org,2002:int" and len(node.value) > MAX_DIGITS:
-        raise UserError(f"{path}: a number of {len(node.value):,} digits; no tool can read that")
+        raise PackageError(f"{path}: a number of {len(node.value):,} digits; no tool can read that")
     if any("\ud800" <= character <= "\udfff" for character in node.value):
-        raise UserError(f"{path}: {ascii(node.value)[:80]} holds half a character; write the text as UTF-8")
+        raise PackageError(f"{path}: {ascii(node.value)[:80]} holds half a character; write the text as UTF-8")
 
 
 class _Reader:

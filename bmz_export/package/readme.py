@@ -6,7 +6,7 @@ from bmz_export.package import scripts, weights
 from bmz_export.package.rdf import COVER, LARGEST_TILE, PROVENANCE
 from bmz_export.package.templates import fill
 from bmz_export.package.tensors import SAMPLE
-from training.provenance import Provenance
+from training.runs.provenance import Provenance
 
 
 def compose(provenance: Provenance | None, **values: object) -> str:

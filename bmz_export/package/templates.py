@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from jinja2 import BaseLoader, Environment, StrictUndefined
 
-from training.words import counted
+from training.util.text import counted
 
 
 def fill(name: str, /, **values: object) -> str:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.package.rdf import TEST_INPUT, TEST_OUTPUT
-from training.errors import UserError
+from training.errors import PackageError
 
 if TYPE_CHECKING:
-    from training.calibration import Calibrated
+    from training.calibration.layer import Calibrated
 
 SAMPLE = "sample_input.tif"
 SIDE = 256
@@ -39,9 +39,9 @@ def choose_region(image: NDArray[Any], minimum: int) -> NDArray[Any]:
         When the image is not one plane of numbers, or holds NaN or infinity.
     """
     if image.ndim != 2 or image.size == 0 or image.dtype.kind not in "biuf":
-        raise UserError(f"the example is not one plane of real numbers but {image.shape} of {image.dtype}")
+        raise PackageError(f"the example is not one plane of real numbers but {image.shape} of {image.dtype}")
     if not np.isfinite(image).all():
-        raise UserError("the example holds NaN or infinity; choose another with --example FILE")
+        raise PackageError("the example holds NaN or infinity; choose another with `example` FILE")
     lacking = [max(0, minimum - size) for size in image.shape]
     if any(lacking):
         image = np.pad(image, [(0, n) for n in lacking], mode="symmetric")
@@ -78,9 +78,11 @@ def write_tensors(folder: Path, model: "Calibrated", sample: NDArray[Any]) -> tu
     with torch.no_grad():
         denoised = np.ascontiguousarray(model(torch.from_numpy(noisy)).numpy())
     if not np.isfinite(denoised).all():
-        raise UserError("the model gives NaN or infinity for the example; its weights are broken: train it again")
+        raise PackageError("the model gives NaN or infinity for the example; its weights are broken: train it again")
     if np.ptp(denoised) == 0:
-        raise UserError("the model gives the same value everywhere for the example, which shows nothing; see --example")
+        raise PackageError(
+            "the model gives the same value everywhere for the example, which shows nothing; see `example`"
+        )
     np.save(folder / TEST_INPUT, noisy)
     np.save(folder / TEST_OUTPUT, denoised)
     return noisy, denoised

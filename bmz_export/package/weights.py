@@ -1,7 +1,7 @@
 """The weights of a package in three formats that give the same pixels, and the check that they do.
 
 A state dict with its architecture in one file, a TorchScript archive that Fiji, QuPath and ilastik load, and an ONNX
-file for the browser. TorchScript is traced, never scripted, and on the CPU; ``bmz_export.consumers`` holds what each
+file for the browser. TorchScript is traced, never scripted, and on the CPU; ``bmz_export.tools`` holds what each
 tool refuses.
 """
 
@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.package.templates import fill
-from training.errors import UserError
+from training.errors import PackageError
 from training.networks import NETWORKS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from training.calibration import Calibrated
+    from training.calibration.layer import Calibrated
 
 STATE_DICT, ARCHITECTURE, TORCHSCRIPT, ONNX = "weights.pth", "architecture.py", "weights.pt", "weights.onnx"
 CALLABLE = "denoiser"  # the function of the architecture file that builds the model
@@ -112,7 +112,7 @@ def compose_architecture(network: str, kwargs: Mapping[str, Mapping[str, Any]]) 
     entry = NETWORKS[network]
     sources = [
         files("training.networks").joinpath(f"{network}.py").read_text(encoding="utf-8").strip(),
-        files("training").joinpath("calibration.py").read_text(encoding="utf-8").strip(),
+        files("training.calibration").joinpath("layer.py").read_text(encoding="utf-8").strip(),
     ]
     _refuse_shared_names(sources)
     return fill(
@@ -143,7 +143,7 @@ def write_torchscript(model: "Calibrated", path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         code = [name for name in archive.namelist() if name.endswith(".py")]
         if any(b"torch.device(" in archive.read(name) for name in code):
-            raise UserError(
+            raise PackageError(
                 f"{path.name}: the network names a device when traced, so it would fail on a graphics card; "
                 "derive tensors in its forward from the input or register them as buffers"
             )
@@ -176,7 +176,7 @@ def write_onnx(model: "Calibrated", path: Path) -> None:
     onnx.checker.check_model(file)
     outside = [tensor.name for tensor in file.graph.initializer if tensor.external_data]
     if file.ir_version > NEWEST_IR or outside:
-        raise UserError(
+        raise PackageError(
             f"{path.name}: IR {file.ir_version} with {len(outside)} weights outside the file, and Fiji reads IR "
             f"{NEWEST_IR} with none; export with a torch release that pyproject.toml allows"
         )
@@ -208,7 +208,7 @@ def verify(
         outputs = run(folder, kwargs, images)
         results[name] = float(np.max([_difference(a, b) for a, b in zip(expected, outputs, strict=True)]))
         if not results[name] <= TOLERANCE:  # also refuses NaN
-            raise UserError(
+            raise PackageError(
                 f"{name}: the exported weights differ from the network by {results[name]:.1e} of the output's range "
                 f"(at most {TOLERANCE:.0e} is right), so no package was written; check the training for NaN"
             )

@@ -40,8 +40,8 @@ def command(
     """
     from bmz_export.checking.certificate import Certificate
     from bmz_export.checking.check import Options, check
-    from training.files import check_replaceable
-    from training.whole import write_text
+    from training.inference.files import check_replaceable
+    from training.util.writing import write_text
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)

@@ -19,12 +19,12 @@ def command(
 
     Leaves a run below runs/ and a package below packages/, as train and export would.
     """
-    from bmz_export.package import Options
+    from bmz_export.exporting import Options
     from bmz_fmd.verbs import export
-    from training.datasets.settings import DataSettings
-    from training.fit import train
-    from training.listener import Listener
-    from training.plan import Words, begin
+    from training.data.settings import DataSettings
+    from training.fitting.start import Words, begin
+    from training.fitting.trainer import train
+    from training.util.progress import Listener
 
     run, _ = begin(
         Words(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from training.denoise import Denoiser
+    from training.inference.denoising import Denoiser
 
 _SAID = 6  # images whose warnings are printed one by one
 
@@ -50,9 +50,9 @@ def command(
     each result appears when it is whole.
     """
     from bmz_fmd.models import open_model
-    from training.denoise import denoise, planes_in
-    from training.files import check_space, images_in, results_for
     from training.images import check_writable, open_image, write_image
+    from training.inference.denoising import denoise, planes_in
+    from training.inference.files import check_space, images_in, results_for
 
     sources = images_in(images)
     results = results_for(sources, out, overwrite=overwrite)
@@ -78,8 +78,8 @@ def _step(advance: Callable[[float, str], None], name: str) -> Callable[[], None
 
 def _look_at(stacks: list[xr.DataArray], denoiser: Denoiser, channel: str | None) -> None:
     """Read every image once, so that a damaged one stops the work now, and warn where one is unlike training."""
-    from training.denoise import look, planes_in
     from training.images import channel_number
+    from training.inference.denoising import look, planes_in
 
     told = 0
     with console.progress("Reading", sum(planes_in(stack) for stack in stacks)) as advance:

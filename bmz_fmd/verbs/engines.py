@@ -57,8 +57,8 @@ def view(
 ) -> None:
     """Denoise an image in the browser and look at it before and after."""
     from bmz_export.engines.viewer import is_screenshot, serve, write_screenshot
-    from training.files import check_replaceable
     from training.images import open_image, planes
+    from training.inference.files import check_replaceable
 
     if screenshot is not None:
         check_replaceable(screenshot, "--screenshot", ".png", is_screenshot)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmz_fmd.models import Model
-    from training.datasets import Pair
-    from training.evaluate import Evaluation, Figures
+    from training.data import Pair
+    from training.evaluation.scoring import Evaluation, Figures
 
 
 class Convention(StrEnum):
-    """How images are brought to the clean one before they are scored: ``training.metrics.Convention``."""
+    """How images are brought to the clean one before they are scored: ``training.evaluation.metrics.Convention``."""
 
     RAW = "raw"
     AFFINE = "affine"
@@ -73,8 +73,8 @@ def command(
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
     """
     from bmz_fmd.models import model_kind, open_model
-    from training.evaluate import evaluate, is_result, residual_picture, telling
-    from training.files import check_replaceable
+    from training.evaluation.scoring import evaluate, is_result, residual_picture, telling
+    from training.inference.files import check_replaceable
 
     kind = model_kind(model)
     if (noisy is None) != (clean is None):
@@ -133,8 +133,8 @@ def _pairs(
     """Return the pairs to score: of the folders given, or the run's own test images."""
     if model.run is not None and noisy is None:
         return model.run.dataset().test
-    from training.datasets import DataSettings
-    from training.datasets.pairs import read_pairs
+    from training.data import DataSettings
+    from training.data.sets.own import read_pairs
 
     settings = DataSettings(noisy=noisy, clean=clean, pattern=pattern, channel=channel)
     found = read_pairs(settings)
@@ -184,8 +184,8 @@ def _store(path: Path, model: Model, settings: dict[str, object], result: Evalua
     """Write the figures, and all that they depend on, as JSON; infinity and NaN become null."""
     import json
 
-    from training.provenance import now, versions
-    from training.whole import write_text
+    from training.runs.provenance import now, versions
+    from training.util.writing import write_text
 
     content = {
         "model": {"path": str(model.path), "kind": model.kind, "file": model.hashed, "sha256": model.sha256},

@@ -12,8 +12,9 @@ from bmz_fmd.options import Engines, engine_names
 
 if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
-    from bmz_export.package.exporter import Addition, Options
-    from training.run import Run
+    from bmz_export.exporting import Options
+    from bmz_export.package.builder import Addition
+    from training.runs.run import Run
 
 
 def command(
@@ -71,10 +72,10 @@ def command(
 
     Writes NAME/ and NAME.zip; a package of that name from an earlier export is replaced when the new one is whole.
     """
-    from bmz_export.package import Options
+    from bmz_export.exporting import Options
     from bmz_export.package.about import read_about
     from training.errors import UserError
-    from training.run import newest_run, open_run
+    from training.runs.run import newest_run, open_run
 
     words = read_about(about, authors=author or (), cite=cite or (), license=licence)
     if dataset is not None and run is None:
@@ -94,9 +95,9 @@ def hand_over(source: Run, options: Options, engines: list[str] | None = None) -
     typer.Exit
         With code 1 when a tool would fail or show other pixels; the package and its certificate are there all the same.
     """
-    from bmz_export.checking.bench import Options as Checked
     from bmz_export.checking.check import certify
-    from bmz_export.package import export
+    from bmz_export.checking.runner import Options as Checked
+    from bmz_export.exporting import export
     from bmz_fmd.verbs.check import show
 
     found: list[Certificate] = []

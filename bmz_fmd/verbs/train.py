@@ -63,13 +63,13 @@ def command(
     devices: Annotated[int | None, typer.Option(min=1, help="How many GPUs. [default: all]")] = None,
 ) -> None:
     """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
-    from training.datasets.settings import DataSettings
-    from training.devices import choose_devices
-    from training.fit import train
-    from training.listener import Listener
-    from training.plan import Words, begin, go_on
-    from training.settings import parse_changes
-    from training.words import counted
+    from training.data.settings import DataSettings
+    from training.fitting.start import Words, begin, go_on
+    from training.fitting.trainer import train
+    from training.runs.settings import parse_changes
+    from training.util.devices import choose_devices
+    from training.util.progress import Listener
+    from training.util.text import counted
 
     said = {
         "dataset": dataset,

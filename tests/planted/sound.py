@@ -10,7 +10,7 @@ from bmz_export.checking import certificate as certificates
 from bmz_export.checking.check import Options, check
 from bmz_export.package.about import About
 from bmz_export.package.builder import build
-from training.calibration import Calibrated
+from training.calibration.layer import Calibrated
 from training.networks import NETWORKS, create
 
 NARROW = {

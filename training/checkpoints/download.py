@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.cache import cache_folder
 from training.checkpoints.published import CHECKPOINTS, Checkpoint
 from training.checkpoints.reading import read_weights
-from training.digest import sha256
-from training.errors import UserError
+from training.errors import CheckpointError, UserError
+from training.util.cache import cache_folder
+from training.util.hashing import sha256
 
 
 def cached(name: str) -> Path | None:
@@ -43,9 +43,9 @@ def fetch(name: str, *, progress: bool = False) -> Path:
     """
     checkpoint = CHECKPOINTS[name]
     if not checkpoint.urls:
-        raise UserError(
+        raise CheckpointError(
             f"{name}: its authors let no program fetch it; open {checkpoint.source} in a browser, download "
-            f"{checkpoint.file} and give it with --checkpoint FILE"
+            f"{checkpoint.file} and give it with `checkpoint` FILE"
         )
     there = cached(name)
     if there is not None:
@@ -56,9 +56,9 @@ def fetch(name: str, *, progress: bool = False) -> Path:
             return _download(url, checkpoint, progress)
         except _DownloadError as error:
             causes.append(f"{url}: {error}")
-    raise UserError(
+    raise CheckpointError(
         f"{name}: could not be downloaded ({'; '.join(causes)}); try again later, or download {checkpoint.file} from "
-        f"{checkpoint.source} and give it with --checkpoint FILE"
+        f"{checkpoint.source} and give it with `checkpoint` FILE"
     )
 
 
@@ -95,7 +95,7 @@ def _download(url: str, checkpoint: Checkpoint, progress: bool) -> Path:
     except ValueError:
         raise _DownloadError("what came is not the published file, its sha256 differs") from None
     except OSError as error:
-        raise UserError(
+        raise CheckpointError(
             f"{path.parent}: cannot be written ({error.strerror or error}); name another folder in BMZ_FMD_CACHE"
         ) from None
     if checkpoint.sha256 is None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from training.checkpoints.download import fetch
 from training.checkpoints.published import CHECKPOINTS, Checkpoint
 from training.checkpoints.reading import read_weights
-from training.digest import sha256
-from training.errors import UserError
+from training.errors import CheckpointError
+from training.util.hashing import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,7 @@ def load_checkpoint(source: str | Path, network: nn.Module, *, progress: bool = 
     name = str(source)
     path = fetch(name, progress=progress) if name in CHECKPOINTS else Path(source)
     if not path.is_file():
-        raise UserError(f"{name}: no such file, and no published checkpoint; those are {', '.join(CHECKPOINTS)}")
+        raise CheckpointError(f"{name}: no such file, and no published checkpoint; those are {', '.join(CHECKPOINTS)}")
     weights = _unprefixed(read_weights(path), network)
     _refuse_misfit(name, weights, network)
     network.load_state_dict(weights)
@@ -134,7 +134,7 @@ def _refuse_misfit(name: str, weights: dict[str, torch.Tensor], network: nn.Modu
     if not differences:
         return
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-    raise UserError(
+    raise CheckpointError(
         f"{name}: does not fit {type(network).__name__}: {', '.join(differences[:3])}{more}; "
         f"{_way_out(weights, expected)}"
     )
@@ -148,7 +148,7 @@ def _way_out(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
         return "it is of a colour denoiser: take the one for gray images"
     if inputs == 1 and wanted == 2:
         return "it has no channel for the noise level: take a DRUNet that was trained with one"
-    return "choose the --network and its settings that the checkpoint was made for"
+    return "choose the `network` and its settings that the checkpoint was made for"
 
 
 def _size(tensor: torch.Tensor) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.errors import UserError
+from training.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -27,14 +27,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "unsupported global" in str(error).lower() or "unsupported class" in str(error).lower():
-            raise UserError(
+            raise CheckpointError(
                 f"{path}: holds more than numbers, and loading it could run code; save the network's state_dict() alone"
             ) from None
         raise _no_checkpoint(path) from None
     except (RuntimeError, ValueError, KeyError, EOFError, TypeError, AttributeError, IndexError, AssertionError):
         raise _no_checkpoint(path) from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
     wrapping: str | None = ""
     while isinstance(content, Mapping) and wrapping is not None:
         wrapping = next((key for key in _WRAPPINGS if isinstance(content.get(key), Mapping)), None)
@@ -46,12 +46,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise _no_checkpoint(path)
     broken = next((key for key, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
     if broken is not None:
-        raise UserError(f"{path}: {broken} holds NaN or infinite numbers; take another checkpoint")
+        raise CheckpointError(f"{path}: {broken} holds NaN or infinite numbers; take another checkpoint")
     return tensors
 
 
 def _no_checkpoint(path: Path) -> UserError:
-    return UserError(
+    return CheckpointError(
         f"{path}: not a checkpoint, or damaged; give a file of network weights that torch.save wrote (.pth), and "
         "download it again if you did"
     )

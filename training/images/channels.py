@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from training.errors import UserError
+from training.errors import ImageError
 
 if TYPE_CHECKING:
     import xarray
@@ -21,7 +21,7 @@ def channel_number(image: xarray.DataArray, channel: str | int) -> int:
     path = image.attrs.get("path", "the image")
     if "C" not in image.dims:
         axes = "".join(str(name) for name in image.dims)
-        raise UserError(f"--channel {channel}: {path} has no channel axis (its axes are {axes}); leave it out")
+        raise ImageError(f"`channel` {channel}: {path} has no channel axis (its axes are {axes}); leave it out")
     names = channel_names(image)
     if str(channel) in names:
         return names.index(str(channel))
@@ -32,7 +32,7 @@ def channel_number(image: xarray.DataArray, channel: str | int) -> int:
         number = -1
     if not 0 <= number < count:
         called = f" ({', '.join(names)})" if names else ""
-        raise UserError(f"--channel {channel}: {path} has the channels 0 to {count - 1}{called}")
+        raise ImageError(f"`channel` {channel}: {path} has the channels 0 to {count - 1}{called}")
     return number
 
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from training.errors import UserError
+from training.errors import ImageError
 
 _TYPES = {
     "u1": "uint8", "u2": "uint16", "u4": "uint32", "i1": "int8", "i2": "int16", "i4": "int32",
@@ -71,7 +71,7 @@ def own_part(xml: str, path: Path, pages: int) -> str | None:
         if pages == 1:
             return None
         where = f" ({elsewhere.get('MetadataFile')})" if elsewhere is not None else ""
-        raise UserError(
+        raise ImageError(
             f"{path} is one of a set of files, and the header that tells its planes apart{where} is missing or of "
             "other files: put it beside, or save the set as one OME-TIFF"
         )
@@ -154,7 +154,7 @@ def _keep(image: ElementTree.Element, ours: Callable[[ElementTree.Element], bool
         return False
     kept = [sorted(set(numbers)) for numbers in zip(*(plane.index for plane in planes), strict=True)]
     if len({plane.index for plane in planes}) < math.prod(map(len, kept)):
-        raise UserError(
+        raise ImageError(
             f"{path} is one of a set of files and holds a part of it that is no full grid of {', '.join(order)}: "
             "save the set as one OME-TIFF"
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import UserError
+from training.errors import ImageError
 from training.images.layout import Layout, PixelSize
 from training.images.stored import Planes, as_array
 
@@ -42,7 +42,7 @@ def open_png(path: Path) -> xarray.DataArray:
         density = _density(file)
         file.seek(-min(path.stat().st_size, 1024), 2)
         if b"IEND" not in file.read():
-            raise UserError(f"{path} is cut off: it ends before its image does, copy it anew")
+            raise ImageError(f"{path} is cut off: it ends before its image does, copy it anew")
     width, height, depth, colour = struct.unpack(">IIBB", header[16:26])
     tags, resolution = {}, None
     if density is not None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.errors import UserError
+from training.errors import ImageError, UserError
 from training.images.png import open_png
 from training.images.stored import UNREADABLE, damaged
 from training.images.tiff import open_tiff
@@ -62,20 +62,20 @@ def _kind(path: Path) -> str:
         str(path).encode()
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode(errors="backslashreplace")
-        raise UserError(f"{shown} is not named in UTF-8: rename the file, or the folder that is named so") from None
+        raise ImageError(f"{shown} is not named in UTF-8: rename the file, or the folder that is named so") from None
     if not path.exists():
-        raise UserError(f"{path} does not exist: check the path")
+        raise ImageError(f"{path} does not exist: check the path")
     if suffix in _MAKERS.split():
-        raise UserError(f"{path} is a format of its maker ({suffix}): export it as OME-TIFF (Fiji: File > Save As)")
+        raise ImageError(f"{path} is a format of its maker ({suffix}): export it as OME-TIFF (Fiji: File > Save As)")
     if path.is_dir():
-        raise UserError(f"{path} is a folder, not an image: name a file in it")
+        raise ImageError(f"{path} is a folder, not an image: name a file in it")
     try:
         with path.open("rb") as file:
             start = file.read(8)
     except OSError as error:
-        raise UserError(f"{path} cannot be opened: {error.strerror}") from error
+        raise ImageError(f"{path} cannot be opened: {error.strerror}") from error
     if not start:
-        raise UserError(f"{path} is empty: copy it anew")
+        raise ImageError(f"{path} is empty: copy it anew")
     if start == b"\x89PNG\r\n\x1a\n":
         return "png"
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -83,4 +83,4 @@ def _kind(path: Path) -> str:
     reason = (
         "its compression loses gray values; save the original" if suffix in _PHOTOGRAPHS.split() else "save the image"
     )
-    raise UserError(f"{path} is no TIFF or PNG image: {reason} as TIFF, OME-TIFF or PNG")
+    raise ImageError(f"{path} is no TIFF or PNG image: {reason} as TIFF, OME-TIFF or PNG")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import UserError
+from training.errors import ImageError, UserError
 from training.images.layout import Layout, PixelSize
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class Planes:
         if plane.ndim == 3:
             plane = _luminance(plane, where)
         if plane.shape != self.shape[-2:]:
-            raise UserError(f"{where} is {plane.shape}, not {self.shape[-2:]}: the file is damaged, copy it anew")
+            raise ImageError(f"{where} is {plane.shape}, not {self.shape[-2:]}: the file is damaged, copy it anew")
         if plane.dtype.kind == "f" and not np.isfinite(plane).all():
             count = int((~np.isfinite(plane)).sum())
-            raise UserError(f"{where} holds {count} NaN or infinite pixels: replace them and save the file again")
+            raise ImageError(f"{where} holds {count} NaN or infinite pixels: replace them and save the file again")
         return plane.astype(plane.dtype.newbyteorder("="), copy=False)
 
     def _label(self, index: tuple[int, ...]) -> str:
@@ -98,13 +98,13 @@ def damaged(where: str, error: BaseException) -> UserError:
     """Return the one line for a file, or a plane of it, that cannot be read."""
     told = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
     brief = told if len(told) <= 100 else told[:97] + "..."
-    return UserError(f"{where} cannot be read, the file is damaged or cut off: copy it anew ({brief})")
+    return ImageError(f"{where} cannot be read, the file is damaged or cut off: copy it anew ({brief})")
 
 
 def _luminance(plane: NDArray[Any], where: str) -> NDArray[Any]:
     """Return the gray values (H, W) of a colour plane (H, W, colours) whose colours are equal."""
     if any((plane[..., 0] != plane[..., other]).any() for other in range(1, plane.shape[-1])):
-        raise UserError(
+        raise ImageError(
             f"{where} is a colour image: split its channels and save the one that counts as gray values "
             "(Fiji: Image > Color > Split Channels)"
         )

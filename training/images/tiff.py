@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import UserError
+from training.errors import ImageError, UserError
 from training.images import ome
 from training.images.layout import Layout, PixelSize
 from training.images.stored import Address, Planes, as_array
@@ -76,11 +76,11 @@ def open_tiff(path: Path) -> xarray.DataArray:
     with _alone(path) as tif:
         every = tif.series
         if not every:
-            raise UserError(f"{path} holds no image: the file is damaged or cut off, copy it anew")
+            raise ImageError(f"{path} holds no image: the file is damaged or cut off, copy it anew")
         first = every[0]
         if any(one.shape != first.shape or one.dtype != first.dtype or one.axes != first.axes for one in every):
             shapes = ", ".join("x".join(map(str, one.shape)) for one in every[:4])
-            raise UserError(f"{path} holds {len(every)} images of different shape ({shapes}): save each as a file")
+            raise ImageError(f"{path} holds {len(every)} images of different shape ({shapes}): save each as a file")
         _check_type(path, first.dtype)
         _check_whole(path, tif, every)
         axes, shape = first.axes, first.shape
@@ -91,10 +91,10 @@ def open_tiff(path: Path) -> xarray.DataArray:
         if planar:
             axes = axes[:-3] + "CYX"
         if axes[-2:] != "YX":
-            raise UserError(f"{path} has the axes {axes}: save it with height and width as the last two (YX)")
+            raise ImageError(f"{path} has the axes {axes}: save it with height and width as the last two (YX)")
         addresses = [address for one in every for address in _addresses(path, one)]
         if len(addresses) != len(every) * math.prod(shape[:-2]):
-            raise UserError(f"{path} is laid out in a way that is not read here: export it as OME-TIFF")
+            raise ImageError(f"{path} is laid out in a way that is not read here: export it as OME-TIFF")
         if len(every) > 1:
             axes = _unused(axes, "P") + axes
             shape = (len(every), *shape)
@@ -137,7 +137,7 @@ def _addresses(path: Path, series: tifffile.TiffPageSeries) -> Iterator[Address]
     items = math.prod(keyframe.shape[: -3 if colour else -2])
     for number, page in enumerate(series.pages):
         if page is None:
-            raise UserError(f"{path}, plane {number}, is missing: its header names more than it holds, save it anew")
+            raise ImageError(f"{path}, plane {number}, is missing: its header names more than it holds, save it anew")
         if page.is_final and page.dataoffsets[0] and not colour:
             yield from (_Raw(path, page.dataoffsets[0] + item * nbytes) for item in range(items))
         else:
@@ -153,7 +153,7 @@ def _check_type(path: Path, dtype: np.dtype[Any] | None) -> None:
     if dtype is None or dtype.kind not in "uif":
         kinds = {"c": "complex numbers", "b": "a 1-bit mask"}
         held = kinds.get(dtype.kind if dtype is not None else "", "values of no known type")
-        raise UserError(f"{path} holds {held}, not gray values: save an image of integers or floats")
+        raise ImageError(f"{path} holds {held}, not gray values: save an image of integers or floats")
 
 
 def _check_whole(path: Path, tif: tifffile.TiffFile, every: Sequence[tifffile.TiffPageSeries]) -> None:

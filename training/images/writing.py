@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from training.errors import UserError
+from training.errors import ImageError
 from training.images import ome
 from training.images.layout import Layout
 from training.images.planes import PlaneReader
 from training.images.stored import UNREADABLE
-from training.whole import replacing
+from training.util.writing import replacing
 
 if TYPE_CHECKING:
     import xarray
@@ -63,15 +63,15 @@ def write_image(
     if image.dims != like.dims or image.shape != like.shape:
         raise ValueError(f"{image.dims} of {image.shape} is not laid out as {like.dims} of {like.shape}")
     if path.suffix.lower() not in (".tif", ".tiff", ".btf", ".tf2", ".tf8"):
-        raise UserError(f"{path}: images are written as TIFF; let the name end in .tif")
+        raise ImageError(f"{path}: images are written as TIFF; let the name end in .tif")
     origin = Path(like.attrs["path"])
     if path.exists():
         if origin.exists() and path.samefile(origin):
-            raise UserError(f"{path} is the input: an input is never replaced, write to another folder")
+            raise ImageError(f"{path} is the input: an input is never replaced, write to another folder")
         if path.is_dir():
-            raise UserError(f"{path} is a folder: name a file")
+            raise ImageError(f"{path} is a folder: name a file")
         if not overwrite:
-            raise UserError(f"{path} exists: choose another folder, or replace it with --overwrite")
+            raise ImageError(f"{path} exists: choose another folder, or replace it with `overwrite`")
     check_writable(like, dtype)
     layout: Layout = like.attrs["metadata"]
     target = np.dtype(like.attrs["dtype"] if dtype is None else dtype)
@@ -80,7 +80,7 @@ def write_image(
         with replacing(path) as beside:
             _write(beside, image, layout, target, lambda part: _cast(part, target, path))
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise ImageError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def check_writable(like: xarray.DataArray, dtype: DTypeLike | None = None) -> None:
@@ -102,7 +102,7 @@ def check_writable(like: xarray.DataArray, dtype: DTypeLike | None = None) -> No
     except _HeaderDoneError:
         return
     except UNREADABLE as error:
-        raise UserError(
+        raise ImageError(
             f"{like.attrs['path']}: what it says beside its pixels cannot be written back ({error}): save it anew "
             "as OME-TIFF"
         ) from error
@@ -182,7 +182,7 @@ def _cast(image: xarray.DataArray, dtype: np.dtype[Any], path: Path) -> Iterator
         plane = read(index)
         if plane.dtype != dtype:
             if not np.isfinite(plane).all():
-                raise UserError(f"{path}: plane {index} came out as NaN or infinite, nothing is written")
+                raise ImageError(f"{path}: plane {index} came out as NaN or infinite, nothing is written")
             if dtype.kind in "ui":
                 limits = np.iinfo(dtype)
                 plane = np.clip(np.rint(plane) if plane.dtype.kind == "f" else plane, limits.min, limits.max)

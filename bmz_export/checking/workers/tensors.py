@@ -230,7 +230,7 @@ def _torchscript(path: Path) -> Format:
 
 
 def _onnx(path: Path) -> Format:
-    from bmz_export.evidence.onnx_file import read_onnx
+    from bmz_export.inspection.onnx_file import read_onnx
 
     shown = read_onnx(path)
     if shown.error:

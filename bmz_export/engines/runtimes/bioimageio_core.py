@@ -18,7 +18,7 @@ def load(task: dict[str, Any]) -> Predict:
     """Load the package's weights in the format asked for."""
     if task["weights_format"] == "pytorch_state_dict" and not task["trust"]:
         raise NotRunError(
-            "pytorch_state_dict runs the package's own Python: run it with --trust if you know where it is from"
+            "pytorch_state_dict runs the package's own Python: run it with `trust` if you know where it is from"
         )
     from bioimageio.core import create_prediction_pipeline, enable_determinism
     from bioimageio.core.digest_spec import create_sample_for_model, get_axes_infos, get_member_ids

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.engines.outside import refuse_outside_data
 from bmz_export.engines.runtimes import Predict
+from bmz_export.package.external_data import refuse_outside_data
 
 
 def load(task: dict[str, Any]) -> Predict:

@@ -1,0 +1,154 @@
+"""What a check may run, and how: which engines on which formats, what is kept from running, the job that each gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bmz_export.checking.certificate import Fault, Severity
+from bmz_export.checking.own_architecture import is_own_architecture
+from bmz_export.checking.trials import Array
+from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
+from bmz_export.engines.process import run_worker
+from bmz_export.inspection import Inspection, safety
+from bmz_export.tools import TOOLS
+
+FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
+ALL_TOOLS = tuple(tool.title for tool in TOOLS.values())
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a check may do.
+
+    Attributes
+    ----------
+    rules_only : bool
+        Read the package and run nothing of it.
+    trust : bool
+        Let the package's own Python run.
+    tiles : bool
+        Repeat each tool's tiling on a large image.
+    engines : sequence of str or None
+        Names of the engines to run; None for all.
+    timeout : float
+        Seconds for each engine and weights format.
+    memory : int
+        Bytes that each may hold.
+    certify : bool
+        Take the seam that is measured as the one that the package states from now on.
+    fiji, qupath, ilastik : Path or None
+        The user's own Fiji (folder), QuPath (program), ilastik (folder), to be run too.
+    """
+
+    rules_only: bool = False
+    trust: bool = False
+    tiles: bool = False
+    engines: Sequence[str] | None = None
+    timeout: float = 300.0
+    memory: int = 16 * GIB
+    certify: bool = False
+    fiji: Path | None = None
+    qupath: Path | None = None
+    ilastik: Path | None = None
+
+
+def fault(
+    rule: str,
+    message: str,
+    seen: str,
+    way_out: str,
+    *,
+    tools: tuple[str, ...] = ALL_TOOLS,
+    severity: Severity = "error",
+) -> Fault:
+    """Return a fault that was found by running the package."""
+    return Fault(
+        severity=severity, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out, source="run here"
+    )
+
+
+class Runner:
+    """Runs things of one package in processes of their own.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        The package, opened.
+    options : Options
+        What may be done.
+    told : Callable
+        Hears what is being done, a line each.
+    """
+
+    def __init__(self, inspection: Inspection, options: Options, told: Told) -> None:
+        self.inspection = inspection
+        self.options = options
+        self.told = told
+
+    @cached_property
+    def own(self) -> bool:
+        """Whether the architecture file is what this project writes."""
+        return is_own_architecture(self.inspection)
+
+    def selected(self) -> Iterator[tuple[Engine, str]]:
+        """Yield each engine that was asked for with each weights format that it runs and the package has."""
+        for name, engine in ENGINES.items():
+            if self.options.engines is None or name in self.options.engines:
+                for weights in FORMATS:
+                    if weights in engine.weights and weights in self.inspection.description.weights:
+                        yield engine, weights
+
+    def refusal(self, engine: Engine, weights: str) -> str | None:
+        """Say why an engine is not let near a weights file, None where it is."""
+        if not engine.installed():
+            return f"not installed: {engine.install_hint}"
+        return self.unsafe(weights, processing=engine.processing)
+
+    def unsafe(self, weights: str, *, processing: bool) -> str | None:
+        """Say why nobody should run a weights file, None where it may be run.
+
+        Parameters
+        ----------
+        weights : str
+            The format.
+        processing : bool
+            Whether the one that would run it applies the description's operations too.
+        """
+        return safety.unsafe(self.inspection, weights, processing=processing, trust=self.options.trust)
+
+    def hostile(self, weights: str) -> str | None:
+        """Say why a weights file is not even loaded, None where it may be."""
+        return safety.hostile(self.inspection, weights)
+
+    @property
+    def safe_state_dict(self) -> bool:
+        """Whether the state dict's pickle calls nothing beyond tensors."""
+        return self.hostile("pytorch_state_dict") is None
+
+    def job(self, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1) -> Job:
+        """Return the job of running these images; ``patience`` multiplies the time limit."""
+        return Job(
+            package=self.inspection.package.folder,
+            weights_format=weights,
+            weights=self.inspection.weights(weights) or Path(),
+            inputs=tuple(images),
+            timeout=self.options.timeout * patience,
+            memory_limit=self.options.memory,
+            trust=self.options.trust or (weights == "pytorch_state_dict" and self.own),
+            threads=threads,
+        )
+
+    def aside(self, runtime: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
+        """Run one of our own workers on the package, and return its answer: JSON in the bytes of an array."""
+        job = replace(self.job("", [np.zeros(1, np.float32)]), weights=self.inspection.description.path, trust=False)
+        outcome = run_worker(f"bmz_export.checking.workers.{runtime}", job, options)
+        return (json.loads(bytes(outcome.outputs[0])) if outcome.outputs else {}), outcome

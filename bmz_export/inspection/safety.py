@@ -1,0 +1,64 @@
+"""Whether a weights file of a package may be loaded: one judgement, asked before anything of it runs anywhere."""
+
+from __future__ import annotations
+
+from bmz_export.inspection import Inspection
+
+
+def unsafe(inspection: Inspection, weights: str, *, processing: bool, trust: bool) -> str | None:
+    """Say why nobody should run a weights file, None where it may be run.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        The package.
+    weights : str
+        The format.
+    processing : bool
+        Whether the one that would run it applies the description's operations too.
+    trust : bool
+        Whether the package's own Python may run.
+    """
+    if inspection.weights(weights) is None:
+        return "its file is missing"
+    entry = inspection.description.weights[weights]
+    if entry.architecture and inspection.package.file(entry.architecture.source) is None:
+        return "its architecture file is missing"
+    tensors = (*inspection.description.inputs, *inspection.description.outputs)
+    custom = any(operation.id == "custom" for tensor in tensors for operation in tensor.operations)
+    if custom and processing and not trust:
+        return "its operations are the package's own Python: run it with `trust` if you know where it is from"
+    return hostile(inspection, weights)
+
+
+def hostile(inspection: Inspection, weights: str) -> str | None:
+    """Say why a weights file is not even loaded, None where it may be.
+
+    What cannot be read counts too: the library that loads it may read what we do not, and code can run as soon as a
+    file is loaded.
+    """
+    judge = {"onnx": _onnx, "torchscript": _torchscript, "pytorch_state_dict": _state_dict}.get(weights)
+    return judge(inspection) if judge else None
+
+
+def _onnx(inspection: Inspection) -> str | None:
+    shown = inspection.onnx
+    if shown is None:
+        return None
+    if shown.error:
+        return f"the ONNX cannot be read, so nobody knows what it would do: {shown.error}"
+    return "the ONNX names other files as weights; they are not followed" if shown.external else None
+
+
+def _torchscript(inspection: Inspection) -> str | None:
+    shown = inspection.torchscript
+    if shown is None:
+        return None
+    if shown.error:
+        return f"the TorchScript's code cannot be read, so nobody knows what it would do: {shown.error}"
+    return "the TorchScript reads or writes files; it is not run" if shown.reaches else None
+
+
+def _state_dict(inspection: Inspection) -> str | None:
+    shown = inspection.state_dict
+    return "the state dict is not safe to load" if shown and (shown.calls or shown.error) else None

@@ -1,0 +1,74 @@
+"""bioimageio.core 0.11 with bioimageio.spec 0.5.12, read from their sources and run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bmz_export.inspection import Inspection
+from bmz_export.tools import rules
+from bmz_export.tools.rule import Rule
+from bmz_export.tools.specification import NEWEST
+from bmz_export.tools.tiling import Tiling
+
+FORMATS = ("pytorch_state_dict", "torchscript", "onnx", "keras_hdf5", "keras_v3", "tensorflow_saved_model_bundle")
+_SOURCE = "bioimageio.core 0.11, bioimageio.spec 0.5.12"
+
+
+def _formats(inspection: Inspection) -> Iterator[str]:
+    version = inspection.description.version
+    if version > NEWEST:
+        yield f"format {inspection.description.format_version} is newer than {'.'.join(map(str, NEWEST))}"
+
+
+def _tolerance(inspection: Inspection) -> Iterator[str]:
+    config = (inspection.description.config or {}).get("bioimageio")
+    entries = config.get("reproducibility_tolerance") if isinstance(config, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
+        value = entry.get("absolute_tolerance") if isinstance(entry, dict) else None
+        if not value or not isinstance(value, int | float):
+            continue
+        only = entry.get("output_ids")
+        for output in inspection.description.outputs:
+            test = inspection.test(output) if not isinstance(only, list) or not only or output.id in only else None
+            if test is None or test.array is None or test.array.dtype.kind not in "fiub":
+                continue
+            top = float(np.max(test.array))
+            if value > 0.01 * top:
+                yield f"absolute_tolerance {value:g} is more than 1 % of the maximum {top:g} of {output.id!r}'s test"
+
+
+@dataclass(frozen=True)
+class BioimageioCore:
+    """The Python library as a tool."""
+
+    name: str = "bioimageio.core"
+    title: str = "bioimageio.core"
+    engines: tuple[str, ...] = ("bioimageio.core", "onnxruntime")
+    install: str = "bioimageio.spec.load_description(ZIP)"
+    rules: tuple[Rule, ...] = (
+        *rules.PACKAGE_RULES,
+        *rules.SPEC_RULES,
+        *rules.STATE_DICT_RULES,
+        rules.TORCHSCRIPT_READABLE,
+        rules.DETERMINISTIC_TORCHSCRIPT,
+        *rules.ONNX_RULES,
+        Rule("format", "read by guessing, with a warning", _SOURCE, "write a format_version that it knows", _formats,
+             "warning"),
+        Rule("tolerance", "the description is refused", _SOURCE, "a smaller absolute_tolerance", _tolerance),
+        rules.GITHUB_USER,
+    )  # fmt: skip
+
+    def weights_choice(self, inspection: Inspection) -> str | None:
+        """Return the first format of its own order that the package holds."""
+        return next((name for name in FORMATS if name in inspection.description.weights), None)
+
+    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+        """Return None: it runs the image whole unless asked for blocks."""
+        del inspection, shape
+        return None
+
+
+BIOIMAGEIO_CORE = BioimageioCore()

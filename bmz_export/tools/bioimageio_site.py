@@ -1,0 +1,195 @@
+"""The BioImage.IO site: its upload, its continuous integration (torch 2.5.1, onnxruntime 1.20.1) and BioEngine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import requires
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from bmz_export.inspection import Inspection
+from bmz_export.package.description import Operation, Tensor
+from bmz_export.tools import rules
+from bmz_export.tools.rule import TORCH_FORMATS, Rule, operations
+from bmz_export.tools.specification import shipped
+from bmz_export.tools.tiling import Tiling
+
+COVER_BYTES = 500_000
+README_BYTES = 2**20
+"""How much of a README is looked at."""
+README_SECTIONS = ("Description", "Intended Use", "Validation", "Citation")
+OLDEST_TORCH = Version("1.6")
+"""The first whose files are those of today."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SOURCE = "BioImage.IO's upload and continuous integration"
+
+
+def _licence(inspection: Inspection) -> Iterator[str]:
+    licence = inspection.description.license
+    raw = inspection.description.raw.get("license")
+    if licence is not None and licence not in _spdx():
+        yield f"license {licence!r} is no SPDX identifier"
+    elif raw is not None and licence is None and not isinstance(raw, dict):
+        yield f"license {raw!r} is no SPDX identifier"
+
+
+@cache
+def _spdx() -> frozenset[str]:
+    return frozenset(entry["licenseId"] for entry in shipped("spdx_licenses.json")["licenses"])
+
+
+def _people(inspection: Inspection) -> Iterator[str]:
+    raw = inspection.description.raw
+    if not isinstance(raw.get("authors"), list) or not raw["authors"]:
+        yield "there are no authors"
+    cite = raw.get("cite")
+    citations = [entry for entry in cite if isinstance(entry, dict)] if isinstance(cite, list) else []
+    if not any(entry.get("doi") or entry.get("url") for entry in citations):
+        yield "there is no citation with doi or url"
+    if not raw.get("tags"):
+        yield "there are no tags"
+    if not raw.get("description"):
+        yield "there is no description"
+
+
+def _readme(inspection: Inspection) -> Iterator[str]:
+    file = inspection.description.documentation
+    path = inspection.package.file(file.source) if file else None
+    if path is None:
+        yield "there is no README"
+        return
+    with path.open("rb") as stream:
+        text = stream.read(README_BYTES).decode("utf-8", "replace").lower()
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    for section in README_SECTIONS:
+        if not any(section.lower() in heading for heading in headings):
+            yield f"{path.name} has no section {section}"
+
+
+def _cover(inspection: Inspection) -> Iterator[str]:
+    if not inspection.description.covers:
+        yield "there is no cover"
+    for cover in inspection.description.covers:
+        path = inspection.package.file(cover.source)
+        if path is None:
+            continue
+        with path.open("rb") as stream:
+            head = stream.read(24)
+        if not cover.source.lower().endswith(".png") or not head.startswith(_PNG):
+            yield f"{cover.source} is no PNG"
+        if path.stat().st_size >= COVER_BYTES:
+            yield f"{cover.source} has {path.stat().st_size:,} bytes, the limit is {COVER_BYTES:,}"
+        ratio = _ratio(head)
+        if ratio is not None and min(abs(ratio - 1), abs(ratio - 2)) > 0.01:
+            yield f"{cover.source} is {ratio:.2f} times as wide as high, not once or twice"
+
+
+def _ratio(head: bytes) -> float | None:
+    """Return width by height of a PNG, None for any other file."""
+    if not head.startswith(_PNG) or len(head) < 24:
+        return None
+    width, height = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    return width / height if height else None
+
+
+def _given_by_the_site(inspection: Inspection) -> Iterator[str]:
+    for name in ("id", "status"):
+        if inspection.description.raw.get(name) is not None:
+            yield f"{name} is set; the site gives it"
+    if "bioimageio" in (inspection.description.config or {}):
+        yield "config.bioimageio is deleted by the uploader"
+
+
+def _runtime(inspection: Inspection) -> Iterator[str]:
+    for name, entry in inspection.description.weights.items():
+        where = f"weights.{name}: pytorch_version {entry.version!r}"
+        if name not in TORCH_FORMATS:
+            continue
+        if not re.fullmatch(r"\d+\.\d+(\.\d+)?", entry.version or "", re.ASCII):
+            yield f"{where} is no released version"
+        elif (version := Version(entry.version or "")) < OLDEST_TORCH:
+            yield f"{where} is older than {OLDEST_TORCH}"
+        elif version >= _unknown_torch():
+            yield f"{where} is newer than any that is known here (below {_unknown_torch()})"
+
+
+@cache
+def _unknown_torch() -> Version:
+    """Return the first torch that this project has not tried, as its own requirements say."""
+    torch = next(entry for text in requires("bmz-fmd") or [] if (entry := Requirement(text)).name == "torch")
+    return next(Version(each.version) for each in torch.specifier if each.operator == "<")
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def _plain_kwargs(inspection: Inspection) -> Iterator[str]:
+    for name, entry in inspection.description.weights.items():
+        for key, value in entry.kwargs.items():
+            if not _plain(value):
+                yield f"weights.{name}: the argument {key} is {type(value).__name__}"
+
+
+def _per_data_set(operation: Operation, tensor: Tensor) -> str | None:
+    del tensor
+    if operation.id in ("zero_mean_unit_variance", "scale_range") and not operation.kwargs.get("axes"):
+        return "without axes measures all images seen so far, not this one"
+    return None
+
+
+@dataclass(frozen=True)
+class BioimageioSite:
+    """The site as a tool."""
+
+    name: str = "bioimage.io"
+    title: str = "BioImage.IO"
+    engines: tuple[str, ...] = ("bioimageio.core",)
+    install: str = "upload the zip"
+    rules: tuple[Rule, ...] = (
+        *rules.PACKAGE_RULES,
+        *rules.SPEC_RULES,
+        *rules.STATE_DICT_RULES,
+        rules.TORCHSCRIPT_READABLE,
+        rules.DETERMINISTIC_TORCHSCRIPT,
+        *rules.ONNX_RULES,
+        Rule("licence", "the upload is refused", f"{_SOURCE}: SPDX identifiers",
+             "an identifier of spdx.org/licenses, or none", _licence),
+        Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing", rules.unlicensed,
+             "warning"),
+        Rule("people", "the upload is refused, or the model cannot be found", _SOURCE,
+             "at least one author, one citation with doi or url, tags, and a description", _people, "warning"),
+        Rule("readme", "the documentation is marked as incomplete", _SOURCE,
+             f"sections {', '.join(README_SECTIONS)}", _readme, "warning"),
+        Rule("cover", "the upload is refused or the card looks broken", _SOURCE, "a .png below 500 kB, 2:1 or 1:1",
+             _cover, "warning"),
+        Rule("given-by-the-site", "overwritten or deleted at upload", _SOURCE, "leave it out of the upload",
+             _given_by_the_site, "warning"),
+        Rule("pytorch-version", "its environment cannot be made", f"{_SOURCE}: conda-forge",
+             "a released version, such as 2.5.1, in quotes", _runtime, "warning"),
+        Rule("plain-kwargs", "the description cannot be stored", _SOURCE, "numbers, text, lists and mappings alone",
+             _plain_kwargs),
+        rules.GITHUB_USER,
+        Rule("per-data-set", "the result depends on what was run before", f"{_SOURCE}, bioimageio.core",
+             "write the axes, or normalise inside the network", operations(_per_data_set), "warning"),
+    )  # fmt: skip
+
+    def weights_choice(self, inspection: Inspection) -> str | None:
+        """Return the first entry: it runs each of them."""
+        return next(iter(inspection.description.weights), None)
+
+    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+        """Return None: it runs the test tensors whole."""
+        del inspection, shape
+        return None
+
+
+BIOIMAGEIO_SITE = BioimageioSite()

@@ -1,0 +1,148 @@
+"""What a rule is, what a tool is, and what finders share.
+
+A rule looks at what the files of a package show (:class:`~bmz_export.inspection.Inspection`) and runs nothing. It says
+what a tool would stumble over in general, so that it holds for packages that nobody has seen yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bmz_export.inspection import Inspection
+from bmz_export.package.description import Operation, Tensor
+from bmz_export.tools.tiling import Tiling
+
+Severity = Literal["error", "warning"]
+TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: the rule, how bad, what is wrong here, what the tool's user would see, the way out."""
+
+    rule: str
+    severity: Severity
+    message: str
+    seen: str
+    way_out: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a tool demands of a package.
+
+    Attributes
+    ----------
+    name : str
+        Short and unique within a tool.
+    breaks : str
+        What the tool's user sees where the rule is broken.
+    source : str
+        Where that was read, or how it was found.
+    way_out : str
+        What to do.
+    find : Callable
+        From the inspection to one message for each violation.
+    severity : str
+        ``error``: the tool fails or shows wrong pixels; ``warning``: less than that.
+    """
+
+    name: str
+    breaks: str
+    source: str
+    way_out: str
+    find: Callable[[Inspection], Iterable[str]]
+    severity: Severity = "error"
+
+    def check(self, inspection: Inspection) -> Iterator[Finding]:
+        """Yield a finding for each violation, and an error where the package is too odd to be looked through."""
+        messages: dict[str, None] = {}
+        failure = None
+        try:
+            messages.update((message, None) for message in self.find(inspection))
+        except Exception as error:  # noqa: BLE001 -- whatever a stranger wrote, the other rules shall still be applied
+            failure = f"cannot be looked through: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        for message in messages:
+            yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
+        if failure:
+            yield Finding(self.name, "error", failure, "nobody knows what the tool makes of it", self.way_out)
+
+
+class Tool(Protocol):
+    """A tool: its rules, the engines that it runs on, the weights that it takes and how it tiles."""
+
+    @property
+    def name(self) -> str:
+        """Unique."""
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What it demands."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that it ships."""
+
+    @property
+    def install(self) -> str:
+        """How a user puts a package there, in a sentence."""
+
+    def weights_choice(self, inspection: Inspection) -> str | None:
+        """Return the weights format that it would run, None where it can run none."""
+
+    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+        """Return how it cuts an image of this (height, width) in pixels, None where it runs images whole."""
+
+
+def images(inspection: Inspection) -> Iterator[tuple[str, Tensor]]:
+    """Yield each input and output with its name for messages."""
+    for side, tensors in (("input", inspection.description.inputs), ("output", inspection.description.outputs)):
+        for tensor in tensors:
+            yield f"{side} {tensor.id!r}", tensor
+
+
+def declared_halo(inspection: Inspection, letter: str) -> int:
+    """Return the halo that the first output declares on an axis, in pixels."""
+    output = next(iter(inspection.description.outputs), None)
+    axis = output.axis(letter) if output else None
+    return axis.halo if axis else 0
+
+
+def operations(verdict: Callable[[Operation, Tensor], str | None]) -> Callable[[Inspection], Iterator[str]]:
+    """Return a finder that asks ``verdict`` what is wrong with each pre- and postprocessing operation."""
+
+    def find(inspection: Inspection) -> Iterator[str]:
+        for where, tensor in images(inspection):
+            for operation in tensor.operations:
+                message = verdict(operation, tensor)
+                if message:
+                    yield f"{where}: {operation.id or 'an operation without a name'} {message}"
+
+    return find
+
+
+def clips_at_numbers(operation: Operation) -> bool:
+    """Whether a clip has a number for each of its two limits."""
+    return all(isinstance(operation.kwargs.get(limit), int | float) for limit in ("min", "max"))
+
+
+def imported_library(inspection: Inspection) -> str | None:
+    """Return the Python library that the state dict's architecture is imported from, None where a file defines it."""
+    entry = inspection.description.weights.get("pytorch_state_dict")
+    architecture = entry.raw.get("architecture") if entry else None
+    source = architecture.get("import_from") if isinstance(architecture, Mapping) else None
+    return str(source).partition(".")[0] if source else None
+
+
+def statistics_per_tile(operation: Operation, tensor: Tensor) -> str | None:
+    """Verdict: an operation that measures the image measures each tile where a tool tiles."""
+    del tensor
+    if not operation.measures:
+        return None
+    return "measures the image, which here is each tile by itself"

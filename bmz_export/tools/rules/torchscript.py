@@ -1,0 +1,111 @@
+"""Rules on a TorchScript archive, read as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bmz_export.inspection import Inspection
+from bmz_export.tools.rule import Rule
+
+
+def _torchscript_readable(inspection: Inspection) -> Iterator[str]:
+    entry = inspection.description.weights.get("torchscript")
+    if entry and inspection.torchscript and inspection.torchscript.error:
+        yield f"{entry.source}: {inspection.torchscript.error}"
+
+
+def _device_literal(inspection: Inspection) -> Iterator[str]:
+    shown = inspection.torchscript
+    if shown and shown.devices:
+        yield f"the TorchScript code names the device {', '.join(sorted(shown.devices))}"
+
+
+def _saved_on_gpu(inspection: Inspection) -> Iterator[str]:
+    for what, shown in (("TorchScript", inspection.torchscript_pickle), ("state dict", inspection.state_dict)):
+        if shown and shown.devices:
+            yield f"the {what} was saved from {', '.join(sorted(shown.devices))}"
+
+
+def _torchscript_training(inspection: Inspection) -> Iterator[str]:
+    shown = inspection.torchscript
+    if shown and shown.training:
+        yield f"the TorchScript still trains: {', '.join(shown.training)}"
+    if shown and shown.random:
+        yield f"the TorchScript draws random numbers: {', '.join(shown.random)}"
+
+
+def _reaching(inspection: Inspection) -> Iterator[str]:
+    shown = inspection.torchscript
+    if shown and shown.reaches:
+        yield f"the TorchScript reads or writes files: {', '.join(shown.reaches)}"
+
+
+def _tuple_returned(inspection: Inspection) -> Iterator[str]:
+    shown = inspection.torchscript
+    if shown and shown.returns and shown.returns != "Tensor":
+        yield f"the TorchScript returns {shown.returns}, not one tensor"
+    if shown and shown.arguments is not None and shown.arguments != len(inspection.description.inputs):
+        described = len(inspection.description.inputs)
+        yield f"the TorchScript takes {shown.arguments} tensors, the description has {described}"
+
+
+TORCHSCRIPT_READABLE = Rule(
+    "torchscript-readable",
+    "the model does not load",
+    "libtorch reads a zip with code and tensors",
+    "export the TorchScript again with torch.jit.trace and save it with torch.jit.save",
+    _torchscript_readable,
+)
+NO_DEVICE_LITERAL = Rule(
+    "no-device-literal",
+    "works on the processor and fails on a graphics card: tensors on two devices",
+    "a trace bakes the device of every factory call (zeros, arange, tensor) into the code",
+    "derive such tensors from the input or register them as buffers, and trace again",
+    _device_literal,
+)
+SAVED_ON_CPU = Rule(
+    "saved-on-cpu",
+    "does not load on a machine without that graphics card",
+    "the tools set no map location",
+    "move the network to the CPU before saving",
+    _saved_on_gpu,
+)
+DETERMINISTIC_TORCHSCRIPT = Rule(
+    "torchscript-deterministic",
+    "another result at each run",
+    "dropout, batch normalisation in training mode and random operators are baked into the code",
+    "call .eval() before tracing, and take random operators out of forward",
+    _torchscript_training,
+)
+STAYS_INSIDE = Rule(
+    "torchscript-stays-inside",
+    "reads or writes files of the machine that it runs on",
+    "libtorch runs every operator that the code names, file access among them",
+    "do not run this package",
+    _reaching,
+)
+ONE_TENSOR = Rule(
+    "one-tensor-returned",
+    "the run fails: the tool asks for a single tensor",
+    "QuPath's DjlDnnModel takes the one output of the network",
+    "let forward return the tensor itself",
+    _tuple_returned,
+)
+
+
+def known_operators(*versions: str) -> Rule:
+    """Return the rule that each of these versions of libtorch knows every operator of the TorchScript."""
+
+    def find(inspection: Inspection) -> Iterator[str]:
+        unknown = {version: inspection.unknown_operators(version) for version in versions}
+        for name in dict.fromkeys(name for names in unknown.values() for name in names):
+            lacking = ", ".join(version for version, names in unknown.items() if name in names)
+            yield f"libtorch {lacking} does not know {name}"
+
+    return Rule(
+        "operators",
+        "the model does not load: unknown builtin operator",
+        "a table of the operators of each libtorch, made from the libraries",
+        "trace the network instead of scripting it, and write it with older operators",
+        find,
+    )

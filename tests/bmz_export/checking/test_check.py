@@ -1,0 +1,403 @@
+"""What a check says of a sound package and of spoiled ones, in numbers, through the engines of this environment."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.small_package import copy, describe, rehash, small_package
+
+from bmz_export.checking import seams
+from bmz_export.checking import trials as numbers
+from bmz_export.checking.certificate import Certificate, TileRow
+from bmz_export.checking.check import Options, certify, check
+from bmz_export.checking.comparison import Comparison, Result
+from bmz_export.checking.report import headline
+from bmz_export.checking.runner import Runner
+from bmz_export.checking.tilings import SCRIPTED, WAYS, tile_as_tools
+from bmz_export.engines import ENGINES, Outcome
+from bmz_export.inspection import Inspection
+from bmz_export.package.archive import open_package, write_zip
+from training.errors import UserError
+
+QUICK = Options(engines=("onnxruntime",))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return small_package(tmp_path_factory.mktemp("sound") / "package")
+
+
+@pytest.fixture
+def spoiled(sound, tmp_path):
+    return copy(sound, tmp_path / "package")
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(seams, "LARGE", (128, 160))
+
+
+def rules(certificate):
+    return {fault.rule for fault in certificate.errors}
+
+
+def row(certificate, engine, weights):
+    return next(row for row in certificate.rows if (row.engine, row.weights) == (engine, weights))
+
+
+@pytest.fixture(scope="module")
+def passed(sound):
+    return check(sound, Options(engines=("bioimageio.core", "onnxruntime", "torch"), timeout=200))
+
+
+def test_a_sound_package_passes_in_every_engine_asked(passed):
+    assert passed.exit_code == 0
+    assert passed.faults == ()
+    assert {row.verdict for row in passed.rows} == {"passed"}
+    assert passed.worst < 1e-5
+    assert passed.seam.difference.largest < 1e-5
+
+
+def test_our_own_architecture_runs_without_trust(passed):
+    assert row(passed, "bioimageio.core", "pytorch_state_dict").verdict == "passed"
+
+
+def test_three_sizes_and_two_batches_are_run(passed):
+    sizes = row(passed, "onnxruntime", "onnx").sizes
+    assert {"1x1x64x64", "1x1x65x65", "1x1x66x66", "2x1x64x64", "1x1x80x96", "2x1x80x96"} <= set(sizes)
+
+
+def test_what_was_tested_is_pinned_by_hash(passed, sound):
+    assert set(passed.hashes) >= {"weights.pt", "weights.pth", "weights.onnx", "test_input.npy", "test_output.npy"}
+    raw = (sound / "rdf.yaml").read_text()
+    assert all(digest in raw for digest in passed.hashes.values())
+
+
+def test_rules_only_runs_nothing(sound, spoiled):
+    (spoiled / "weights.onnx").write_bytes(b"nothing")
+    certificate = check(rehash(spoiled), Options(rules_only=True))
+    assert certificate.rows == ()
+    assert "onnx-readable" in rules(certificate)
+    assert check(sound, Options(rules_only=True)).exit_code == 0
+
+
+def test_an_architecture_that_is_not_ours_is_not_imported_without_trust(spoiled, tmp_path):
+    told = tmp_path / "told"
+    path = spoiled / "architecture.py"
+    path.write_text(path.read_text() + f"\nopen({str(told)!r}, 'w').close()\n")
+    options = Options(engines=("bioimageio.core",))
+    certificate = check(rehash(spoiled), options)
+    assert not told.exists()
+    assert row(certificate, "bioimageio.core", "pytorch_state_dict").verdict == "not run"
+    assert "`trust`" in row(certificate, "bioimageio.core", "pytorch_state_dict").note
+    assert row(certificate, "bioimageio.core", "torchscript").verdict == "passed"
+
+
+def test_arguments_cannot_smuggle_code_into_an_architecture_of_ours(spoiled):
+    from bmz_export.checking.own_architecture import is_own_architecture
+    from bmz_export.inspection import Inspection
+    from bmz_export.package.archive import open_package
+    from bmz_export.package.weights import compose_architecture
+
+    def change(raw):
+        raw["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]["network"] = kwargs["network"]
+
+    kwargs = {"network": {'depth"""\nimport os\nos.system("true")\n"""': 1}, "calibration": {}}
+    with open_package(spoiled) as package:
+        assert is_own_architecture(Inspection(package))
+    (spoiled / "architecture.py").write_text(compose_architecture("dncnn", kwargs))
+    with open_package(rehash(describe(spoiled, change))) as package:
+        assert not is_own_architecture(Inspection(package))
+
+
+def test_a_format_with_nan_is_refused(spoiled):
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(spoiled / "weights.onnx")
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 4:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.nan, tensor.name))
+    (spoiled / "weights.onnx").write_bytes(model.SerializeToString())
+    certificate = check(rehash(spoiled), QUICK)
+    assert {"sound-output", "onnx-finite", "finite-weights"} <= rules(certificate)
+    assert row(certificate, "onnxruntime", "onnx").verdict == "failed"
+    assert certificate.exit_code == 1
+
+
+def test_one_parameter_that_is_a_per_cent_off_is_found(spoiled):
+    import torch
+
+    state = torch.load(spoiled / "weights.pth", weights_only=True)
+    key = next(key for key, value in state.items() if value.ndim == 4)
+    state[key].view(-1)[0] *= 1.01
+    torch.save(state, spoiled / "weights.pth")
+    certificate = check(rehash(spoiled), QUICK)
+    assert rules(certificate) == {"same-weights"}
+    assert any(key in fault.message for fault in certificate.errors)
+
+
+def renamed(path, change):
+    """Name the ONNX's weights as exporters do after folding, and change one convolution's values."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    names = {tensor.name: f"onnx::Conv_{index}" for index, tensor in enumerate(model.graph.initializer)}
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for tensor in model.graph.initializer:
+        tensor.name = names[tensor.name]
+    tensor = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4][1]
+    array = numpy_helper.to_array(tensor).copy()
+    change(array)
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    path.write_bytes(model.SerializeToString())
+
+
+def test_one_parameter_that_is_a_per_cent_off_is_found_under_another_name(spoiled):
+    renamed(spoiled / "weights.onnx", lambda array: array.flat.__setitem__(array.argmax(), array.max() * 1.01))
+    certificate = check(rehash(spoiled), QUICK)
+    assert rules(certificate) == {"same-weights"}
+    assert row(certificate, "tensors", "onnx").note.startswith("1 of ")
+
+
+def test_names_that_an_exporter_gave_are_no_fault(spoiled):
+    renamed(spoiled / "weights.onnx", lambda array: None)
+    certificate = check(rehash(spoiled), QUICK)
+    assert certificate.faults == ()
+    assert row(certificate, "tensors", "onnx").verdict == "passed"
+
+
+def resaved(path, change):
+    import torch
+
+    torch.save({key: change(value) for key, value in torch.load(path, weights_only=True).items()}, path)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_weights_of_half_precision_are_told_though_they_are_the_same_but_for_rounding(spoiled, kind):
+    import torch
+
+    resaved(spoiled / "weights.pth", lambda value: value.to(getattr(torch, kind)))
+    certificate = check(rehash(spoiled), QUICK)
+    assert rules(certificate) == set()
+    messages = [fault.message for fault in certificate.warnings if fault.rule == "weights-type"]
+    assert any(f"onnx holds float32 where its parent holds {kind}" in message for message in messages)
+
+
+def test_weights_of_half_precision_that_differ_by_more_than_rounding_are_other_weights(spoiled):
+    resaved(spoiled / "weights.pth", lambda value: (value * 1.001).half())
+    assert rules(check(rehash(spoiled), QUICK)) == {"same-weights"}
+
+
+def test_infinity_is_told_of_the_format_that_holds_it_and_of_no_other(spoiled):
+    def spoil(value):
+        if value.ndim == 4:
+            value.view(-1)[0] = float("inf")
+        return value
+
+    resaved(spoiled / "weights.pth", spoil)
+    certificate = check(rehash(spoiled), QUICK)
+    assert rules(certificate) == {"finite-weights"}
+    assert all(fault.message.startswith("pytorch_state_dict holds NaN or infinity") for fault in certificate.errors)
+
+
+def test_weights_of_another_shape_are_told_with_both_shapes():
+    from bmz_export.checking.workers.tensors import Format, compare
+
+    found = compare(Format({"a": np.ones((2, 3), np.float32)}), Format({"a": np.ones((2, 4), np.float32)}))
+    assert found["shapes"] == {"a": [[2, 3], [2, 4]]}
+
+
+def test_a_worker_of_ours_that_does_not_end_is_a_failure_with_a_way_out(sound):
+    certificate = check(sound, Options(engines=("bioimageio.core",), timeout=0.1))
+    assert row(certificate, "tensors", "onnx").verdict == "failed"
+    assert row(certificate, "bioimageio test", "all").verdict == "failed"
+    told = {fault.rule: fault.line() for fault in certificate.errors}
+    assert "`timeout`" in told["tensors"]
+    assert "`timeout`" in told["library-test"]
+    assert certificate.exit_code == 1
+
+
+def clipped(raw):
+    raw["outputs"][0]["postprocessing"] = [{"id": "clip", "kwargs": {"min": -1e6, "max": 1e6}}]
+
+
+def test_a_bare_network_alone_is_compared_with_nothing(spoiled):
+    certificate = check(describe(spoiled, clipped), QUICK)
+    assert row(certificate, "onnxruntime", "onnx").verdict == "not compared"
+    assert headline(certificate)[0] == "nothing to compare with"
+    assert certificate.exit_code == 0
+
+
+def test_bare_networks_are_compared_with_one_another(spoiled):
+    certificate = check(describe(spoiled, clipped), Options(engines=("onnxruntime", "torch")))
+    assert [each.verdict for each in certificate.rows if each.engine in ("onnxruntime", "torch")] == ["passed"] * 2
+    assert certificate.worst < 1e-5
+
+
+def test_a_test_output_that_is_no_number_compares_with_nothing(spoiled):
+    np.save(spoiled / "test_output.npy", np.load(spoiled / "test_output.npy") * np.nan)
+    certificate = check(rehash(spoiled), QUICK)
+    assert row(certificate, "onnxruntime", "onnx").verdict == "not compared"
+    assert "the same pixels" not in headline(certificate)[0]
+
+
+def test_a_slow_call_is_a_wait_only_where_something_is_compiled(sound):
+    with open_package(sound) as package:
+        description = Inspection(package).description
+    tried = numbers.trials(description.inputs[0], np.ones((1, 1, 80, 96), np.float32))
+    seconds = tuple((9.0,) if trial.name == "again" else (0.1,) for trial in tried)
+    outcome = Outcome(outputs=tuple(trial.image for trial in tried), seconds=seconds)
+    for compiles, expected in ((True, ["no-wait"]), (False, [])):
+        result = Result(ENGINES["libtorch-1.13.1"], "torchscript", outcome, ("Fiji (deepImageJ)",))
+        comparison = Comparison(description, tried, [result], compiles=compiles)
+        comparison.judge(tried[0].image)
+        assert [fault.rule for fault in comparison.faults()] == expected
+
+
+def test_a_key_too_many_is_told(spoiled):
+    import torch
+
+    state = torch.load(spoiled / "weights.pth", weights_only=True)
+    torch.save({**state, "head.weight": torch.ones(3)}, spoiled / "weights.pth")
+    certificate = check(rehash(spoiled), QUICK)
+    assert any("head.weight" in fault.message for fault in certificate.warnings if fault.rule == "state-dict-keys")
+
+
+def test_a_shifted_test_output_is_blamed_on_the_tensor(spoiled):
+    path = spoiled / "test_output.npy"
+    np.save(path, np.ascontiguousarray(np.roll(np.load(path), 2, axis=-1)))
+    certificate = check(rehash(spoiled), QUICK)
+    assert rules(certificate) == {"test-output"}
+
+
+def test_an_engine_that_cannot_run_is_never_passed(spoiled):
+    (spoiled / "test_input.npy").write_bytes(b"no array")
+    certificate = check(rehash(spoiled), QUICK)
+    assert row(certificate, "onnxruntime", "onnx").verdict == "not run"
+    assert certificate.exit_code == 1
+
+
+def test_no_engines_asked_means_rules_and_nothing_else(sound):
+    certificate = check(sound, Options(engines=()))
+    assert certificate.rows == ()
+    assert certificate.exit_code == 0
+
+
+def test_an_unknown_engine_is_one_line(sound):
+    with pytest.raises(UserError, match="there is no such engine"):
+        check(sound, Options(engines=("matlab",)))
+
+
+def test_a_certified_package_states_its_seam_and_still_passes(spoiled, small_tiles):
+    options = Options(engines=("onnxruntime",))
+    certificate, addition = certify(spoiled, options)
+    assert addition.files == ("certificate.json", "certificate.png")
+    assert addition.section.startswith("## ")
+    assert (spoiled / "certificate.png").read_bytes().startswith(b"\x89PNG")
+    assert {tile.tool for tile in certificate.tiles} == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
+    stored = Certificate.read(spoiled / "certificate.json")
+    assert stored == certificate
+    again = check(spoiled, options)
+    assert again.exit_code == 0
+    assert again.seam.stated == certificate.seam.difference.largest
+    assert "certificate" not in {fault.rule for fault in again.faults}
+
+    with (spoiled / "weights.pth").open("ab") as stream:
+        stream.write(b" ")
+    stale = check(rehash(spoiled), options)
+    assert "certificate" in {fault.rule for fault in stale.warnings}
+    assert stale.seam.stated is None
+
+
+@pytest.mark.parametrize("letter", ["y", "x"])
+def test_a_halo_that_is_too_small_along_one_axis_shows_as_a_seam(spoiled, letter):
+    def change(raw):
+        for axis in raw["outputs"][0]["axes"]:
+            if axis.get("id") == letter:
+                del axis["halo"]
+
+    certificate = check(describe(spoiled, change), QUICK)
+    assert certificate.seam.difference.largest > 1e-2
+    assert rules(certificate) == {"seam"}
+    assert any("halo of 0" in fault.message for fault in certificate.errors)
+
+
+@pytest.mark.parametrize(("halo", "seen"), [(8, False), (16, False), (64, False), (4, True), (12, True), (20, True)])
+def test_a_halo_that_is_no_multiple_of_the_stride_shows_as_a_seam(spoiled, halo, seen):
+    def change(raw):
+        for axis in raw["outputs"][0]["axes"][-2:]:
+            axis["halo"] = halo
+
+    def strided(image):
+        """Less the mean of its block of 8 x 8, mirrored up to whole blocks."""
+        height, width = image.shape[-2:]
+        whole = np.pad(image[0, 0], ((0, -height % 8), (0, -width % 8)), mode="symmetric")
+        means = whole.reshape(whole.shape[0] // 8, 8, -1, 8).mean(axis=(1, 3))
+        return image - means.repeat(8, 0).repeat(8, 1)[:height, :width]
+
+    test = np.load(spoiled / "test_input.npy")
+    with open_package(describe(spoiled, change)) as package:
+        for letter in "yx":
+            pair = seams.Pair(package.description, test, letter)
+            assert (pair.seam(*map(strided, pair.images)).largest > 1e-3) == seen
+
+
+def test_a_package_of_fixed_size_says_that_no_tiling_and_no_seam_was_measured(spoiled, small_tiles):
+    def change(raw):
+        for side in ("inputs", "outputs"):
+            for axis, size in zip(raw[side][0]["axes"][-2:], (80, 96), strict=True):
+                axis["size"] = size
+                axis.pop("halo", None)
+
+    certificate = check(describe(spoiled, change), Options(engines=("onnxruntime",), tiles=True))
+    assert {tile.tool for tile in certificate.tiles} == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
+    assert {tile.verdict for tile in certificate.tiles} == {"not run"}
+    assert all("fixed to 96 x 80" in tile.note for tile in certificate.tiles)
+    assert certificate.seam is None
+    assert "fixed to 96" in certificate.seam_note
+
+
+def test_a_tiling_of_thousands_of_tiles_is_not_run(spoiled, small_tiles):
+    def change(raw):
+        for axis in raw["outputs"][0]["axes"][-2:]:
+            axis["halo"] = 252
+
+    certificate = check(describe(spoiled, change), Options(engines=("onnxruntime",), tiles=True))
+    verdicts = {tile.way: tile.verdict for tile in certificate.tiles}
+    assert verdicts[WAYS["ilastik"]] == verdicts[SCRIPTED] == "not run"
+    assert verdicts[WAYS["deepimagej"]] == "passed"
+
+
+class Recorder:
+    """An engine that returns each image as it is."""
+
+    title, processing = "recorder", False
+
+    def run(self, job):
+        self.job = job
+        return Outcome(outputs=job.inputs)
+
+
+def test_tiles_for_a_bare_network_are_normalised_like_the_whole_image(spoiled, small_tiles):
+    def change(raw):
+        raw["inputs"][0]["preprocessing"] = [
+            {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["channel", "y", "x"]}}
+        ]
+
+    engine = Recorder()
+    test = np.load(spoiled / "test_input.npy")
+    with open_package(describe(spoiled, change)) as package:
+        runner = Runner(Inspection(package), Options(), lambda line: None)
+        rows = list(tile_as_tools(runner, Result(engine, "onnx", Outcome(), ()), test))
+    assert abs(engine.job.inputs[0].mean()) < 1e-3
+    assert abs(engine.job.inputs[0].std() - 1) < 1e-3
+    assert {each.verdict for each in rows if isinstance(each, TileRow)} == {"passed"}
+
+
+def test_a_zip_is_checked_like_its_folder(sound, tmp_path):
+    certificate = check(write_zip(sound, tmp_path / "p.zip"), Options(engines=()))
+    assert certificate.exit_code == 0
+    assert json.loads(certificate.to_json())["hashes"]

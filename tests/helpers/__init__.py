@@ -1,0 +1,1 @@
+"""What tests share: small runs, packages and images, and the ways to spoil them."""

@@ -1,0 +1,46 @@
+"""A run folder as training leaves it, around a small network, without training."""
+
+import torch
+
+from training.calibration.layer import Calibrated
+from training.calibration.search import Constants
+from training.data import open_dataset
+from training.data.settings import DataSettings
+from training.networks import create
+from training.runs.provenance import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
+from training.runs.run import create_run
+from training.runs.settings import Recipe, Settings
+
+NETWORK = {"depth": 3, "width": 4}
+SIMULATED = DataSettings(dataset="simulated", options={"images": 10, "size": 48})
+
+
+def small_run(folder, *, data=None, statistics="dataset"):
+    """Make a run whose network (radius 3) has random weights, and return its folder."""
+    torch.manual_seed(0)
+    offset, scale = (0.0, 1.0) if statistics == "instance" else (100.0, 50.0)
+    calibration = Constants(statistics=statistics, margin=3, offset=offset, scale=scale).arguments()
+    data = data or SIMULATED
+    run = create_run(
+        Settings(name=folder.name, network="dncnn", network_settings=NETWORK, data=data, recipe=Recipe()), folder
+    )
+    model = Calibrated(create("dncnn", **NETWORK), **calibration)
+    for weights in model.parameters():  # the first weights of training change nothing: these do
+        torch.nn.init.normal_(weights, std=0.2)
+    torch.save({"state_dict": model.state_dict()}, run.checkpoint())
+    dataset = open_dataset(data, test_fraction=run.settings.recipe.test_fraction, seed=run.settings.recipe.seed)
+    run.write_provenance(
+        Provenance(
+            network=NetworkUsed(name="dncnn", settings=NETWORK),
+            calibration=calibration,
+            checkpoint=None,
+            trained_on=TrainedOnData(dtype="uint16", low=50, high=400, noise=10),
+            intensity_fit=IntensityFitUsed(mode="dataset", slope=1, offset=0),
+            data=DataUsed.of(dataset),
+            recipe=run.settings.recipe,
+            scored=True,
+            seed=0,
+            created=now(),
+        )
+    )
+    return folder

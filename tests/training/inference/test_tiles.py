@@ -1,0 +1,174 @@
+"""Planes in tiles: for a finite radius the result is the whole plane's, for any size, edge and stride."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from training.errors import UserError
+from training.inference import tiles
+from training.inference.tiles import Tiled, TilesChangeTheResult, largest_tile, plan, smallest_tile, spans
+
+
+def random_plane(shape, seed=0):
+    return np.random.default_rng(seed).normal(100, 30, shape).astype(np.float32)
+
+
+def network(padding_mode, *, strided):
+    """A small random network; its receptive radius is 3 pixels, or 14 with a stride of 4."""
+    torch.manual_seed(0)
+
+    def conv():
+        return torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode=padding_mode)
+
+    def body(x):
+        if not strided:
+            return layers(x)
+        height, width = x.shape[-2:]
+        padded = torch.nn.functional.pad(x, (0, -width % 4, 0, -height % 4), mode="replicate")
+        coarse = middle(down(padded))
+        return layers(padded + up(coarse))[..., :height, :width]
+
+    layers = torch.nn.Sequential(conv(), torch.nn.ReLU(), conv(), torch.nn.ReLU(), conv())
+    down, middle, up = torch.nn.Conv2d(1, 1, 4, stride=4), conv(), torch.nn.ConvTranspose2d(1, 1, 4, stride=4)
+
+    def predict(batch):
+        with torch.inference_mode():
+            return body(torch.from_numpy(batch)).numpy()
+
+    return predict
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 63, 64, 65, 200, 1001])
+@pytest.mark.parametrize(("tile", "halo", "stride"), [(64, 8, 1), (64, 7, 8), (41, 16, 8), (33, 16, 1)])
+def test_the_cores_cover_an_axis_once_and_every_tile_keeps_size_phase_and_halo(length, tile, halo, stride):
+    cut = spans(length, tile, halo, stride)
+    assert_array_equal(np.concatenate([np.arange(length)[span.core] for span in cut]), np.arange(length))
+    for span in cut:
+        assert span.stop - span.start <= tile
+        assert span.start % stride == 0
+        assert span.core_start - span.start >= halo or span.start == 0
+        assert span.stop - span.core_stop >= halo or span.stop == length
+
+
+def test_a_plane_that_fits_is_one_tile():
+    assert len(plan((64, 50), tile=64, halo=20, stride=8)) == 1
+
+
+def test_a_tile_without_a_core_cannot_be_planned():
+    with pytest.raises(ValueError, match="no core"):
+        spans(100, tile=32, halo=16)
+    assert smallest_tile(16) == 33
+    assert smallest_tile(15, stride=8) == 40
+
+
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("shape", [(64, 64), (50, 91), (5, 70), (33, 2)])
+def test_tiles_give_the_whole_planes_result_edges_included(padding_mode, shape):
+    predict = network(padding_mode, strided=False)
+    plane = random_plane(shape)
+    whole = predict(plane[None, None])[0, 0]
+    assert_allclose(Tiled(predict, halo=3, tile=16)(plane), whole, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (70, 101)])
+def test_tiles_keep_the_phase_of_a_stride(shape):
+    predict = network("replicate", strided=True)
+    plane = random_plane(shape)
+    whole = predict(plane[None, None])[0, 0]
+    assert_allclose(Tiled(predict, halo=14, stride=4, tile=50)(plane), whole, rtol=1e-5, atol=1e-4)
+
+
+def test_too_small_a_halo_is_seen_as_seams():
+    predict = network("zeros", strided=False)
+    plane = random_plane((64, 64))
+    assert np.abs(Tiled(predict, halo=1, tile=16)(plane) - predict(plane[None, None])[0, 0]).max() > 0.1
+
+
+def test_a_tile_below_the_halo_is_refused_with_the_sizes_that_work():
+    with pytest.raises(UserError, match=r"`tile` 64 is too small.*halo of 48.*give 104 or more"):
+        Tiled(lambda x: x, halo=48, stride=8, tile=64)
+
+
+def test_tiles_follow_the_memory():
+    assert largest_tile(memory=2 * 512 * 512 * 1000, bytes_per_pixel=1000, halo=16, stride=16) == 512
+    assert largest_tile(memory=0, bytes_per_pixel=1000, halo=16, stride=16) == smallest_tile(16, 16)
+    assert tiles.available_memory() > 0
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("1000", [600]), ("300", [0]), ("max", [])])
+def test_a_containers_limit_counts(tmp_path, limit, expected):
+    (tmp_path / "limit").write_text(limit + "\n")
+    (tmp_path / "use").write_text("400\n")
+    groups = (
+        (str(tmp_path), "limit", "use", "inactive_file"),
+        (str(tmp_path / "none"), "limit", "use", "inactive_file"),
+    )
+    assert tiles._container_memory(groups) == expected
+
+
+@pytest.mark.parametrize("group", tiles._CGROUPS, ids=["version 2", "version 1"])
+def test_pages_of_files_that_a_container_read_are_free_memory(tmp_path, group):
+    _, limit, use, pages = group
+    (tmp_path / limit).write_text("1000\n")
+    (tmp_path / use).write_text("900\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\n{pages}_other 7\n{pages} 800\nactive_file 9\n")
+    assert tiles._container_memory(((str(tmp_path), limit, use, pages),)) == [900]
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to ..."),
+    RuntimeError("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer of size 9"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_when_memory_runs_out_smaller_tiles_are_taken_and_remembered(error):
+    predict = network("zeros", strided=False)
+    sizes = []
+
+    def of_limited_memory(batch):
+        sizes.append(max(batch.shape[-2:]))
+        if sizes[-1] > 40:
+            raise error
+        return predict(batch)
+
+    plane = random_plane((128, 128))
+    tiled = Tiled(of_limited_memory, halo=3)
+    whole = predict(plane[None, None])[0, 0]
+    assert_allclose(tiled(plane), whole, rtol=1e-5, atol=1e-4)
+    assert sizes[0] == 128
+    sizes.clear()
+    assert_allclose(tiled(plane), whole, rtol=1e-5, atol=1e-4)
+    assert max(sizes) <= 40
+
+
+def test_no_memory_for_the_smallest_tile_is_one_clear_line():
+    def greedy(batch):
+        raise MemoryError
+
+    with pytest.raises(UserError, match="memory ran out even for a tile of 7 x 7"):
+        Tiled(greedy, halo=3)(random_plane((64, 64)))
+
+
+def test_another_fault_of_the_network_is_not_taken_for_lack_of_memory():
+    def broken(batch):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        Tiled(broken, halo=3)(random_plane((64, 64)))
+
+
+def test_a_network_that_sees_the_whole_image_warns_when_it_gets_tiles_and_only_then():
+    def minus_mean(batch):
+        return batch - batch.mean()
+
+    plane = random_plane((64, 64))
+    assert_array_equal(Tiled(minus_mean, halo=8, local=False)(plane), plane - plane.mean())
+    with pytest.warns(TilesChangeTheResult, match=re.escape("tiles of 32 pixels change the result")):
+        Tiled(minus_mean, halo=8, local=False, tile=32)(plane)

@@ -1,0 +1,125 @@
+"""What the training images are like, measured once: intensities, noise, and how clean fits onto noisy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.calibration.intensity import Intensity, IntensityFit, fit_intensity
+from training.calibration.noise import NoiseModel, fit_noise, noise_level
+
+if TYPE_CHECKING:
+    from training.data import Pair
+
+_SAMPLE = 2_000_000  # pixels of the whole training set that intensities and noise are measured on
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look at all training pairs shows, in image units.
+
+    Attributes
+    ----------
+    low, high : float
+        0.1 and 99.9 percentiles of the noisy images.
+    clean_extent : float
+        From the 0.1 to the 99.9 percentile of the clean images, in their own units; 1 if that is nothing.
+    mean, deviation : float
+        Of the noisy images: the mean of their means, and of their standard deviations.
+    noise : float
+        Median over images of ``noise.noise_level``, what an image shows by itself.
+    residual : float
+        Root of the mean noise variance as the noise model has it: the noise against the clean images.
+    intensity : Intensity
+        Clean onto noisy.
+    model : NoiseModel
+        Noise against intensity.
+    shape : tuple of int
+        Smallest height and width.
+    uniform : bool
+        Whether all images are of that shape.
+    """
+
+    low: float
+    high: float
+    clean_extent: float
+    mean: float
+    deviation: float
+    noise: float
+    residual: float
+    intensity: Intensity
+    model: NoiseModel
+    shape: tuple[int, int]
+    uniform: bool
+
+
+def survey(
+    pairs: Sequence[Pair], mode: IntensityFit, seed: int, progress: Callable[[], object] = lambda: None
+) -> Survey:
+    """Read every pair once and measure intensities and noise.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        The training pairs.
+    mode : {"dataset", "image", "none"}
+        How clean images are fitted onto noisy ones.
+    seed : int
+        Of the pixels that are drawn.
+    progress : callable
+        Called after each pair.
+    """
+    rng = np.random.default_rng(seed)
+    each = max(_SAMPLE // len(pairs), 1000)
+    noisy_pixels: list[NDArray[np.float64]] = []
+    clean_pixels: list[NDArray[np.float64]] = []
+    fits: list[tuple[float, float]] = []
+    noises: list[float] = []
+    shapes: set[tuple[int, int]] = set()
+    for pair in pairs:
+        noisy, clean = pair.read()
+        drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
+        noisy_pixels.append(noisy.ravel()[drawn].astype(np.float64))
+        clean_pixels.append(clean.ravel()[drawn].astype(np.float64))
+        if mode == "image":
+            fits.append(fit_intensity(noisy, clean))
+        noises.append(noise_level(noisy))
+        shapes.add((noisy.shape[0], noisy.shape[1]))
+        progress()
+    intensity = _intensity(mode, noisy_pixels, clean_pixels, fits)
+    scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(pairs)
+    x = np.concatenate([slope * clean + offset for clean, (slope, offset) in zip(clean_pixels, scaled, strict=True)])
+    y = np.concatenate(noisy_pixels)
+    low, high = (float(value) for value in np.percentile(y, [0.1, 99.9]))
+    model = fit_noise(y, x)
+    return Survey(
+        low=low,
+        high=high,
+        clean_extent=float(np.ptp(np.percentile(np.concatenate(clean_pixels), [0.1, 99.9]))),
+        mean=float(np.mean([pixels.mean() for pixels in noisy_pixels])),
+        deviation=float(np.mean([pixels.std() for pixels in noisy_pixels])),
+        noise=float(np.median(noises)),
+        residual=float(np.sqrt(np.mean(model.variance(x)))),
+        intensity=intensity,
+        model=model,
+        shape=(min(height for height, _ in shapes), min(width for _, width in shapes)),
+        uniform=len(shapes) == 1,
+    )
+
+
+def _intensity(
+    mode: IntensityFit,
+    noisy: Sequence[NDArray[np.float64]],
+    clean: Sequence[NDArray[np.float64]],
+    fits: Sequence[tuple[float, float]],
+) -> Intensity:
+    if mode == "none":
+        return Intensity(mode, 1.0, 0.0)
+    if mode == "dataset":
+        return Intensity(mode, *fit_intensity(np.concatenate(noisy), np.concatenate(clean)))
+    slope, offset = (float(value) for value in np.median(np.array(fits), axis=0))
+    return Intensity(mode, slope, offset)

@@ -1,0 +1,106 @@
+"""What data sets of files share: planes of image files as pairs, hashes, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.data.quality import inspect
+from training.data.sample import DataSource, Pair
+from training.data.splits import split
+from training.errors import DataError, UserError
+from training.images import planes
+from training.util.hashing import sha256
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class FilePairs:
+    """A ``PairedDataset`` of image files.
+
+    Parameters
+    ----------
+    name, source
+        As in ``PairedDataset``.
+    pairs
+        All pairs, in the order in which they were taken.
+    files
+        Every file that is read, by its path relative to the root of the data.
+    notes
+        What is known to be worth a warning already.
+    test_fraction, seed
+        As in ``splits.split``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: DataSource,
+        pairs: Sequence[Pair],
+        files: Mapping[str, Path],
+        *,
+        notes: Sequence[str] = (),
+        test_fraction: float,
+        seed: int,
+    ) -> None:
+        first = next(iter(files.values()), name)
+        try:
+            parts = split(pairs, where=str(first), test_fraction=test_fraction, seed=seed)
+        except UserError as error:
+            raise DataError("; ".join([str(error), *notes])) from None
+        self.name = name
+        self.source = source
+        self.train: Sequence[Pair] = parts.train
+        self.validation: Sequence[Pair] = parts.validation
+        self.test: Sequence[Pair] = parts.test
+        self._pairs = pairs
+        self._files = files
+        self._notes = [*notes, *([parts.warning] if parts.warning else [])]
+
+    def hashes(self) -> dict[str, str]:
+        """Return the sha256 of every file that is read."""
+        return {name: sha256(path) for name, path in self._files.items()}
+
+    def warnings(self) -> list[str]:
+        """Return what the files and a look at some of the pairs tell."""
+        return [*self._notes, *inspect(self._pairs)]
+
+
+def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:
+    """Refuse a pair of files that are not plane by plane of the same size; axes of length 1 do not count."""
+    files = f"{noisy.attrs['path']} and {clean.attrs['path']}"
+    held = f"{_shape(noisy)} and {_shape(clean)}"
+    if noisy.shape[-2:] != clean.shape[-2:]:
+        raise DataError(f"{files} differ in height or width ({held}): both must show the same place in the same size")
+    lengths = [tuple(length for length in image.shape[:-2] if length > 1) for image in (noisy, clean)]
+    if lengths[0] != lengths[1]:
+        counts = [int(np.prod(one)) for one in lengths]
+        raise DataError(
+            f"{files} hold {counts[0]} and {counts[1]} planes ({held}): each noisy plane needs its clean one"
+        )
+
+
+def check_values(image: xarray.DataArray) -> None:
+    """Read once what may hold NaN or colours, so that it is found now and not after hours of training."""
+    if image.dtype.kind == "f" or image.attrs["metadata"].colour:
+        for _ in planes(image):
+            pass
+
+
+def source_of(image: xarray.DataArray, **published: str) -> DataSource:
+    """Return what a noisy file tells of its origin, beside what is published of it."""
+    size = image.attrs["resolution"]
+    return DataSource(
+        dtype=image.attrs["dtype"],
+        axes=image.attrs["metadata"].axes,
+        pixel_size=tuple(size) if size else None,
+        **published,
+    )
+
+
+def _shape(image: xarray.DataArray) -> str:
+    return " x ".join(f"{dim} {length}" for dim, length in zip(image.dims, image.shape, strict=True))

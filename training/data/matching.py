@@ -1,0 +1,178 @@
+"""Which clean file belongs to which noisy one."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+
+from training.data.splits import natural
+from training.errors import DataError
+from training.images import SUFFIXES
+
+_Key = Callable[[Path], str | None]
+_EXAMPLE = "`pattern` '{}_low.tif={}_high.tif'"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A noisy file, its clean one, and the part of the name that they share."""
+
+    shared: str
+    noisy: Path
+    clean: Path
+
+
+def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Match], list[Path]]:
+    """Pair the files of two folders, or two files.
+
+    By ``pattern`` where one is given; else by equal name, and what is left by equal name before the ending.
+
+    Parameters
+    ----------
+    noisy, clean
+        Two folders, whose subfolders are not searched, or two files. With a pattern they may be the same folder.
+    pattern
+        ``NOISY=CLEAN``, each with one ``{}`` for what the two names share; with or without the ending.
+
+    Returns
+    -------
+    matches
+        In the order of the noisy names.
+    left
+        Files of either folder that have no partner.
+
+    Raises
+    ------
+    UserError
+        Where a path is missing, nothing matches, or several files match one.
+    """
+    for option, path in (("`noisy`", noisy), ("`clean`", clean)):
+        if not path.exists():
+            raise DataError(f"{option} {path} does not exist: check the path")
+    if noisy.is_dir() != clean.is_dir():
+        folder, file = (noisy, clean) if noisy.is_dir() else (clean, noisy)
+        raise DataError(f"{folder} is a folder and {file} a file: give two folders or two files")
+    same = noisy.samefile(clean)
+    if not noisy.is_dir():
+        if same:
+            raise DataError(f"`noisy` and `clean` are the same file {noisy}: give the clean image of it")
+        return [Match(stem(noisy), noisy, clean)], []
+    if same and pattern is None:
+        raise DataError(f"`noisy` and `clean` are the same folder {noisy}: say how the names differ, as {_EXAMPLE}")
+    files = images_in(noisy), images_in(clean)
+    if pattern is not None:
+        found = _paired(files, _parse(pattern), pattern)
+    else:
+        found = _paired(files, (_name, _name), "their names")
+        found += _paired((_left(files[0], found), _left(files[1], found)), (stem, stem), "the name before its ending")
+        often = Counter(stem(one.noisy) for one in found)
+        shared = (stem(one.noisy) if often[stem(one.noisy)] == 1 else one.noisy.name for one in found)
+        found = [replace(one, shared=name) for one, name in zip(found, shared, strict=True)]
+    if not found:
+        raise DataError(_nothing(noisy, clean, files, pattern))
+    place = {path: number for number, path in enumerate(files[0])}
+    return sorted(found, key=lambda one: place[one.noisy]), _left(dict.fromkeys([*files[0], *files[1]]), found)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the image files of a folder, by name with numbers by value; hidden ones and subfolders are left out.
+
+    Raises
+    ------
+    UserError
+        Where there is none, or the folder may not be read.
+    """
+    try:
+        visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}; check its permissions") from error
+    files = sorted(visible, key=lambda path: (natural(path.name), path.name))
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not images:
+        if not files:
+            raise DataError(f"{folder} holds no file (subfolders are not searched): name the folder of the images")
+        example = files[0].name
+        raise DataError(f"{folder} holds no TIFF or PNG image, but {example}: export the images as OME-TIFF")
+    return images
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without its ending, ``.ome.tif`` taken as one.
+
+    Examples
+    --------
+    >>> stem(Path("a/fov_1.ome.tif")), stem(Path("fov.2.png"))
+    ('fov_1', 'fov.2')
+    """
+    return path.stem.removesuffix(".ome").removesuffix(".OME")
+
+
+def _parse(pattern: str) -> tuple[_Key, _Key]:
+    sides = pattern.split("=")
+    if len(sides) != 2 or any(side.count("{}") != 1 for side in sides):
+        raise DataError(f"`pattern` {pattern!r} is not NOISY=CLEAN with one {{}} on each side: write it as {_EXAMPLE}")
+    first, second = (re.compile(re.escape(side).replace(r"\{\}", "(.+)")) for side in sides)
+
+    def shared(expression: re.Pattern[str]) -> _Key:
+        def key(path: Path) -> str | None:
+            found = expression.fullmatch(path.name) or expression.fullmatch(stem(path))
+            return found[1] if found else None
+
+        return key
+
+    return shared(first), shared(second)
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def _left(paths: Iterable[Path], found: Sequence[Match]) -> list[Path]:
+    used = {path for one in found for path in (one.noisy, one.clean)}
+    return [path for path in paths if path not in used]
+
+
+def _paired(files: tuple[Sequence[Path], Sequence[Path]], keys: tuple[_Key, _Key], by: str) -> list[Match]:
+    """Return a match for each key that files on both sides have."""
+    sides: list[dict[str, list[Path]]] = []
+    for paths, key in zip(files, keys, strict=True):
+        side: dict[str, list[Path]] = {}
+        for path in paths:
+            shared = key(path)
+            if shared is not None:
+                side.setdefault(shared, []).append(path)
+        sides.append(side)
+    both = [shared for shared in sides[0] if shared in sides[1]]
+    for shared in both:
+        for side in sides:
+            if len(side[shared]) > 1:
+                first, second = side[shared][:2]
+                raise DataError(f"{first} and {second.name} match alike by {by}: keep one, or give a `pattern`")
+    return [Match(shared, sides[0][shared][0], sides[1][shared][0]) for shared in both]
+
+
+def _nothing(noisy: Path, clean: Path, files: tuple[list[Path], list[Path]], pattern: str | None) -> str:
+    here, there = (", ".join(path.name for path in side[:2]) for side in files)
+    how = f"the pattern {pattern!r}" if pattern else "their names"
+    way = f"say how the names differ, as {_suggestion(files) or _EXAMPLE}"
+    return f"no file of {noisy} ({here}) matches one of {clean} ({there}) by {how}: {way}"
+
+
+def _suggestion(files: tuple[list[Path], list[Path]]) -> str | None:
+    """Return the pattern that the names themselves suggest, where it pairs some of them."""
+    sides = []
+    for side in files:
+        names = [path.name for path in side]
+        front = _common_start(names).rstrip("0123456789")
+        back = _common_start([name[len(front) :][::-1] for name in names])[::-1].lstrip("0123456789")
+        sides.append((front, back, {name[len(front) : len(name) - len(back)] for name in names} - {""}))
+    if not sides[0][2] & sides[1][2]:
+        return None
+    return "`pattern` '" + "=".join(f"{front}{{}}{back}" for front, back, _ in sides) + "'"
+
+
+def _common_start(names: Sequence[str]) -> str:
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in same)

@@ -1,0 +1,99 @@
+"""The ten paired data sets of Hagen et al. 2021, as published: two TIFF stacks each, found by their names.
+
+Hagen GM et al., GigaScience 10(5), giab032 (2021), doi 10.1093/gigascience/giab032; data doi 10.5524/100888.
+"""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from training.data.files import FilePairs, check_alike, check_values, source_of
+from training.data.preparation import prepare
+from training.data.sample import Pair
+from training.data.settings import DataSettings, refuse_others
+from training.errors import DataError
+from training.images import PlaneReader, open_image
+
+NAMES = (
+    "nucleus", "actin-confocal", "mito-confocal", "actin-60x-noise2", "mito-60x-noise2",
+    "actin-60x-noise1", "mito-60x-noise1", "actin-20x-noise1", "mito-20x-noise1", "membrane",
+)  # fmt: skip
+"""Published names; the files are ``<name>-lowsnr.tif`` and ``<name>-highsnr.tif``."""
+
+_PUBLISHED = {
+    "citation": "Hagen GM, Bendesky J, Machado R, Nguyen TA, Kumar T, Ventura J. Fluorescence microscopy datasets for "
+    "training deep neural networks. GigaScience 10(5), giab032 (2021)",
+    "doi": "10.1093/gigascience/giab032",
+    "licence": "CC0-1.0",
+    "address": "https://doi.org/10.5524/100888",
+}
+
+
+class HagenStacks(FilePairs):
+    """One of the ten data sets: page i of the low-SNR stack belongs to page i of the high-SNR one.
+
+    Of n frames those from ``int((1 - test_fraction) * n)`` on test, as published for 0.1; every frame is a field.
+
+    Parameters
+    ----------
+    settings
+        ``dataset``, a name of ``NAMES``; ``data``, the folder somewhere below which the two files lie; ``preparation``.
+    test_fraction, seed
+        As in ``splits.split``.
+    """
+
+    def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
+        name = settings.dataset or ""
+        refuse_others(settings, f"`dataset` {name}", {"dataset", "data", "preparation"})
+        if settings.data is None:
+            raise DataError(f"`dataset` {name} needs `data` DIR, the folder that holds {name}-lowsnr.tif")
+        if not settings.data.is_dir():
+            raise DataError(f"`data` {settings.data} is no folder: name the one that holds {name}-lowsnr.tif")
+        low, high = (_find(settings.data, f"{name}-{side}snr.tif") for side in ("low", "high"))
+        noisy, clean = open_image(low), open_image(high)
+        check_alike(noisy, clean)
+        check_values(noisy)
+        check_values(clean)
+        pairs: list[Pair] = []
+        read_noisy, read_clean = PlaneReader(noisy), PlaneReader(clean)
+        indices = zip(np.ndindex(noisy.shape[:-2]), np.ndindex(clean.shape[:-2]), strict=True)
+        for number, (first, second) in enumerate(indices):
+            frame = f"frame_{number:03d}"
+            pair = Pair(f"{name}_{frame}", frame, partial(read_noisy, first), partial(read_clean, second))
+            pairs.extend(prepare(pair, settings.preparation, noisy.shape[-2:], low.name))
+        super().__init__(
+            name,
+            source_of(noisy, title=f"Hagen et al. 2021, {name}", **_PUBLISHED),
+            pairs,
+            {path.relative_to(settings.data).as_posix(): path for path in (low, high)},
+            test_fraction=test_fraction,
+            seed=seed,
+        )
+
+
+def _find(folder: Path, name: str) -> Path:
+    files = list(_below(folder))
+    found = sorted(path for path in files if path.name.lower() == name)
+    if not found:
+        there = sorted({path.name for path in files if path.name.endswith("snr.tif")})
+        hint = f"it has {', '.join(there[:4])}" if there else "download it from https://doi.org/10.5524/100888"
+        raise DataError(f"{name} is nowhere below {folder}: {hint}")
+    if len(found) > 1:
+        raise DataError(f"{found[0]} and {found[1]} have the same name: name the folder of one of them as `data`")
+    return found[0]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, links to folders followed, each real folder once."""
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort(key=lambda name: (Path(place, name).is_symlink(), name))  # by its own path rather than by a link
+        yield from (Path(place, name) for name in files)

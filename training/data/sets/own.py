@@ -1,0 +1,157 @@
+"""A user's own pairs: two folders of images, or two files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.data.files import FilePairs, check_alike, check_values, source_of
+from training.data.matching import Match, match, stem
+from training.data.sample import DataSource, Pair
+from training.data.settings import DataSettings, refuse_others
+from training.data.splits import field_of
+from training.errors import DataError
+from training.images import PlaneReader, channel_names, channel_number, open_image
+from training.util.text import counted
+
+if TYPE_CHECKING:
+    import xarray
+
+# time, depth, channel, sample, lifetime, angle, exposure, wavelength, event; others are positions
+_OF_ONE_FIELD = "TZCSHALEV"
+
+
+@dataclass(frozen=True)
+class ReadPairs:
+    """All pairs of two folders or files, not split."""
+
+    pairs: tuple[Pair, ...]
+    source: DataSource
+    files: dict[str, Path]
+    """Every file that is read, as ``noisy/NAME`` or ``clean/NAME``."""
+
+    notes: tuple[str, ...]
+    """What a user should know of the matching, a line each."""
+
+
+class OwnPairs(FilePairs):
+    """Noisy and clean images under a user's own names, plane by plane.
+
+    Parameters
+    ----------
+    settings
+        ``noisy`` and ``clean``, with ``pattern`` and ``channel`` where they are needed.
+    test_fraction, seed
+        As in ``splits.split``. Time points, depths and repeats of one field of view, by name or axis, stay together.
+    """
+
+    def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
+        found = read_pairs(settings)
+        folder = settings.noisy or Path()
+        super().__init__(
+            _friendly(folder.name if folder.is_dir() else stem(folder)),
+            found.source,
+            found.pairs,
+            found.files,
+            notes=found.notes,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
+
+
+def read_pairs(settings: DataSettings) -> ReadPairs:
+    """Match, open and check a user's own files; ``noisy`` and ``clean`` with ``pattern`` and ``channel`` say which.
+
+    Raises
+    ------
+    UserError
+        Where they do not make pairs.
+    """
+    refuse_others(settings, "your own pairs", {"noisy", "clean", "pattern", "channel"})
+    if settings.noisy is None or settings.clean is None:
+        there, missing = ("`noisy`", "`clean`") if settings.clean is None else ("`clean`", "`noisy`")
+        raise DataError(f"{there} is given without {missing}: pairs need both")
+    matches, left = match(settings.noisy, settings.clean, settings.pattern)
+    pairs: list[Pair] = []
+    files: dict[str, Path] = {}
+    sources: list[DataSource] = []
+    for found in matches:
+        noisy, clean = _opened(found, settings.channel)
+        pairs.extend(_pairs(found.shared, noisy, clean))
+        files |= {f"noisy/{found.noisy.name}": found.noisy, f"clean/{found.clean.name}": found.clean}
+        sources.append(source_of(noisy))
+    notes = []
+    if left:
+        names = ", ".join(path.name for path in left[:3])
+        notes.append(
+            f"{counted(len(left), 'file')} without a partner left out: {names}{', ...' if len(left) > 3 else ''}"
+        )
+    kinds = sorted({source.dtype for source in sources})
+    if len(kinds) > 1:
+        notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
+    return ReadPairs(tuple(_numbered(pairs)), sources[0], files, tuple(notes))
+
+
+def _opened(found: Match, channel: str | None) -> tuple[xarray.DataArray, xarray.DataArray]:
+    noisy, clean = open_image(found.noisy), open_image(found.clean)
+    if channel not in (None, "0") and "C" not in (*noisy.dims, *clean.dims):
+        raise DataError(f"`channel` {channel} is not in {found.noisy}: it has one channel, leave the option out")
+    noisy, clean = _one_channel(noisy, channel), _one_channel(clean, channel)
+    check_alike(noisy, clean)
+    check_values(noisy)
+    check_values(clean)
+    return noisy, clean
+
+
+def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:
+    """Return the chosen channel of an image, or its only one; an image without channels as it is."""
+    if "C" not in image.dims:
+        return image
+    channels = image.sizes["C"]
+    if channel is None and channels > 1:
+        names = channel_names(image)
+        held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {channels - 1}"
+        raise DataError(f"{image.attrs['path']} holds {channels} channels ({held}): choose one with `channel`")
+    return image.isel(C=0 if channel is None else channel_number(image, channel), drop=True)
+
+
+def _pairs(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Iterator[Pair]:
+    name, field = _friendly(shared), field_of(shared)
+    noisy, clean = (
+        image.squeeze([dim for dim in image.dims[:-2] if image.sizes[dim] == 1]) for image in (noisy, clean)
+    )
+    told = [(str(dim), len(str(noisy.sizes[dim] - 1))) for dim in noisy.dims[:-2]]
+    read_noisy, read_clean = PlaneReader(noisy), PlaneReader(clean)
+    for index in np.ndindex(noisy.shape[:-2]):
+        parts = [f"{dim.lower()}{number:0{width}}" for (dim, width), number in zip(told, index, strict=True)]
+        apart = [part for (dim, _), part in zip(told, parts, strict=True) if dim not in _OF_ONE_FIELD]
+        yield Pair(
+            "_".join([name, *parts]),
+            "_".join([field, *apart]),
+            noisy=partial(read_noisy, index),
+            clean=partial(read_clean, index),
+        )
+
+
+def _numbered(pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """Number what is called alike once names are friendly (``a b.tif`` and ``a_b.tif``), in the order of the files."""
+    taken = {pair.name for pair in pairs}
+    seen: set[str] = set()
+    for pair in pairs:
+        name = pair.name
+        if name in seen:
+            name = next(one for n in count(2) if (one := f"{pair.name}_{n}") not in taken)
+            taken.add(name)
+        seen.add(name)
+        yield replace(pair, name=name)
+
+
+def _friendly(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)

@@ -1,0 +1,108 @@
+"""Which pairs train, which choose the best epoch, which only test: whole fields of view, always the same ones."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.data.sample import Pair
+from training.errors import DataError
+
+_MARKER = re.compile(
+    r"(?<![a-z])(?:timestamp|timepoint|time|frame|slice|plane|depth|channel|ch|capture|repeat|rep|number|avg|[tzc])"
+    r"[ _-]?\d+",
+    re.IGNORECASE,
+)
+VALIDATION_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pairs by their use, and what the user should know about the split (a line or none)."""
+
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+    warning: str | None = None
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Return a sorting key by which numbers sort by value.
+
+    Examples
+    --------
+    >>> sorted(["fov_10", "fov_9"], key=natural)
+    ['fov_9', 'fov_10']
+    """
+    parts = re.split(r"(\d+)", text)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part]
+
+
+def field_of(stem: str) -> str:
+    """Return the field of view that a file name tells: the name without its time, depth, channel and repeat.
+
+    Examples
+    --------
+    >>> field_of("fov_007_t03_z2"), field_of("pos1t2"), field_of("cell_12")
+    ('fov_007', 'pos1', 'cell_12')
+    """
+    return re.sub(r"[ _.-]{2,}", "_", _MARKER.sub("", stem)).strip(" _.-")
+
+
+def split(pairs: Sequence[Pair], *, where: str, test_fraction: float, seed: int) -> Split:
+    """Split pairs by field of view.
+
+    Of n fields, in natural order of their names, those from ``int((1 - test_fraction) * n)`` on test; a tenth of the
+    others, drawn with ``seed``, validates. Each part gets at least one image. Where there are fewer than three fields,
+    the planes are split instead, in blocks, since neighbours in time or depth are alike.
+
+    Parameters
+    ----------
+    pairs
+        All pairs, in the order in which they were taken.
+    where
+        What the pairs are of, for messages.
+    test_fraction
+        Share of the fields that tests, above 0 and below 1.
+    seed
+        Of the draw of the validation fields.
+
+    Raises
+    ------
+    UserError
+        Where there is but one image.
+    """
+    if len(pairs) < 2:
+        raise DataError(f"{where}: one image only: training, validation and test need three pairs or more; add images")
+    fields: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        fields.setdefault(pair.field, []).append(pair)
+    by_field = len(fields) >= 3
+    units = [tuple(fields[name]) for name in sorted(fields, key=natural)] if by_field else [(pair,) for pair in pairs]
+    count = len(units)
+    start = int((1 - test_fraction) * count + 1e-9)  # 0.7 * 10 is 6.999...
+    start = min(max(start, min(2, count - 1)), count - 1)
+    rest, test = units[:start], units[start:]
+    if len(rest) == 1:
+        return Split(rest[0], rest[0], _flat(test), "two images only: the one that trains also chooses the best epoch")
+    drawn = max(1, round(VALIDATION_FRACTION * len(rest)))
+    chosen = (
+        set(np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist())
+        if by_field
+        else set(range(len(rest) - drawn, len(rest)))
+    )
+    warning = None
+    if not by_field:
+        told = "one field" if len(fields) == 1 else "two fields"
+        warning = f"names and axes tell {told} of view: {count} planes are split in blocks, so test resembles training"
+    return Split(
+        _flat([unit for number, unit in enumerate(rest) if number not in chosen]),
+        _flat([unit for number, unit in enumerate(rest) if number in chosen]),
+        _flat(test),
+        warning,
+    )
+
+
+def _flat(units: Sequence[Sequence[Pair]]) -> tuple[Pair, ...]:
+    return tuple(pair for unit in units for pair in unit)

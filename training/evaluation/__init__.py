@@ -1,0 +1,1 @@
+"""Scores, residuals and pictures of any function from image to image."""

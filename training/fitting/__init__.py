@@ -1,0 +1,1 @@
+"""A training from start to report, for any method."""

@@ -1,0 +1,284 @@
+"""The loop itself, in Lightning's terms: a step, an epoch's validation, and what is written after it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L  # noqa: N812  (as its authors write it)
+import torch
+from torch.utils.data import DataLoader
+
+from training.calibration.intensity import Intensity, Range
+from training.calibration.layer import Calibrated
+from training.data.patches import Batch, Crops, Planes
+from training.errors import RunError
+from training.evaluation.metrics import psnr, ssim
+from training.methods.losses import choose
+from training.runs.run import LOSSES, Run, write_rows
+from training.runs.settings import Recipe
+from training.util.writing import replacing
+
+COLUMNS = ("epoch", "lr", "train_loss", "validation_loss", "psnr", "ssim", "seconds")
+"""Of ``losses.csv``. Losses and scores are in units of the intensity range, so they mean the same for 8 and 16 bits."""
+
+_LOGGERS = tuple(map(logging.getLogger, ("lightning.pytorch", "lightning.fabric")))
+
+
+class Learner(L.LightningModule):
+    """The calibrated network, its loss and its optimiser.
+
+    The loss compares images whose intensity range is mapped onto [0, 1]: a learning rate then means the same for 8-bit
+    and 16-bit images.
+
+    Parameters
+    ----------
+    model : Calibrated
+        Trained in place.
+    recipe : Recipe
+        Loss and learning rate.
+    intensities : Range
+        What the loss is relative to.
+    done : int
+        Epochs trained before.
+    """
+
+    def __init__(self, model: Calibrated, recipe: Recipe, intensities: Range, done: int) -> None:
+        super().__init__()
+        self.model = model
+        self.recipe = recipe
+        self.intensities = intensities
+        self.done = done
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is trained, counted from 1 over all sessions."""
+        return self.done + self.current_epoch + 1
+
+    def loss(self, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+        """Return the recipe's loss of a batch, (B, 1, H, W) each in image units."""
+        compare = choose(self.recipe.loss, self.recipe.alpha)
+        return compare(self.intensities.scaled(self.model(noisy)), self.intensities.scaled(clean))
+
+    def scores(self, noisy: torch.Tensor, clean: torch.Tensor) -> dict[str, float]:
+        """Return loss, PSNR and SSIM of one validation crop."""
+        denoised = self.model(noisy)
+        compare = choose(self.recipe.loss, self.recipe.alpha)
+        loss = compare(self.intensities.scaled(denoised), self.intensities.scaled(clean))
+        image, reference = denoised[0, 0].cpu().numpy(), clean[0, 0].cpu().numpy()
+        extent = self.intensities.extent
+        return {
+            "validation_loss": float(loss),
+            "psnr": psnr(reference, image, data_range=extent),
+            "ssim": ssim(reference, image, data_range=extent),
+        }
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam with its published constants."""
+        return torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
+
+    def on_train_epoch_start(self) -> None:
+        """Set this epoch's learning rate."""
+        optimizer = self.optimizers()
+        for group in optimizer.param_groups:  # type: ignore[union-attr]
+            group["lr"] = self.recipe.learning_rate(self.epoch)
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Return the loss of a batch."""
+        noisy, clean = batch
+        loss = self.loss(noisy, clean)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(noisy))
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Score one crop."""
+        self.log_dict(self.scores(*batch), sync_dist=True, batch_size=1)
+
+
+class Data(L.LightningDataModule):
+    """Crops for training and validation; a process of its own opens the data set anew.
+
+    Parameters
+    ----------
+    run : Run
+        Says where the pairs are.
+    intensity : Intensity
+        Clean onto noisy.
+    side : int or None
+        Of the crops.
+    batch : int
+        Crops in a step of one device.
+    judges : sequence of Batch
+        The validation crops.
+    done : int
+        Epochs trained before.
+    """
+
+    def __init__(
+        self, run: Run, intensity: Intensity, *, side: int | None, batch: int, judges: Sequence[Batch], done: int
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.intensity = intensity
+        self.side = side
+        self.batch = batch
+        self.judges = list(judges)
+        self.done = done
+        self.crops: Crops | None = None
+
+    def setup(self, stage: str) -> None:
+        """Open the training images, where that was not done yet."""
+        if self.crops is None:
+            recipe = self.run.settings.recipe
+            planes = Planes(self.run.dataset().train, self.intensity)
+            self.crops = Crops(planes, self.side, recipe.augment, recipe.seed)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the crops of the present epoch: the trainer asks anew for each."""
+        assert self.crops is not None and self.trainer is not None
+        self.crops.set_epoch(self.done + self.trainer.current_epoch + 1)
+        return DataLoader(self.crops, batch_size=self.batch)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation crops, one by one, for they may differ in size."""
+        return DataLoader(self.judges, batch_size=None)  # type: ignore[arg-type]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the open data set, which no other process could use."""
+        return {**self.__dict__, "crops": None}
+
+
+class Record(L.Callback):
+    """Writes the table, the best and the last weights after each epoch, each file whole or not at all.
+
+    The order counts: whatever moment a run is killed at, what ``last.ckpt`` says is true of the other files after the
+    rows beyond it are cut, and every epoch after it is trained again the same way.
+
+    Parameters
+    ----------
+    run : Run
+        Where to.
+    rows : sequence of dict
+        Of ``losses.csv``, up to the epoch that training goes on from.
+    best : float
+        Validation PSNR of ``best.ckpt``.
+    optimizer : dict or None
+        Adam's state to go on with.
+    progress : callable
+        ``advance(steps, what)``.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        rows: Sequence[dict[str, float]],
+        best: float,
+        optimizer: dict[str, Any] | None,
+        progress: Callable[[float, str], object],
+    ) -> None:
+        self.run = run
+        self.rows = list(rows)
+        self.best = best
+        self.optimizer = optimizer
+        self.progress = progress
+        self.began = 0.0
+        self.said = ""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Go on with Adam's state where the last session ended."""
+        if self.optimizer is not None:
+            trainer.optimizers[0].load_state_dict(self.optimizer)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock."""
+        self.began = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """Tell how far it is; an epoch's last step is told with its score."""
+        if trainer.is_global_zero and batch_idx + 1 < trainer.num_training_batches:
+            self.progress(1, self.said)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the table, the best weights if this epoch's are, and the last."""
+        assert isinstance(pl_module, Learner)
+        found = {key: float(trainer.callback_metrics[key]) for key in COLUMNS[2:6]}
+        epoch = pl_module.epoch
+        if not math.isfinite(found["train_loss"]):
+            raise RunError(
+                f"epoch {epoch}: the loss is no number any more; train anew with `lr`={pl_module.recipe.lr / 5:g} "
+                "(the weights of the epochs before are kept)"
+            )
+        row = {"epoch": epoch, "lr": pl_module.recipe.learning_rate(epoch), **found}
+        self.rows.append({**row, "seconds": time.monotonic() - self.began})
+        self.said = f"epoch {epoch}: {found['psnr']:.2f} dB"
+        improved = found["psnr"] > self.best
+        self.best = max(self.best, found["psnr"]) if improved else self.best
+        if not trainer.is_global_zero:
+            return
+        write_rows(self.run.folder / LOSSES, self.rows, COLUMNS)
+        if improved:
+            save_best(self.run, pl_module.model, epoch, self.best)
+        content = {
+            "state_dict": _on_cpu(pl_module.model.state_dict()),
+            "optimizer": _on_cpu(trainer.optimizers[0].state_dict()),
+            "epoch": epoch,
+            "best": self.best,
+        }
+        with replacing(self.run.checkpoint("last")) as beside:
+            torch.save(content, beside)
+        self.progress(1, self.said)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out whom to tell: the progress bar of another process."""
+        return {**self.__dict__, "progress": _advance_silently}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be as quiet in another process as in the first."""
+        self.__dict__.update(state)
+        _hush()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advertisements to itself: on hardware, loggers and numbers of workers."""
+    levels = {logger: logger.level for logger in _LOGGERS}
+    try:
+        with warnings.catch_warnings():
+            _hush()
+            yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def _hush() -> None:
+    for logger in _LOGGERS:
+        logger.setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+
+
+def save_best(run: Run, model: Calibrated, epoch: int, score: float) -> None:
+    """Write ``best.ckpt``: weights and constants, the epoch, and its validation PSNR in dB."""
+    with replacing(run.checkpoint("best")) as beside:
+        torch.save({"state_dict": _on_cpu(model.state_dict()), "epoch": epoch, "psnr": score}, beside)
+
+
+def _advance_silently(steps: float, what: str) -> None:
+    """Tell nobody."""
+
+
+def _on_cpu(state: Any) -> Any:  # noqa: ANN401  (a tree of whatever an optimiser keeps)
+    if isinstance(state, torch.Tensor):
+        return state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_on_cpu(value) for value in state]
+    return state

@@ -1,0 +1,93 @@
+"""What a run hands over beside its weights: scores on the test images, curves, and a panel of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.calibration.intensity import Intensity
+from training.calibration.layer import Calibrated
+from training.data import Pair, PairedDataset
+from training.evaluation import pictures as figures
+from training.evaluation.metrics import Convention, psnr, ssim
+from training.runs.model import as_denoiser
+from training.runs.provenance import Provenance, Score, Scores
+from training.runs.run import CURVES, PANEL, Run, load_checkpoint
+from training.util.progress import Listener
+
+_SHOWN = 3  # test images in the panel
+
+Plane = NDArray[np.float32]
+
+
+def finish(run: Run, dataset: PairedDataset, place: str, told: Listener) -> None:
+    """Score the best weights on the test images, and draw what a person looks at first."""
+    provenance = run.provenance
+    model = run.model("best")
+    epoch = int(load_checkpoint(run.checkpoint("best"))["epoch"])
+    before = provenance.scores
+    peak = before["raw"].data_range
+    scores = score(dataset.test, model, provenance, place, told, data_range=peak, before=before)
+    rows = run.history()
+    found = {"scores": scores, "best_epoch": epoch, "epochs": max((int(row["epoch"]) for row in rows), default=epoch)}
+    run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
+    figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
+    figures.panel(list(_rows(dataset.test, model, provenance, place)), run.folder / PANEL)
+
+
+def score(
+    pairs: Sequence[Pair],
+    model: Calibrated,
+    provenance: Provenance,
+    place: str,
+    told: Listener,
+    *,
+    data_range: float,
+    before: dict[str, Scores] | None = None,
+) -> dict[str, Scores]:
+    """Return raw and affine scores over the test images; without ``before``, the model is the start."""
+    denoise = as_denoiser(model, provenance, place).planes()
+    conventions: tuple[Convention, ...] = ("raw", "affine")
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    with told.progress("scoring the test images", len(pairs)) as advance:
+        for pair in pairs:
+            noisy, clean = pair.read()
+            images = {"denoised": denoise(noisy)} | ({"noisy": noisy} if before is None else {})
+            for convention in conventions:
+                for which, image in images.items():
+                    figures_ = (
+                        psnr(clean, image, data_range=data_range, convention=convention),
+                        ssim(clean, image, data_range=data_range, convention=convention),
+                    )
+                    found.setdefault((convention, which), []).append(figures_)
+            advance(1, "")
+    result: dict[str, Scores] = {}
+    for convention in conventions:
+        denoised = _summary(found[convention, "denoised"])
+        result[convention] = Scores(
+            convention=convention,
+            data_range=data_range,
+            images=len(pairs),
+            noisy=_summary(found[convention, "noisy"]) if before is None else before[convention].noisy,
+            start=denoised if before is None else before[convention].start,
+            denoised=denoised,
+        )
+    return result
+
+
+def _summary(values: Sequence[tuple[float, float]]) -> Score:
+    (ratio, similarity), (ratio_std, similarity_std) = np.mean(values, axis=0), np.std(values, axis=0)
+    return Score(psnr=ratio, psnr_std=ratio_std, ssim=similarity, ssim_std=similarity_std)
+
+
+def _rows(
+    pairs: Sequence[Pair], model: Calibrated, provenance: Provenance, place: str
+) -> Iterator[tuple[str, Plane, Plane, Plane]]:
+    """Yield name, noisy, denoised and clean (on the noisy scale) of a few test images, spread over all."""
+    denoise = as_denoiser(model, provenance, place).planes()
+    intensity = Intensity(**provenance.intensity_fit.model_dump())
+    for index in np.unique(np.linspace(0, len(pairs) - 1, _SHOWN).round().astype(int)):
+        noisy, clean = pairs[int(index)].read()
+        yield pairs[int(index)].name, noisy, denoise(noisy), intensity.apply(noisy, clean)

@@ -1,0 +1,157 @@
+"""From a user's words to the settings of a run, or to a run that goes on: judged before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data import DataSettings, open_dataset
+from training.errors import SettingError
+from training.networks import NETWORKS, create
+from training.runs.run import RUNS, Run, create_run, free_name, open_run
+from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
+from training.util.lock import check_unclaimed
+
+_SCRATCH = ("none", "scratch")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was asked for; None where nothing was said.
+
+    Attributes
+    ----------
+    data : DataSettings or None
+        Where the pairs come from.
+    network : str or None
+        Its name; drunet where a new run says nothing.
+    network_changes : sequence of str
+        ``key=value``, constructor settings that differ from the published ones.
+    checkpoint : str or None
+        A published checkpoint's name, a file, or "none".
+    recipe : str or None
+        Name or file; the network's own where a new run says nothing.
+    changes : sequence of str
+        ``key=value`` over the recipe.
+    name : str or None
+        Of the run.
+    """
+
+    data: DataSettings | None = None
+    network: str | None = None
+    network_changes: Sequence[str] = ()
+    checkpoint: str | None = None
+    recipe: str | None = None
+    changes: Sequence[str] = ()
+    name: str | None = None
+
+
+def begin(words: Words, runs: Path = RUNS) -> tuple[Run, str | None]:
+    """Make the folder of a new run, after everything that can be judged without training was.
+
+    Returns
+    -------
+    run : Run
+        Holds its settings only.
+    note : str or None
+        What the user should know about the weights that training starts from.
+    """
+    network = _network(words.network or "drunet")
+    network_settings = parse_changes(words.network_changes, "`network_settings`", list(NETWORKS[network].settings))
+    recipe = load_recipe(words.recipe or network, words.changes)
+    if words.name is not None and (runs / check_name(words.name)).exists():
+        raise SettingError(
+            f"{runs / words.name}: exists and is not overwritten; choose another `name`, "
+            f"or go on with `resume` `name` {words.name}"
+        )
+    data = words.data or DataSettings()
+    dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+    checkpoint, note = _checkpoint(words.checkpoint, network, network_settings)
+    settings = Settings(
+        name=words.name or free_name(dataset.name, network, runs),
+        network=network,
+        network_settings=network_settings,
+        checkpoint=checkpoint,
+        data=data,
+        recipe=recipe,
+    )
+    return create_run(settings, runs / settings.name), note
+
+
+def go_on(words: Words, runs: Path = RUNS) -> Run:
+    """Return the run that is named, if the words do not contradict its settings; other ``epochs`` are taken over."""
+    if words.name is None:
+        known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
+        raise SettingError(f"`resume`: say which run with `name` NAME; there are {', '.join(known) or 'none yet'}")
+    run = open_run(runs / check_name(words.name))
+    check_unclaimed(run.folder)
+    settings = run.settings
+    _agree("`network`", words.network, settings.network)
+    if words.network_changes:
+        wanted = parse_changes(words.network_changes, "`network_settings`", list(NETWORKS[settings.network].settings))
+        _agree("`network_settings`", wanted, settings.network_settings)
+    if words.checkpoint is not None:
+        start, _ = _checkpoint(words.checkpoint, settings.network, settings.network_settings)
+        _same("`checkpoint`", start, settings.checkpoint)
+    _agree("the data", words.data, settings.data)
+    asked = settings.recipe
+    if words.recipe is not None:
+        asked = load_recipe(words.recipe).model_copy(update={"epochs": asked.epochs})
+    recipe = change_recipe(asked, words.changes)
+    for key in Recipe.model_fields:
+        if key != "epochs":
+            _agree(f"`{key}`", getattr(recipe, key), getattr(settings.recipe, key))
+    if recipe.epochs != settings.recipe.epochs:
+        trained = int(max((row["epoch"] for row in run.history()), default=0))
+        if recipe.epochs < trained:
+            raise SettingError(f"`epochs`={recipe.epochs}: {run.folder} is trained for {trained} epochs already")
+        run = Run(run.folder, settings.model_copy(update={"recipe": recipe}))
+        run.write_settings()
+    return run
+
+
+def _agree(what: str, wanted: object, was: object) -> None:
+    if wanted is not None:
+        _same(what, wanted, was)
+
+
+def _same(what: str, wanted: object, was: object) -> None:
+    if wanted != was:
+        shown = f" ({was} then, {wanted} now)" if len(f"{was}{wanted}") < 120 else ""
+        raise SettingError(
+            f"{what}: not as the run began{shown}; a run goes on as it is, start another under a new `name`"
+        )
+
+
+def _network(name: str) -> str:
+    if name not in NETWORKS:
+        raise SettingError(f"`network` {name}: {unknown(name, list(NETWORKS))}")
+    return name
+
+
+def _checkpoint(asked: str | None, network: str, network_settings: dict[str, object]) -> tuple[str | None, str | None]:
+    """Return the checkpoint to start from as settings say it, and a note; a file or name that will not do raises."""
+    from training.checkpoints import CHECKPOINTS, cached, default_checkpoint, load_checkpoint
+
+    try:
+        bare = create(network, **network_settings)
+    except ValueError as error:
+        raise SettingError(f"`network_settings`: {error}") from None
+    if asked is None:
+        published = default_checkpoint(network)
+        if dict(network_settings):
+            return None, f"training {network} from scratch: no weights are published for its changed settings"
+        if cached(published) is None and not CHECKPOINTS[published].urls:
+            where = CHECKPOINTS[published].source
+            return (
+                None,
+                f"training {network} from scratch; download its weights from {where} and give `checkpoint` FILE",
+            )
+        if cached(published) is None:
+            return None, f"training {network} from scratch; `checkpoint` {published} starts from the published weights"
+        return published, f"starting from the published checkpoint {published}"
+    if asked.lower() in _SCRATCH:
+        return None, None
+    load_checkpoint(asked, bare, progress=True)
+    return (asked if asked in CHECKPOINTS else str(Path(asked).expanduser().absolute())), None

@@ -1,0 +1,1 @@
+"""The run folder: its settings, its provenance, written and opened."""

@@ -1,0 +1,170 @@
+"""How a result was made: what a run records, and what travels inside the package."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from training.calibration.search import Constants
+from training.networks import NETWORKS
+from training.runs.settings import Recipe
+
+if TYPE_CHECKING:
+    from training.data import PairedDataset
+
+_PACKAGES = ("bmz-fmd", "torch", "lightning", "numpy", "scikit-image", "tifffile")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkUsed(_Part):
+    """The network and its constructor settings (all of them, the published ones included)."""
+
+    name: str
+    settings: dict[str, Any]
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NETWORKS:
+            raise ValueError(f"{name} is none of {', '.join(NETWORKS)}")
+        return name
+
+
+class CheckpointUsed(_Part):
+    """Where the weights started from; its licence goes into every package made of the run.
+
+    ``licence`` is in words, None where nobody stated one: a file of unknown origin.
+    """
+
+    name: str
+    sha256: str
+    licence: str | None
+    spdx: str | None = None
+    source: str
+    citation: str | None = None
+
+
+class TrainedOnData(_Part):
+    """Intensities and noise of the noisy training images, in image units.
+
+    ``low`` and ``high`` are the 0.1 and 99.9 percentiles over all of them, ``noise`` the median of
+    :func:`training.evaluation.metrics.noise_level`.
+    """
+
+    dtype: str
+    low: float
+    high: float
+    noise: float
+
+
+class IntensityFitUsed(_Part):
+    """How the clean images were brought onto the noisy ones' scale: ``slope * clean + offset``.
+
+    With ``mode`` "image" every image has its own; slope and offset here are the medians over the training set.
+    """
+
+    mode: Literal["dataset", "image", "none"]
+    slope: float
+    offset: float
+
+
+class DataUsed(_Part):
+    """The data set: its name, the sha256 of its files, the names of the pairs by split, and where it comes from."""
+
+    name: str
+    hashes: dict[str, str]
+    splits: dict[str, list[str]]
+    source: dict[str, Any]
+
+    @classmethod
+    def of(cls, dataset: PairedDataset) -> DataUsed:
+        """Return what there is to say of a data set; every file is read once."""
+        return cls(
+            name=dataset.name,
+            hashes=dataset.hashes(),
+            splits={part: [pair.name for pair in getattr(dataset, part)] for part in ("train", "validation", "test")},
+            source=asdict(dataset.source),
+        )
+
+    def changes(self, later: DataUsed) -> list[str]:
+        """Return the files that were added, taken away or rewritten since; without any, the splits that differ."""
+        paths = sorted({**self.hashes, **later.hashes})
+        files = [path for path in paths if self.hashes.get(path) != later.hashes.get(path)]
+        return files or [f"the {part} images" for part in self.splits if self.splits[part] != later.splits.get(part)]
+
+
+class Score(_Part):
+    """Mean and standard deviation over images."""
+
+    psnr: float
+    psnr_std: float
+    ssim: float
+    ssim_std: float
+
+
+class Scores(_Part):
+    """Over the test images: the noisy ones, the calibrated model before training, and the best model."""
+
+    convention: Literal["raw", "affine"]
+    data_range: float
+    images: int
+    noisy: Score
+    start: Score
+    denoised: Score
+
+
+class Provenance(_Part):
+    """What came of a run; the same file travels inside the package.
+
+    ``calibration`` holds all arguments of ``Calibrated``, ``scores`` one entry a convention ("raw", "affine") once the
+    test images were scored; ``scored`` says that they, ``best_epoch`` and ``epochs``, all that were trained, are those
+    of ``best.ckpt``: while training runs, or after it was cut off, they may be of an earlier one. ``created`` is
+    ISO 8601 in UTC.
+    """
+
+    network: NetworkUsed
+    calibration: dict[str, Any]
+    checkpoint: CheckpointUsed | None
+    trained_on: TrainedOnData
+    intensity_fit: IntensityFitUsed
+    data: DataUsed
+    recipe: Recipe
+    scores: dict[str, Scores] = Field(default_factory=dict)
+    best_epoch: int = 0
+    epochs: int = 0
+    scored: bool = False
+    versions: dict[str, str] = Field(default_factory=dict)
+    seed: int
+    created: str
+
+    @field_validator("calibration")
+    @classmethod
+    def _complete(cls, calibration: dict[str, Any]) -> dict[str, Any]:
+        wanted = {field.name for field in fields(Constants)}
+        if set(calibration) != wanted:
+            raise ValueError(f"its keys are not {', '.join(sorted(wanted))}")
+        return calibration
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,238 @@
+"""What a training run is made of: the recipe, where the pairs come from, and the whole, checked once at the door."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from training.calibration.intensity import IntensityFit
+from training.data.settings import DataSettings
+from training.errors import SettingError
+from training.networks import NETWORKS
+
+Statistics = Literal["dataset", "instance"]
+Transform = Literal["auto", "affine", "anscombe"]
+Augment = Literal["none", "rotate", "flip", "rotate+flip"]
+Loss = Literal["mae", "mse", "l1ssim"]
+M = TypeVar("M", bound=BaseModel)
+
+
+def _none_by_words(*words: str) -> BeforeValidator:
+    """Read any of ``words`` as None, since that is what a person types after ``--set``."""
+    return BeforeValidator(lambda value: None if isinstance(value, str) and value.lower() in words else value)
+
+
+def _yes_or_no(value: object) -> object:
+    """Read ``augment: yes`` as rotations and ``augment: no`` as none."""
+    return {True: "rotate", False: "none"}[value] if isinstance(value, bool) else value
+
+
+class Recipe(BaseModel):
+    """How to train: every key may stand in a recipe file or after ``--set``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = Field(100, ge=1, description="times that each training image is seen")
+    batch: int = Field(4, ge=1, description="crops in a step, over all GPUs")
+    crop: Annotated[int | None, _none_by_words("none", "whole", "null")] = Field(
+        128, ge=16, description="side of the random crops in pixels; none: whole images"
+    )
+    lr: float = Field(1e-4, gt=0, description="learning rate of Adam in the first epoch")
+    decay_factor: float = Field(1.0, gt=0, le=1, description="what the learning rate is multiplied with")
+    decay_epochs: int = Field(1, ge=1, description="every how many epochs")
+    decay_limit: float = Field(0.0, ge=0, description="at or below this the learning rate stays")
+    loss: Loss = Field("mae", description="mae, mse, or l1ssim: mae + alpha * (1 - SSIM)")
+    alpha: float = Field(100.0, ge=0, description="weight of (1 - SSIM) in l1ssim")
+    augment: Annotated[Augment, BeforeValidator(_yes_or_no)] = Field(
+        "none", description="turned copies of each image (three more), its mirror image, or both"
+    )
+    test_fraction: float = Field(0.1, gt=0, lt=1, description="part of the fields of view kept for the test")
+    seed: int = Field(0, ge=0, lt=2**32, description="of every random choice")
+    intensity_fit: IntensityFit = Field("dataset", description="clean onto noisy intensities: once, per image, or not")
+    transform: Transform = Field("auto", description="map into the denoiser's range: searched for, or set")
+    statistics: Statistics = Field("dataset", description="constants of the training set, or of each image by itself")
+    sigma: Annotated[float | None, _none_by_words("none", "auto", "null")] = Field(
+        None, description="noise level told to a network with a noise map, of 255 as published; auto: estimated"
+    )
+
+    @field_validator("sigma")
+    @classmethod
+    def _published_scale(cls, sigma: float | None) -> float | None:
+        if sigma is not None and not 1 <= sigma <= 255:
+            raise ValueError("between 1 and 255 (25 means 25/255), or auto")
+        return sigma
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch (the first is 1): stepwise decay down to the limit."""
+        rate = self.lr
+        for _ in range((epoch - 1) // self.decay_epochs):
+            if rate <= self.decay_limit:
+                break
+            rate *= self.decay_factor
+        return rate
+
+
+class Settings(BaseModel):
+    """The whole of a run: with these and the same data it can be repeated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    network: str
+    network_settings: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: str | None = Field(
+        None, description="a published checkpoint's name, or a file; none: from scratch (Kaiming start)"
+    )
+    data: DataSettings
+    recipe: Recipe
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, name: str) -> str:
+        return check_name(name)
+
+    @field_validator("network")
+    @classmethod
+    def _known(cls, network: str) -> str:
+        if network not in NETWORKS:
+            raise ValueError(unknown(network, list(NETWORKS)))
+        return network
+
+
+def check_name(name: str) -> str:
+    """Return a run's name if it can be a folder's name on every system; else raise ``UserError``."""
+    allowed = name and all(c.isalnum() or c in "._-+" for c in name) and not name.startswith(".") and len(name) <= 100
+    if not allowed or name.endswith("."):
+        raise SettingError(
+            f"`name` {name!r}: use up to 100 letters, digits and . _ - +, with no dot at the beginning or the end"
+        )
+    return name
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that travel with the program."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _recipes().iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
+    """Return a recipe by name or file, changed by ``key=value`` words.
+
+    Parameters
+    ----------
+    recipe : str
+        A name from :func:`recipe_names`, or the path of a YAML file with any of the keys of :class:`Recipe`.
+    changes : sequence of str
+        ``key=value``, as after ``--set``; the value is read as YAML.
+
+    Raises
+    ------
+    UserError
+        Names the recipe or the key, what is allowed, and for an unknown word the nearest known.
+    """
+    keys = _read_recipe(recipe)
+    _checked(Recipe, keys, f"recipe {recipe}")
+    return _checked(Recipe, keys | parse_changes(changes, "`set`", list(Recipe.model_fields)), "`set`")
+
+
+def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """Return a recipe changed by ``key=value`` words, as :func:`load_recipe` does."""
+    keys = recipe.model_dump() | parse_changes(changes, "`set`", list(Recipe.model_fields))
+    return _checked(Recipe, keys, "`set`")
+
+
+def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return ``key=value`` words as a dictionary, values read as YAML; a key not ``known`` is an error."""
+    result: dict[str, Any] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise SettingError(
+                f"{option} {change}: write {option} key=value, for example {option} {(known or ['key'])[0]}=20"
+            )
+        if known is not None and key not in known:
+            raise SettingError(f"{option} {key}: {unknown(key, known)}")
+        try:
+            result[key] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError):  # a date that is none, for one
+            raise SettingError(f"{option} {change}: the value cannot be read") from None
+    return result
+
+
+def unknown(word: str, known: Sequence[str]) -> str:
+    """Return the end of a message about an unknown word: the nearest known one, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"unknown; did you mean {near[0]}?"
+    return f"unknown; choose from {', '.join(known)}"
+
+
+def save_settings(settings: Settings) -> str:
+    """Return the settings as YAML text, keys in the order of the classes."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_settings(path: Path) -> Settings:
+    """Return the settings of a ``settings.yaml``; a file that is none raises ``UserError``."""
+    return _checked(Settings, _read_yaml(path), str(path))
+
+
+def _recipes() -> Traversable:
+    return files("training").joinpath("recipes")
+
+
+def _read_recipe(recipe: str) -> dict[str, Any]:
+    names = recipe_names()
+    if recipe in names:
+        return dict(yaml.safe_load(_recipes().joinpath(f"{recipe}.yaml").read_text(encoding="utf-8")))
+    path = Path(recipe)
+    if not path.is_file():
+        raise SettingError(f"`recipe` {recipe}: neither a file nor a recipe; {unknown(recipe, names)}")
+    return _read_yaml(path)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: cannot be read as text ({type(error).__name__})") from None
+    except (yaml.YAMLError, ValueError) as error:
+        line = (
+            f" in line {error.problem_mark.line + 1}"
+            if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark
+            else ""
+        )
+        raise SettingError(f"{path}: no YAML{line}; write one `key: value` a line") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"{path}: no settings; write one `key: value` a line")
+    return content
+
+
+def _checked(model: type[M], keys: Mapping[str, Any], where: str) -> M:
+    """Return the model of ``keys``, or a ``UserError`` of the first thing wrong."""
+    try:
+        return model.model_validate(dict(keys))
+    except ValidationError as errors:
+        raise SettingError(f"{where}: {_explain(errors, model)}") from None
+
+
+def _explain(errors: ValidationError, model: type[BaseModel]) -> str:
+    error = errors.errors()[0]
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        parent: Any = model
+        for part in error["loc"][:-1]:
+            parent = parent.model_fields[str(part)].annotation
+        return f"{key} {unknown(str(error['loc'][-1]), list(parent.model_fields))}"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{key}={error['input']!r} will not do: {message}"
