@@ -32,7 +32,7 @@ PACKAGES = Path("packages")
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """What a person may say of an export.
 
     Attributes
@@ -75,7 +75,7 @@ class Exported:
 
 def export(
     run: Run,
-    options: Options | None = None,
+    options: ExportOptions | None = None,
     *,
     certify: Callable[[Path], Addition] | None = None,
     told: Callable[[str], object] | None = None,
@@ -86,7 +86,7 @@ def export(
     ----------
     run : Run
         A trained run; its best checkpoint is exported.
-    options : Options, optional
+    options : ExportOptions, optional
         Names and words.
     certify : callable, optional
         Given the folder of the complete package before it is put in place; what it returns is added to the package.
@@ -103,7 +103,7 @@ def export(
         When the run is not finished, something that is no package of ours stands where the package would go, or the
         package cannot be built; nothing is changed then.
     """
-    options = options or Options()
+    options = options or ExportOptions()
     if run.checkpoint().is_file() and not run.finished():
         raise PackageError(
             f"{run.folder}: training was cut off before its best weights were scored; "

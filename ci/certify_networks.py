@@ -19,7 +19,7 @@ import torch
 from bmz_export.checking.certificate import NAME, PICTURE
 from bmz_export.checking.check import certify
 from bmz_export.checking.report import lines, summary
-from bmz_export.checking.runner import Options
+from bmz_export.checking.runner import CheckOptions
 from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
 from training.calibration.layer import Calibrated
@@ -55,7 +55,7 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     built = build(folder, model, network=name, example=noisy, example_name="a simulated image", halo=halo)
-    options = Options(timeout=timeout)
+    options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
     built.attach(addition.files, section=addition.section)
     print(*lines(certificate), summary(certificate), sep="\n")

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from planted import FAMILIES, Fault, Sound, plant  # noqa: E402
 
-from bmz_export.checking.check import Options, check  # noqa: E402
+from bmz_export.checking.check import CheckOptions, check  # noqa: E402
 from bmz_export.tools import TOOLS  # noqa: E402
 from training.errors import UserError  # noqa: E402
 
@@ -79,7 +79,7 @@ def _judge(context: Any, fault: Fault, sound: Sound, where: Path) -> Verdict:
 
 
 def _caught(fault: Fault, path: Path) -> str:
-    options = Options(rules_only=True) if fault.engines is None else Options(engines=fault.engines)
+    options = CheckOptions(rules_only=True) if fault.engines is None else CheckOptions(engines=fault.engines)
     try:
         certificate = check(path, options)
     except UserError:

@@ -36,7 +36,7 @@ from bmz_export.checking.certificate import (
 from bmz_export.checking.comparison import Comparison, Result, tools_of
 from bmz_export.checking.formats import compare_tensors, library_test
 from bmz_export.checking.programs import find_programs, user_tools
-from bmz_export.checking.runner import Options, Runner, Told, fault
+from bmz_export.checking.runner import CheckOptions, Runner, Told, fault
 from bmz_export.checking.tilings import tile_as_tools, untiled
 from bmz_export.engines import ENGINES, Engine, Outcome
 from bmz_export.engines.process import workers_ended
@@ -46,20 +46,20 @@ from bmz_export.package.builder import Addition
 from bmz_export.tools import TOOLS
 from training.errors import PackageError
 
-__all__ = ["Options", "certify", "check"]
+__all__ = ["CheckOptions", "certify", "check"]
 
 PARALLEL = 2
 """Engines that run at once; each has one thread."""
 
 
-def check(path: Path, options: Options | None = None, *, told: Told | None = None) -> Certificate:
+def check(path: Path, options: CheckOptions | None = None, *, told: Told | None = None) -> Certificate:
     """Check a package, ours or a stranger's.
 
     Parameters
     ----------
     path : Path
         A folder or a zip.
-    options : Options, optional
+    options : CheckOptions, optional
         What the check may do.
     told : Callable, optional
         Hears what is being done, a line each.
@@ -74,7 +74,7 @@ def check(path: Path, options: Options | None = None, *, told: Told | None = Non
     UserError
         Where there is no package to read, or an engine or a tool is asked for that is not there.
     """
-    options = options or Options()
+    options = options or CheckOptions()
     for name in options.engines or ():
         if name not in ENGINES:
             raise PackageError(
@@ -86,7 +86,7 @@ def check(path: Path, options: Options | None = None, *, told: Told | None = Non
 
 
 def certify(
-    folder: Path, options: Options | None = None, *, tiles: bool = True, told: Told | None = None
+    folder: Path, options: CheckOptions | None = None, *, tiles: bool = True, told: Told | None = None
 ) -> tuple[Certificate, Addition]:
     """Check a package that is being built, tile it as the tools do, and write its certificate beside its files.
 
@@ -94,7 +94,7 @@ def certify(
     ----------
     folder : Path
         The complete package. ``certificate.json`` and ``certificate.png`` are written into it.
-    options : Options, optional
+    options : CheckOptions, optional
         Which engines and how long; all that are installed by default.
     tiles : bool
         Whether to repeat each tool's tiling on a large image, which takes about fifty times the test image's time.
@@ -110,7 +110,7 @@ def certify(
     """
     from bmz_export.checking.report import draw, section
 
-    certificate = check(folder, replace(options or Options(), certify=True, tiles=tiles), told=told)
+    certificate = check(folder, replace(options or CheckOptions(), certify=True, tiles=tiles), told=told)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")
     draw(certificate, folder / PICTURE)
     return certificate, Addition((NAME, PICTURE), section(certificate))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bmz_export.checking.certificate import Fault, Row
 from bmz_export.checking.comparison import LIMIT
-from bmz_export.checking.runner import FORMATS, Options, Runner, fault
+from bmz_export.checking.runner import FORMATS, CheckOptions, Runner, fault
 from bmz_export.checking.trials import compare
 from training.errors import PackageError
 
@@ -99,7 +99,7 @@ def _refusal(runner: Runner) -> str | None:
     return runner.unsafe("torchscript", processing=True) or next(filter(None, others), None)
 
 
-def find_programs(options: Options) -> list[tuple[str, Path]]:
+def find_programs(options: CheckOptions) -> list[tuple[str, Path]]:
     """Return the title and the program of each tool that the user named; a ``UserError`` where it is not that tool."""
     found = []
     if options.fiji is not None:

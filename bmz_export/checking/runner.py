@@ -26,7 +26,7 @@ Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class CheckOptions:
     """What a check may do.
 
     Attributes
@@ -83,13 +83,13 @@ class Runner:
     ----------
     inspection : Inspection
         The package, opened.
-    options : Options
+    options : CheckOptions
         What may be done.
     told : Callable
         Hears what is being done, a line each.
     """
 
-    def __init__(self, inspection: Inspection, options: Options, told: Told) -> None:
+    def __init__(self, inspection: Inspection, options: CheckOptions, told: Told) -> None:
         self.inspection = inspection
         self.options = options
         self.told = told

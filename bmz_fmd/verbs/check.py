@@ -39,13 +39,13 @@ def command(
     Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
     """
     from bmz_export.checking.certificate import Certificate
-    from bmz_export.checking.check import Options, check
+    from bmz_export.checking.check import CheckOptions, check
     from training.inference.files import check_replaceable
     from training.util.writing import write_text
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
-    options = Options(
+    options = CheckOptions(
         rules_only=rules_only,
         trust=trust,
         tiles=tiles,

@@ -19,7 +19,7 @@ def command(
 
     Leaves a run below runs/ and a package below packages/, as train and export would.
     """
-    from bmz_export.exporting import Options
+    from bmz_export.exporting import ExportOptions
     from bmz_fmd.verbs import export
     from training.data.settings import DataSettings
     from training.fitting.start import Words, begin
@@ -38,7 +38,7 @@ def command(
     )
     train(run, listener=Listener(note=console.note, warn=console.warn, progress=console.progress))
     scores = run.provenance.scores["affine"]
-    export.hand_over(run, Options())
+    export.hand_over(run, ExportOptions())
     console.say(
         f"PSNR of the test images: noisy {scores.noisy.psnr:.1f} dB, denoised {scores.denoised.psnr:.1f} dB. Look at:\n"
         f"  {run.folder / 'panel.png'}  before and after, and what was taken away\n"

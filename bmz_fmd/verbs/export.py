@@ -12,7 +12,7 @@ from bmz_fmd.options import Engines, engine_names
 
 if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
-    from bmz_export.exporting import Options
+    from bmz_export.exporting import ExportOptions
     from bmz_export.package.builder import Addition
     from training.runs.run import Run
 
@@ -72,7 +72,7 @@ def command(
 
     Writes NAME/ and NAME.zip; a package of that name from an earlier export is replaced when the new one is whole.
     """
-    from bmz_export.exporting import Options
+    from bmz_export.exporting import ExportOptions
     from bmz_export.package.about import read_about
     from training.errors import UserError
     from training.runs.run import newest_run, open_run
@@ -84,10 +84,10 @@ def command(
         source = open_run(run)
     else:
         raise UserError("say what to export: either --dataset NAME or --run DIR")
-    hand_over(source, Options(name=name, out=out, about=words, example=example), engine_names(engines))
+    hand_over(source, ExportOptions(name=name, out=out, about=words, example=example), engine_names(engines))
 
 
-def hand_over(source: Run, options: Options, engines: list[str] | None = None) -> None:
+def hand_over(source: Run, options: ExportOptions, engines: list[str] | None = None) -> None:
     """Export a run, certify the package while it is built with these engines (None: all), and show the certificate.
 
     Raises
@@ -96,14 +96,14 @@ def hand_over(source: Run, options: Options, engines: list[str] | None = None) -
         With code 1 when a tool would fail or show other pixels; the package and its certificate are there all the same.
     """
     from bmz_export.checking.check import certify
-    from bmz_export.checking.runner import Options as Checked
+    from bmz_export.checking.runner import CheckOptions
     from bmz_export.exporting import export
     from bmz_fmd.verbs.check import show
 
     found: list[Certificate] = []
 
     def certified(folder: Path) -> Addition:
-        certificate, addition = certify(folder, Checked(engines=engines), told=lambda line: console.note(f"  {line}"))
+        certificate, addition = certify(folder, CheckOptions(engines=engines), told=lambda line: console.note(f"  {line}"))
         found.append(certificate)
         return addition
 

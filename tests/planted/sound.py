@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from bmz_export.checking import certificate as certificates
-from bmz_export.checking.check import Options, check
+from bmz_export.checking.check import CheckOptions, check
 from bmz_export.package.about import About
 from bmz_export.package.builder import build
 from training.calibration.layer import Calibrated
@@ -83,7 +83,7 @@ def build_sound(folder, network, **calibration):
     """Write a sound package of a narrow network into a folder, its seam stated, and return its model."""
     model, built = build_unstated(folder, network, **calibration)
     if sees_all(network, **calibration):
-        certificate = check(folder, Options(engines=("torch",), certify=True))
+        certificate = check(folder, CheckOptions(engines=("torch",), certify=True))
         (folder / certificates.NAME).write_text(certificate.to_json())
         built.attach([certificates.NAME])
     return model

@@ -9,7 +9,7 @@ from helpers.small_package import copy, describe, rehash, small_package
 from bmz_export.checking import seams
 from bmz_export.checking import trials as numbers
 from bmz_export.checking.certificate import Certificate, TileRow
-from bmz_export.checking.check import Options, certify, check
+from bmz_export.checking.check import CheckOptions, certify, check
 from bmz_export.checking.comparison import Comparison, Result
 from bmz_export.checking.report import headline
 from bmz_export.checking.runner import Runner
@@ -19,7 +19,7 @@ from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package, write_zip
 from training.errors import UserError
 
-QUICK = Options(engines=("onnxruntime",))
+QUICK = CheckOptions(engines=("onnxruntime",))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def row(certificate, engine, weights):
 
 @pytest.fixture(scope="module")
 def passed(sound):
-    return check(sound, Options(engines=("bioimageio.core", "onnxruntime", "torch"), timeout=200))
+    return check(sound, CheckOptions(engines=("bioimageio.core", "onnxruntime", "torch"), timeout=200))
 
 
 def test_a_sound_package_passes_in_every_engine_asked(passed):
@@ -75,17 +75,17 @@ def test_what_was_tested_is_pinned_by_hash(passed, sound):
 
 def test_rules_only_runs_nothing(sound, spoiled):
     (spoiled / "weights.onnx").write_bytes(b"nothing")
-    certificate = check(rehash(spoiled), Options(rules_only=True))
+    certificate = check(rehash(spoiled), CheckOptions(rules_only=True))
     assert certificate.rows == ()
     assert "onnx-readable" in rules(certificate)
-    assert check(sound, Options(rules_only=True)).exit_code == 0
+    assert check(sound, CheckOptions(rules_only=True)).exit_code == 0
 
 
 def test_an_architecture_that_is_not_ours_is_not_imported_without_trust(spoiled, tmp_path):
     told = tmp_path / "told"
     path = spoiled / "architecture.py"
     path.write_text(path.read_text() + f"\nopen({str(told)!r}, 'w').close()\n")
-    options = Options(engines=("bioimageio.core",))
+    options = CheckOptions(engines=("bioimageio.core",))
     certificate = check(rehash(spoiled), options)
     assert not told.exists()
     assert row(certificate, "bioimageio.core", "pytorch_state_dict").verdict == "not run"
@@ -211,7 +211,7 @@ def test_weights_of_another_shape_are_told_with_both_shapes():
 
 
 def test_a_worker_of_ours_that_does_not_end_is_a_failure_with_a_way_out(sound):
-    certificate = check(sound, Options(engines=("bioimageio.core",), timeout=0.1))
+    certificate = check(sound, CheckOptions(engines=("bioimageio.core",), timeout=0.1))
     assert row(certificate, "tensors", "onnx").verdict == "failed"
     assert row(certificate, "bioimageio test", "all").verdict == "failed"
     told = {fault.rule: fault.line() for fault in certificate.errors}
@@ -232,7 +232,7 @@ def test_a_bare_network_alone_is_compared_with_nothing(spoiled):
 
 
 def test_bare_networks_are_compared_with_one_another(spoiled):
-    certificate = check(describe(spoiled, clipped), Options(engines=("onnxruntime", "torch")))
+    certificate = check(describe(spoiled, clipped), CheckOptions(engines=("onnxruntime", "torch")))
     assert [each.verdict for each in certificate.rows if each.engine in ("onnxruntime", "torch")] == ["passed"] * 2
     assert certificate.worst < 1e-5
 
@@ -281,18 +281,18 @@ def test_an_engine_that_cannot_run_is_never_passed(spoiled):
 
 
 def test_no_engines_asked_means_rules_and_nothing_else(sound):
-    certificate = check(sound, Options(engines=()))
+    certificate = check(sound, CheckOptions(engines=()))
     assert certificate.rows == ()
     assert certificate.exit_code == 0
 
 
 def test_an_unknown_engine_is_one_line(sound):
     with pytest.raises(UserError, match="there is no such engine"):
-        check(sound, Options(engines=("matlab",)))
+        check(sound, CheckOptions(engines=("matlab",)))
 
 
 def test_a_certified_package_states_its_seam_and_still_passes(spoiled, small_tiles):
-    options = Options(engines=("onnxruntime",))
+    options = CheckOptions(engines=("onnxruntime",))
     certificate, addition = certify(spoiled, options)
     assert addition.files == ("certificate.json", "certificate.png")
     assert addition.section.startswith("## ")
@@ -352,7 +352,7 @@ def test_a_package_of_fixed_size_says_that_no_tiling_and_no_seam_was_measured(sp
                 axis["size"] = size
                 axis.pop("halo", None)
 
-    certificate = check(describe(spoiled, change), Options(engines=("onnxruntime",), tiles=True))
+    certificate = check(describe(spoiled, change), CheckOptions(engines=("onnxruntime",), tiles=True))
     assert {tile.tool for tile in certificate.tiles} == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
     assert {tile.verdict for tile in certificate.tiles} == {"not run"}
     assert all("fixed to 96 x 80" in tile.note for tile in certificate.tiles)
@@ -365,7 +365,7 @@ def test_a_tiling_of_thousands_of_tiles_is_not_run(spoiled, small_tiles):
         for axis in raw["outputs"][0]["axes"][-2:]:
             axis["halo"] = 252
 
-    certificate = check(describe(spoiled, change), Options(engines=("onnxruntime",), tiles=True))
+    certificate = check(describe(spoiled, change), CheckOptions(engines=("onnxruntime",), tiles=True))
     verdicts = {tile.way: tile.verdict for tile in certificate.tiles}
     assert verdicts[WAYS["ilastik"]] == verdicts[SCRIPTED] == "not run"
     assert verdicts[WAYS["deepimagej"]] == "passed"
@@ -390,7 +390,7 @@ def test_tiles_for_a_bare_network_are_normalised_like_the_whole_image(spoiled, s
     engine = Recorder()
     test = np.load(spoiled / "test_input.npy")
     with open_package(describe(spoiled, change)) as package:
-        runner = Runner(Inspection(package), Options(), lambda line: None)
+        runner = Runner(Inspection(package), CheckOptions(), lambda line: None)
         rows = list(tile_as_tools(runner, Result(engine, "onnx", Outcome(), ()), test))
     assert abs(engine.job.inputs[0].mean()) < 1e-3
     assert abs(engine.job.inputs[0].std() - 1) < 1e-3
@@ -398,6 +398,6 @@ def test_tiles_for_a_bare_network_are_normalised_like_the_whole_image(spoiled, s
 
 
 def test_a_zip_is_checked_like_its_folder(sound, tmp_path):
-    certificate = check(write_zip(sound, tmp_path / "p.zip"), Options(engines=()))
+    certificate = check(write_zip(sound, tmp_path / "p.zip"), CheckOptions(engines=()))
     assert certificate.exit_code == 0
     assert json.loads(certificate.to_json())["hashes"]

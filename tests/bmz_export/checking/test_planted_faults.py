@@ -7,11 +7,11 @@ import pytest
 from planted import FAMILIES, FAULTS, Sound, plant
 from planted.sound import build_sound, build_unstated, sees_all
 
-from bmz_export.checking.check import Options, check
+from bmz_export.checking.check import CheckOptions, check
 from bmz_export.engines import ENGINES
 from training.errors import UserError
 
-RULES_ALONE = Options(rules_only=True)
+RULES_ALONE = CheckOptions(rules_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def sound(tmp_path_factory):
 
 
 def options(fault):
-    return RULES_ALONE if fault.engines is None else Options(engines=fault.engines)
+    return RULES_ALONE if fault.engines is None else CheckOptions(engines=fault.engines)
 
 
 def test_there_are_sixty_of_them():
@@ -64,7 +64,7 @@ def label(value):
 
 
 def assert_right(folder, *engines, certify=False):
-    certificate = check(folder, Options(engines=engines or None, certify=certify))
+    certificate = check(folder, CheckOptions(engines=engines or None, certify=certify))
     assert [fault.line() for fault in certificate.faults if fault.severity == "error"] == []
     assert {row.verdict for row in certificate.rows} <= {"passed", "not run"}
     assert certificate.exit_code == 0
@@ -109,7 +109,7 @@ def assert_fails(fault, engines, sound, where):
     if not touched:
         pytest.skip(f"none of {', '.join(engines)} is installed")
     path, _ = plant(fault, sound, where)
-    verdicts = {row.engine: row.verdict for row in check(path, Options(engines=touched)).rows}
+    verdicts = {row.engine: row.verdict for row in check(path, CheckOptions(engines=touched)).rows}
     assert {name: verdicts[name] for name in touched} == dict.fromkeys(touched, "failed")
 
 

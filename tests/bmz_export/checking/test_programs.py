@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from helpers.small_package import copy, small_package
 
-from bmz_export.checking.check import Options, check
+from bmz_export.checking.check import CheckOptions, check
 from training.errors import UserError
 
 STAND_IN = """#!{python}
@@ -70,7 +70,7 @@ def rows(certificate):
 def test_each_tool_is_called_without_a_window_and_compared(sound, stand_ins):
     options, records = stand_ins()
     before = sorted(path.name for path in sound.iterdir())
-    certificate = check(sound, Options(engines=(), timeout=60, **options))
+    certificate = check(sound, CheckOptions(engines=(), timeout=60, **options))
     assert {row.verdict for row in rows(certificate).values()} == {"passed"}
     assert set(rows(certificate)) == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
     assert certificate.exit_code == 0
@@ -82,7 +82,7 @@ def test_each_tool_is_called_without_a_window_and_compared(sound, stand_ins):
 
 def test_other_pixels_are_a_failure(sound, stand_ins):
     options, _ = stand_ins(shift=30.0)
-    certificate = check(sound, Options(engines=(), timeout=60, **options))
+    certificate = check(sound, CheckOptions(engines=(), timeout=60, **options))
     assert {row.verdict for row in rows(certificate).values()} == {"failed"}
     assert {fault.rule for fault in certificate.errors} == {"your-tool"}
     assert certificate.exit_code == 1
@@ -91,7 +91,7 @@ def test_other_pixels_are_a_failure(sound, stand_ins):
 @pytest.mark.parametrize("act", ["sys.exit('no model')", "pass", "import time; time.sleep(60)"])
 def test_a_tool_that_fails_leaves_nothing_or_hangs_is_told(sound, stand_ins, act):
     options, _ = stand_ins(act=act)
-    certificate = check(sound, Options(engines=(), timeout=5, fiji=options["fiji"]))
+    certificate = check(sound, CheckOptions(engines=(), timeout=5, fiji=options["fiji"]))
     found = rows(certificate)["Fiji (deepImageJ)"]
     assert found.verdict == "failed"
     assert found.note
@@ -101,14 +101,14 @@ def test_a_script_that_lies_in_a_package_is_not_the_one_that_runs(sound, stand_i
     folder = copy(sound, tmp_path / "copy")
     (folder / "run_in_fiji.ijm").write_text("exec('something else');")
     options, _ = stand_ins()
-    certificate = check(folder, Options(engines=(), timeout=60, fiji=options["fiji"]))
+    certificate = check(folder, CheckOptions(engines=(), timeout=60, fiji=options["fiji"]))
     assert rows(certificate)["Fiji (deepImageJ)"].verdict == "passed"
 
 
 @pytest.mark.parametrize("option", ["fiji", "qupath", "ilastik"])
 def test_a_place_that_is_not_the_tool_is_one_line(sound, tmp_path, option):
     with pytest.raises(UserError, match=f"--{option}"):
-        check(sound, Options(engines=(), **{option: Path(tmp_path / "nothing")}))
+        check(sound, CheckOptions(engines=(), **{option: Path(tmp_path / "nothing")}))
 
 
 def test_the_stand_ins_read_what_the_tools_would(sound):

@@ -3,7 +3,7 @@
 import pytest
 from helpers import strangers
 
-from bmz_export.checking.check import Options, check
+from bmz_export.checking.check import CheckOptions, check
 
 FIJI, QUPATH, ILASTIK, SITE, CORE, BROWSER = (
     "Fiji (deepImageJ)", "QuPath", "ilastik", "BioImage.IO", "bioimageio.core", "browser",
@@ -59,13 +59,13 @@ def errors(certificate):
 
 @pytest.mark.parametrize("make", ERRORS, ids=lambda make: make.__name__)
 def test_each_tool_is_told_what_it_would_stumble_over_and_no_more(make, packages):
-    certificate = check(packages(make), Options(rules_only=True))
+    certificate = check(packages(make), CheckOptions(rules_only=True))
     assert errors(certificate) == ERRORS[make]
     assert certificate.exit_code == 1
 
 
 def test_a_package_of_the_old_zoo_gives_the_same_pixels_everywhere(packages):
-    certificate = check(packages(strangers.old_zoo), Options(engines=("torch", "onnxruntime")))
+    certificate = check(packages(strangers.old_zoo), CheckOptions(engines=("torch", "onnxruntime")))
     assert errors(certificate) == ERRORS[strangers.old_zoo]
     assert {row.engine: row.verdict for row in certificate.rows if row.engine != "tensors"} == {
         "torch": "passed",
@@ -74,7 +74,7 @@ def test_a_package_of_the_old_zoo_gives_the_same_pixels_everywhere(packages):
 
 
 def test_a_patch_size_is_no_fault_of_the_numbers(packages):
-    certificate = check(packages(strangers.old_fiji), Options(engines=("torch",)))
+    certificate = check(packages(strangers.old_fiji), CheckOptions(engines=("torch",)))
     assert errors(certificate) == ERRORS[strangers.old_fiji]
     assert [row.verdict for row in certificate.rows if row.engine == "torch"] == ["passed"]
 
@@ -84,12 +84,12 @@ def test_the_library_writes_its_newest_format_and_the_others_take_it(packages):
     described = strangers.description_of(package)
     assert described["format_version"] == "0.5.12"
     assert isinstance(described["documentation"], dict)
-    certificate = check(package, Options(engines=("torch", "onnxruntime")))
+    certificate = check(package, CheckOptions(engines=("torch", "onnxruntime")))
     assert errors(certificate) == ERRORS[strangers.newest]
 
 
 def test_an_architecture_that_is_not_ours_is_not_run_without_trust(packages):
-    certificate = check(packages(strangers.biapy), Options(engines=("bioimageio.core",)))
+    certificate = check(packages(strangers.biapy), CheckOptions(engines=("bioimageio.core",)))
     (row,) = [row for row in certificate.rows if row.engine == "bioimageio.core"]
     assert row.verdict == "not run"
     assert "`trust`" in row.note
@@ -97,7 +97,7 @@ def test_an_architecture_that_is_not_ours_is_not_run_without_trust(packages):
 
 @pytest.mark.slow
 def test_bioimageio_agrees_that_a_package_of_the_old_zoo_is_right(packages):
-    certificate = check(packages(strangers.old_zoo), Options(engines=("bioimageio.core",), trust=True))
+    certificate = check(packages(strangers.old_zoo), CheckOptions(engines=("bioimageio.core",), trust=True))
     assert errors(certificate) == ERRORS[strangers.old_zoo]
     verdicts = {row.weights: row.verdict for row in certificate.rows if row.engine == "bioimageio.core"}
     assert verdicts == dict.fromkeys(("pytorch_state_dict", "torchscript", "onnx"), "passed")

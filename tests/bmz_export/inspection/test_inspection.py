@@ -15,7 +15,7 @@ from helpers import small_package as small
 from helpers.hostile_archives import edit_code, writing_archive
 from onnx import TensorProto, helper, numpy_helper
 
-from bmz_export.checking.runner import Options, Runner
+from bmz_export.checking.runner import CheckOptions, Runner
 from bmz_export.inspection import Inspection, pickles
 from bmz_export.inspection.onnx_file import read_onnx
 from bmz_export.inspection.pickles import read_pickle
@@ -343,7 +343,7 @@ def test_an_onnx_that_cannot_be_read_is_not_run(package, tmp_path, data):
 
 def test_a_sound_package_may_be_run(package):
     with open_package(package) as opened:
-        runner = Runner(Inspection(opened), Options(), print)
+        runner = Runner(Inspection(opened), CheckOptions(), print)
         formats = ("pytorch_state_dict", "torchscript", "onnx")
         assert [runner.unsafe(name, processing=True) for name in formats] == [None, None, None]
         assert runner.safe_state_dict
@@ -354,7 +354,7 @@ def test_a_check_asks_the_same_judgement(package, tmp_path):
     writing_archive(folder / "weights.pt", tmp_path / "canary")
     with open_package(folder) as opened:
         inspection = Inspection(opened)
-        assert Runner(inspection, Options(), print).hostile("torchscript") == hostile(inspection, "torchscript")
+        assert Runner(inspection, CheckOptions(), print).hostile("torchscript") == hostile(inspection, "torchscript")
         assert "reads or writes files" in hostile(inspection, "torchscript")
 
 
