@@ -103,7 +103,9 @@ def hand_over(source: Run, options: ExportOptions, engines: list[str] | None = N
     found: list[Certificate] = []
 
     def certified(folder: Path) -> Addition:
-        certificate, addition = certify(folder, CheckOptions(engines=engines), told=lambda line: console.note(f"  {line}"))
+        certificate, addition = certify(
+            folder, CheckOptions(engines=engines), told=lambda line: console.note(f"  {line}")
+        )
         found.append(certificate)
         return addition
 
