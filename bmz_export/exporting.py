@@ -153,12 +153,12 @@ def _example(run: Run, file: Path | None) -> tuple[NDArray[Any], str]:
     """The plane that becomes public, in the type of its file, and what to call it."""
     if file is None:
         try:
-            pairs = run.dataset().test
+            samples = run.dataset().test
         except UserError as error:
             raise PackageError(f"the run's own images cannot be read ({error}); name another with `example`") from None
-        if not pairs:
+        if not samples:
             raise PackageError("the run has no test image to show; name one with `example` FILE")
-        return pairs[0].noisy(), f"test image {pairs[0].name}"
+        return samples[0].noisy[0].read(), f"test image {samples[0].name}"
     from training.images import channel_number, open_image, planes
 
     image = open_image(file)

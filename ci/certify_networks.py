@@ -47,7 +47,7 @@ def main() -> int:
 
 def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: bool) -> int:
     """Build a network's package in a folder, certify it and keep the certificate; return its exit code."""
-    noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy()
+    noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy[0].read()
     model = random_model(name, noisy)
     image = np.asarray(noisy, np.float32)[None, None]
     halo, seams = measure_halo(predictor(model), image, stride=NETWORKS[name].stride)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmz_fmd.models import Model
-    from training.data import Pair
+    from training.data import Sample
     from training.evaluation.scoring import Evaluation, Figures
 
 
@@ -129,7 +129,7 @@ def _default_picture(model: Path, kind: str, json_file: Path | None) -> Path | N
 
 def _pairs(
     model: Model, noisy: Path | None, clean: Path | None, pattern: str | None, channel: str | None
-) -> Sequence[Pair]:
+) -> Sequence[Sample]:
     """Return the pairs to score: of the folders given, or the run's own test images."""
     if model.run is not None and noisy is None:
         return model.run.dataset().test
@@ -140,16 +140,16 @@ def _pairs(
     found = read_pairs(settings)
     for note in found.notes:
         console.warn(note)
-    return found.pairs
+    return found.samples
 
 
-def _peak(tested: Model | None, pairs: Sequence[Pair], convention: str, given: float | None) -> float:
+def _peak(tested: Model | None, pairs: Sequence[Sample], convention: str, given: float | None) -> float:
     """Return the peak to count from: as given, as the run counted on its own images, or that of 8 bits."""
     if given is not None:
         return given
     if tested is not None and tested.run is not None and convention in tested.run.provenance.scores:
         return tested.run.provenance.scores[convention].data_range
-    dtype = pairs[0].clean().dtype
+    dtype = pairs[0].truth.dtype
     if dtype == "uint8":
         return 255.0
     raise UserError(

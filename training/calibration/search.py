@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from training.calibration.intensity import Intensity
     from training.calibration.statistics import Survey
-    from training.data import Pair
+    from training.data import Sample
     from training.networks import Network
 
 MARGIN = 32
@@ -54,7 +54,7 @@ class Constants:
 
 def estimate(
     seen: Survey,
-    pairs: Sequence[Pair],
+    samples: Sequence[Sample],
     denoiser: nn.Module,
     network: Network,
     recipe: Recipe,
@@ -75,7 +75,7 @@ def estimate(
     ----------
     seen : Survey
         Of the same pairs.
-    pairs : sequence of Pair
+    samples : sequence of Sample
         The training pairs.
     denoiser : nn.Module
         The bare network with the weights that training starts from, on the device where the search runs.
@@ -102,7 +102,7 @@ def estimate(
     maps = _maps(seen, recipe)
     if not pretrained:
         return _place(base, seen, recipe, transform=maps[-1])
-    score = _Trial(pairs, seen.intensity, denoiser, recipe, progress, quick=quick)
+    score = _Trial(samples, seen.intensity, denoiser, recipe, progress, quick=quick)
 
     def best(candidates: Iterable[_Choice]) -> _Choice:
         return max(candidates, key=lambda choice: score(_place(base, seen, recipe, **asdict(choice))))
@@ -133,7 +133,7 @@ class _Trial:
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        samples: Sequence[Sample],
         intensity: Intensity,
         denoiser: nn.Module,
         recipe: Recipe,
@@ -143,7 +143,7 @@ class _Trial:
     ) -> None:
         self.half = quick
         small = sum(p.numel() for p in denoiser.parameters()) < _SMALL_NETWORK
-        self.crops = list(_crops(pairs, intensity, recipe.seed, 24 if small else 8))
+        self.crops = list(_crops(samples, intensity, recipe.seed, 24 if small else 8))
         self.denoiser = denoiser
         self.progress = progress
         self.known: dict[Constants, float] = {}
@@ -169,13 +169,13 @@ class _Trial:
 
 
 def _crops(
-    pairs: Sequence[Pair], intensity: Intensity, seed: int, count: int
+    samples: Sequence[Sample], intensity: Intensity, seed: int, count: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Yield noisy and clean crops, each from an image of its own as long as there are so many."""
     rng = np.random.default_rng([seed, 1])
-    order = rng.permutation(len(pairs))
+    order = rng.permutation(len(samples))
     for index in np.resize(order, count):
-        noisy, clean = pairs[int(index)].read()
+        noisy, clean = samples[int(index)].pair()
         clean = intensity.apply(noisy, clean)
         top, left = (int(rng.integers(max(size - _CROP, 0) + 1)) for size in noisy.shape)
         place = slice(top, top + _CROP), slice(left, left + _CROP)

@@ -13,7 +13,7 @@ from training.calibration.intensity import Intensity, IntensityFit, fit_intensit
 from training.calibration.noise import NoiseModel, fit_noise, noise_level
 
 if TYPE_CHECKING:
-    from training.data import Pair
+    from training.data import Sample
 
 _SAMPLE = 2_000_000  # pixels of the whole training set that intensities and noise are measured on
 
@@ -58,13 +58,13 @@ class Survey:
 
 
 def survey(
-    pairs: Sequence[Pair], mode: IntensityFit, seed: int, progress: Callable[[], object] = lambda: None
+    samples: Sequence[Sample], mode: IntensityFit, seed: int, progress: Callable[[], object] = lambda: None
 ) -> Survey:
     """Read every pair once and measure intensities and noise.
 
     Parameters
     ----------
-    pairs : sequence of Pair
+    samples : sequence of Sample
         The training pairs.
     mode : {"dataset", "image", "none"}
         How clean images are fitted onto noisy ones.
@@ -74,14 +74,14 @@ def survey(
         Called after each pair.
     """
     rng = np.random.default_rng(seed)
-    each = max(_SAMPLE // len(pairs), 1000)
+    each = max(_SAMPLE // len(samples), 1000)
     noisy_pixels: list[NDArray[np.float64]] = []
     clean_pixels: list[NDArray[np.float64]] = []
     fits: list[tuple[float, float]] = []
     noises: list[float] = []
     shapes: set[tuple[int, int]] = set()
-    for pair in pairs:
-        noisy, clean = pair.read()
+    for sample in samples:
+        noisy, clean = sample.pair()
         drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
         noisy_pixels.append(noisy.ravel()[drawn].astype(np.float64))
         clean_pixels.append(clean.ravel()[drawn].astype(np.float64))
@@ -91,7 +91,7 @@ def survey(
         shapes.add((noisy.shape[0], noisy.shape[1]))
         progress()
     intensity = _intensity(mode, noisy_pixels, clean_pixels, fits)
-    scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(pairs)
+    scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(samples)
     x = np.concatenate([slope * clean + offset for clean, (slope, offset) in zip(clean_pixels, scaled, strict=True)])
     y = np.concatenate(noisy_pixels)
     low, high = (float(value) for value in np.percentile(y, [0.1, 99.9]))

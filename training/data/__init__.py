@@ -1,12 +1,12 @@
 """Data sets: each gives noisy and clean planes, split for training, validation and test.
 
-A new data set is a file with a class that is a ``PairedDataset``, and its line in ``DATASETS``.
+A new data set is a file with a class that is an ``ImageDataset``, and its line in ``DATASETS``.
 """
 
 import difflib
 from collections.abc import Callable
 
-from training.data.sample import DataSource, Pair, PairedDataset
+from training.data.sample import ImageDataset, Sample
 from training.data.sets.hagen import NAMES as HAGEN
 from training.data.sets.hagen import HagenStacks
 from training.data.sets.own import OwnPairs
@@ -14,16 +14,16 @@ from training.data.sets.simulated import Simulated
 from training.data.settings import DataSettings
 from training.errors import DataError
 
-__all__ = ["DATASETS", "DataSettings", "DataSource", "Pair", "PairedDataset", "open_dataset"]
+__all__ = ["DATASETS", "DataSettings", "ImageDataset", "Sample", "open_dataset"]
 
-DATASETS: dict[str, Callable[..., PairedDataset]] = {
+DATASETS: dict[str, Callable[..., ImageDataset]] = {
     "simulated": Simulated,
     **dict.fromkeys(HAGEN, HagenStacks),
 }
 """What ```dataset``` may say; each is called as ``(settings, test_fraction=..., seed=...)``."""
 
 
-def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> PairedDataset:
+def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> ImageDataset:
     """Open the data set that the settings name, and split it.
 
     Parameters

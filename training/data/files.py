@@ -1,4 +1,4 @@
-"""What data sets of files share: planes of image files as pairs, hashes, warnings."""
+"""What data sets of files share: splits, hashes, warnings, and checks of the files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.data.quality import inspect
-from training.data.sample import DataSource, Pair
+from training.data.sample import DataSource, Sample
 from training.data.splits import split
 from training.errors import DataError, UserError
 from training.images import planes
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     import xarray
 
 
-class FilePairs:
-    """A ``PairedDataset`` of image files.
+class FileDataset:
+    """An ``ImageDataset`` of image files.
 
     Parameters
     ----------
     name, source
-        As in ``PairedDataset``.
-    pairs
-        All pairs, in the order in which they were taken.
+        As in ``ImageDataset``.
+    samples
+        All samples, in the order in which they were taken.
     files
         Every file that is read, by its path relative to the root of the data.
     notes
@@ -40,7 +40,7 @@ class FilePairs:
         self,
         name: str,
         source: DataSource,
-        pairs: Sequence[Pair],
+        samples: Sequence[Sample],
         files: Mapping[str, Path],
         *,
         notes: Sequence[str] = (),
@@ -49,15 +49,15 @@ class FilePairs:
     ) -> None:
         first = next(iter(files.values()), name)
         try:
-            parts = split(pairs, where=str(first), test_fraction=test_fraction, seed=seed)
+            parts = split(samples, where=str(first), test_fraction=test_fraction, seed=seed)
         except UserError as error:
             raise DataError("; ".join([str(error), *notes])) from None
         self.name = name
         self.source = source
-        self.train: Sequence[Pair] = parts.train
-        self.validation: Sequence[Pair] = parts.validation
-        self.test: Sequence[Pair] = parts.test
-        self._pairs = pairs
+        self.train: Sequence[Sample] = parts.train
+        self.validation: Sequence[Sample] = parts.validation
+        self.test: Sequence[Sample] = parts.test
+        self._samples = samples
         self._files = files
         self._notes = [*notes, *([parts.warning] if parts.warning else [])]
 
@@ -66,8 +66,8 @@ class FilePairs:
         return {name: sha256(path) for name, path in self._files.items()}
 
     def warnings(self) -> list[str]:
-        """Return what the files and a look at some of the pairs tell."""
-        return [*self._notes, *inspect(self._pairs)]
+        """Return what the files and a look at some of the samples tell."""
+        return [*self._notes, *inspect(self._samples)]
 
 
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:

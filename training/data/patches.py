@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 if TYPE_CHECKING:
     from training.calibration.intensity import Intensity
-    from training.data import Pair
+    from training.data import Sample
     from training.runs.settings import Augment
 
 MEMORY = 2**30
@@ -35,26 +35,26 @@ class Planes:
 
     Parameters
     ----------
-    pairs : sequence of Pair
+    samples : sequence of Sample
         What is read, when asked for.
     intensity : Intensity
         Brings the clean planes onto the noisy ones' scale.
     """
 
-    def __init__(self, pairs: Sequence[Pair], intensity: Intensity) -> None:
-        self._pairs = pairs
+    def __init__(self, samples: Sequence[Sample], intensity: Intensity) -> None:
+        self._samples = samples
         self._intensity = intensity
         self._kept: dict[int, tuple[Plane, Plane]] = {}
         self._room = MEMORY
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self._samples)
 
     def __getitem__(self, index: int) -> tuple[Plane, Plane]:
         """Return noisy and clean, (H, W) each, in the noisy image's units."""
         if index in self._kept:
             return self._kept[index]
-        noisy, clean = self._pairs[index].read()
+        noisy, clean = self._samples[index].pair()
         clean = self._intensity.apply(noisy, clean)
         size = noisy.nbytes + clean.nbytes
         if size <= self._room:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.sample import Pair
+from training.data.sample import Sample
 
 _LOOKED_AT = 12
 _CEILINGS = (1, 255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits, and of floats in [0, 1]
@@ -28,16 +28,16 @@ class _Seen:
     fills_its_type: bool
 
 
-def inspect(pairs: Sequence[Pair]) -> list[str]:
+def inspect(samples: Sequence[Sample]) -> list[str]:
     """Look at up to twelve pairs, evenly spread, and return a line for each thing that may spoil training.
 
     Pairs that show different things or are shifted (cross-correlation of the smoothed images), saturated pixels, and
     files that were each scaled on their own (each reaches exactly from 0 to the largest value; that says nothing of
     saturation). One pair at a time is in memory.
     """
-    chosen = [pairs[number] for number in np.unique(np.linspace(0, len(pairs) - 1, _LOOKED_AT).astype(int))]
-    names = [pair.name for pair in chosen]
-    laid, noisy, clean = zip(*(_look(pair) for pair in chosen), strict=True)
+    chosen = [samples[number] for number in np.unique(np.linspace(0, len(samples) - 1, _LOOKED_AT).astype(int))]
+    names = [sample.name for sample in chosen]
+    laid, noisy, clean = zip(*(_look(sample) for sample in chosen), strict=True)
     seen = {"noisy": noisy, "clean": clean}
     scaled = [which for which, images in seen.items() if len(images) > 2 and all(one.fills_its_type for one in images)]
     found = [
@@ -98,9 +98,9 @@ def _middle(image: NDArray[Any], size: int = 512) -> NDArray[Any]:
     return image[top : top + size, left : left + size]
 
 
-def _look(pair: Pair) -> tuple[Laid | None, _Seen, _Seen]:
+def _look(sample: Sample) -> tuple[Laid | None, _Seen, _Seen]:
     """Return how a pair lies on each other, and what is kept of its planes; the planes are let go."""
-    noisy, clean = pair.noisy(), pair.clean()
+    noisy, clean = sample.noisy[0].read(), sample.truth.read()
     return lay(noisy, clean), _seen(noisy), _seen(clean)
 
 

@@ -1,4 +1,4 @@
-"""Which pairs train, which choose the best epoch, which only test: whole fields of view, always the same ones."""
+"""Which samples train, which choose the best epoch, which only test: whole fields of view, always the same ones."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.data.sample import Pair
+from training.data.sample import Sample
 from training.errors import DataError
 
 _MARKER = re.compile(
@@ -19,11 +19,11 @@ VALIDATION_FRACTION = 0.1
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs by their use, and what the user should know about the split (a line or none)."""
+    """Samples by their use, and what the user should know about the split (a line or none)."""
 
-    train: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
-    test: tuple[Pair, ...]
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    test: tuple[Sample, ...]
     warning: str | None = None
 
 
@@ -50,8 +50,8 @@ def field_of(stem: str) -> str:
     return re.sub(r"[ _.-]{2,}", "_", _MARKER.sub("", stem)).strip(" _.-")
 
 
-def split(pairs: Sequence[Pair], *, where: str, test_fraction: float, seed: int) -> Split:
-    """Split pairs by field of view.
+def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: int) -> Split:
+    """Split samples by field of view.
 
     Of n fields, in natural order of their names, those from ``int((1 - test_fraction) * n)`` on test; a tenth of the
     others, drawn with ``seed``, validates. Each part gets at least one image. Where there are fewer than three fields,
@@ -59,10 +59,10 @@ def split(pairs: Sequence[Pair], *, where: str, test_fraction: float, seed: int)
 
     Parameters
     ----------
-    pairs
-        All pairs, in the order in which they were taken.
+    samples
+        All samples, in the order in which they were taken.
     where
-        What the pairs are of, for messages.
+        What the samples are of, for messages.
     test_fraction
         Share of the fields that tests, above 0 and below 1.
     seed
@@ -73,13 +73,15 @@ def split(pairs: Sequence[Pair], *, where: str, test_fraction: float, seed: int)
     UserError
         Where there is but one image.
     """
-    if len(pairs) < 2:
+    if len(samples) < 2:
         raise DataError(f"{where}: one image only: training, validation and test need three pairs or more; add images")
-    fields: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        fields.setdefault(pair.field, []).append(pair)
+    fields: dict[str, list[Sample]] = {}
+    for sample in samples:
+        fields.setdefault(sample.field, []).append(sample)
     by_field = len(fields) >= 3
-    units = [tuple(fields[name]) for name in sorted(fields, key=natural)] if by_field else [(pair,) for pair in pairs]
+    units = (
+        [tuple(fields[name]) for name in sorted(fields, key=natural)] if by_field else [(sample,) for sample in samples]
+    )
     count = len(units)
     start = int((1 - test_fraction) * count + 1e-9)  # 0.7 * 10 is 6.999...
     start = min(max(start, min(2, count - 1)), count - 1)
@@ -104,5 +106,5 @@ def split(pairs: Sequence[Pair], *, where: str, test_fraction: float, seed: int)
     )
 
 
-def _flat(units: Sequence[Sequence[Pair]]) -> tuple[Pair, ...]:
-    return tuple(pair for unit in units for pair in unit)
+def _flat(units: Sequence[Sequence[Sample]]) -> tuple[Sample, ...]:
+    return tuple(sample for unit in units for sample in unit)

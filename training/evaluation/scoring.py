@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from training.data import Pair
+    from training.data import Sample
     from training.inference.denoising import Denoiser
 
 _WRITER = "bmz-fmd evaluate"  # what the picture says of its origin
@@ -120,7 +120,7 @@ class Evaluation(_Part):
 
 
 def evaluate(
-    pairs: Iterable[Pair],
+    samples: Iterable[Sample],
     denoiser: Denoiser,
     *,
     convention: Convention,
@@ -132,7 +132,7 @@ def evaluate(
 
     Parameters
     ----------
-    pairs : iterable of Pair
+    samples : iterable of Sample
         Read one after the other; only one lies in memory.
     denoiser : Denoiser
         Takes images in the units of the noisy ones.
@@ -158,11 +158,11 @@ def evaluate(
         raise UserError(f"`data_range` {data_range:g}: give the peak value to count from, above 0, such as 255")
     planes = denoiser.planes(tile)
     images = []
-    for pair in pairs:
-        noisy, clean = pair.read()
+    for sample in samples:
+        noisy, clean = sample.pair()
         images.append(
             _figures(
-                pair.name,
+                sample.name,
                 noisy=noisy,
                 denoised=planes(noisy),
                 clean=clean,
@@ -191,7 +191,7 @@ def telling(evaluation: Evaluation) -> list[str]:
     return list(dict.fromkeys(names))[:_SHOWN]
 
 
-def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, tile: int | None = None) -> None:
+def residual_picture(samples: Sequence[Sample], denoiser: Denoiser, path: Path, *, tile: int | None = None) -> None:
     """Draw what the denoiser did to a few images, so that invented structure can be seen.
 
     A row an image; from left to right: noisy, denoised, clean, what was removed (noisy minus denoised: it should look
@@ -200,7 +200,7 @@ def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, t
 
     Parameters
     ----------
-    pairs : sequence of Pair
+    samples : sequence of Sample
         Few: see ``telling``.
     denoiser : Denoiser
         The same as for ``evaluate``.
@@ -212,11 +212,11 @@ def residual_picture(pairs: Sequence[Pair], denoiser: Denoiser, path: Path, *, t
     from matplotlib.figure import Figure
 
     planes = denoiser.planes(tile)
-    figure = Figure(figsize=(15, 2.9 * len(pairs)), layout="constrained")
-    grid: list[list[Axes]] = figure.subplots(len(pairs), 6, squeeze=False).tolist()
-    for axes, pair in zip(grid, pairs, strict=True):
-        noisy, clean = pair.read()
-        _draw_row(axes, pair.name, noisy, planes(noisy), clean)
+    figure = Figure(figsize=(15, 2.9 * len(samples)), layout="constrained")
+    grid: list[list[Axes]] = figure.subplots(len(samples), 6, squeeze=False).tolist()
+    for axes, sample in zip(grid, samples, strict=True):
+        noisy, clean = sample.pair()
+        _draw_row(axes, sample.name, noisy, planes(noisy), clean)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         figure.savefig(beside, dpi=110, format="png", metadata={"Software": _WRITER})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from training.calibration.intensity import Intensity
 from training.calibration.layer import Calibrated
-from training.data import Pair, PairedDataset
+from training.data import ImageDataset, Sample
 from training.evaluation import pictures as figures
 from training.evaluation.metrics import Convention, psnr, ssim
 from training.runs.model import as_denoiser
@@ -22,7 +22,7 @@ _SHOWN = 3  # test images in the panel
 Plane = NDArray[np.float32]
 
 
-def finish(run: Run, dataset: PairedDataset, place: str, told: Listener) -> None:
+def finish(run: Run, dataset: ImageDataset, place: str, told: Listener) -> None:
     """Score the best weights on the test images, and draw what a person looks at first."""
     provenance = run.provenance
     model = run.model("best")
@@ -38,7 +38,7 @@ def finish(run: Run, dataset: PairedDataset, place: str, told: Listener) -> None
 
 
 def score(
-    pairs: Sequence[Pair],
+    samples: Sequence[Sample],
     model: Calibrated,
     provenance: Provenance,
     place: str,
@@ -51,9 +51,9 @@ def score(
     denoise = as_denoiser(model, provenance, place).planes()
     conventions: tuple[Convention, ...] = ("raw", "affine")
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    with told.progress("scoring the test images", len(pairs)) as advance:
-        for pair in pairs:
-            noisy, clean = pair.read()
+    with told.progress("scoring the test images", len(samples)) as advance:
+        for sample in samples:
+            noisy, clean = sample.pair()
             images = {"denoised": denoise(noisy)} | ({"noisy": noisy} if before is None else {})
             for convention in conventions:
                 for which, image in images.items():
@@ -69,7 +69,7 @@ def score(
         result[convention] = Scores(
             convention=convention,
             data_range=data_range,
-            images=len(pairs),
+            images=len(samples),
             noisy=_summary(found[convention, "noisy"]) if before is None else before[convention].noisy,
             start=denoised if before is None else before[convention].start,
             denoised=denoised,
@@ -83,11 +83,12 @@ def _summary(values: Sequence[tuple[float, float]]) -> Score:
 
 
 def _rows(
-    pairs: Sequence[Pair], model: Calibrated, provenance: Provenance, place: str
+    samples: Sequence[Sample], model: Calibrated, provenance: Provenance, place: str
 ) -> Iterator[tuple[str, Plane, Plane, Plane]]:
     """Yield name, noisy, denoised and clean (on the noisy scale) of a few test images, spread over all."""
     denoise = as_denoiser(model, provenance, place).planes()
     intensity = Intensity(**provenance.intensity_fit.model_dump())
-    for index in np.unique(np.linspace(0, len(pairs) - 1, _SHOWN).round().astype(int)):
-        noisy, clean = pairs[int(index)].read()
-        yield pairs[int(index)].name, noisy, denoise(noisy), intensity.apply(noisy, clean)
+    for index in np.unique(np.linspace(0, len(samples) - 1, _SHOWN).round().astype(int)):
+        sample = samples[int(index)]
+        noisy, clean = sample.pair()
+        yield sample.name, noisy, denoise(noisy), intensity.apply(noisy, clean)

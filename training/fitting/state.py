@@ -14,7 +14,7 @@ from training.calibration.layer import Calibrated
 from training.calibration.search import estimate
 from training.calibration.statistics import Survey, survey
 from training.checkpoints import load_checkpoint as load_weights
-from training.data import PairedDataset
+from training.data import ImageDataset
 from training.errors import DataError
 from training.fitting.report import score
 from training.networks import NETWORKS, create
@@ -53,7 +53,7 @@ class Session:
     scoring: float = 0.0  # seconds that the test images took
 
 
-def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Session:
+def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Session:
     """Measure the data, calibrate the start, and write it down as epoch 0."""
     settings, recipe = run.settings, run.settings.recipe
     for warning in dataset.warnings():
@@ -93,7 +93,7 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
         seed=recipe.seed,
         created=now(),
     )
-    peak = 255.0 if dataset.train[0].clean().dtype == "uint8" else seen.clean_extent
+    peak = 255.0 if dataset.train[0].truth.dtype == "uint8" else seen.clean_extent
     began = time.monotonic()
     scores = score(dataset.test, model, provenance, place, told, data_range=peak)
     scoring = time.monotonic() - began
@@ -112,9 +112,9 @@ def begin(run: Run, dataset: PairedDataset, place: str, told: Listener) -> Sessi
     )
 
 
-def _trainable(seen: Survey, dataset: PairedDataset) -> None:
+def _trainable(seen: Survey, dataset: ImageDataset) -> None:
     """Refuse images that nothing can be learned from, or that cannot judge what was."""
-    judges = [pair.noisy().shape for pair in (*dataset.validation, *dataset.test)]
+    judges = [sample.shape for sample in (*dataset.validation, *dataset.test)]
     height, width = min(seen.shape, *judges, key=min)
     if min(height, width) < _LEAST:
         raise DataError(
@@ -146,7 +146,7 @@ def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, Checkpo
     return denoiser, None if origin is None else CheckpointUsed(**asdict(origin))
 
 
-def take_up(run: Run, dataset: PairedDataset) -> Session:
+def take_up(run: Run, dataset: ImageDataset) -> Session:
     """Return to the end of the last whole epoch."""
     provenance, content = run.provenance, load_checkpoint(run.checkpoint("last"))
     model = build(provenance.network, provenance.calibration)
@@ -155,7 +155,7 @@ def take_up(run: Run, dataset: PairedDataset) -> Session:
         done, best, optimizer = int(content["epoch"]), float(content["best"]), dict(content["optimizer"])
     except (RuntimeError, KeyError, TypeError, ValueError):
         raise DataError(f"{run.checkpoint('last')}: not of this run; train under another `name`") from None
-    shapes = {pair.read()[0].shape for pair in dataset.train}
+    shapes = {sample.shape for sample in dataset.train}
     return Session(
         model,
         Intensity(**provenance.intensity_fit.model_dump()),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from training.data import PairedDataset
+from training.data import ImageDataset
 from training.data.patches import Crops, Planes, validation_crops
 from training.errors import RunError, UserError
 from training.fitting.loop import COLUMNS, Data, Learner, Record, quiet, save_best
@@ -125,7 +125,7 @@ def _discard(run: Run) -> None:
         run.folder.rmdir()
 
 
-def _fit(run: Run, session: Session, dataset: PairedDataset, place: str, told: Listener, *, count: int) -> None:
+def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Listener, *, count: int) -> None:
     """Train what epochs are left; margins are for the shipped model, so training does without their cost."""
     import lightning as L  # noqa: N812
 

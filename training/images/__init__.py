@@ -8,10 +8,12 @@ from training.images.channels import channel_names, channel_number
 from training.images.layout import Layout, PixelSize
 from training.images.planes import PlaneReader, planes
 from training.images.reading import SUFFIXES, open_image
+from training.images.stored import FileSource, source_in
 from training.images.writing import check_writable, write_image
 
 __all__ = [
     "SUFFIXES",
+    "FileSource",
     "Layout",
     "PixelSize",
     "PlaneReader",
@@ -20,5 +22,6 @@ __all__ = [
     "check_writable",
     "open_image",
     "planes",
+    "source_in",
     "write_image",
 ]

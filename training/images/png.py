@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.errors import ImageError
 from training.images.layout import Layout, PixelSize
-from training.images.stored import Planes, as_array
+from training.images.stored import Planes, Region, as_array
 
 if TYPE_CHECKING:
     import xarray
@@ -28,11 +28,11 @@ class _Whole:
 
     path: Path
 
-    def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any], region: Region) -> NDArray[Any]:
         import imagecodecs
 
         array = np.asarray(imagecodecs.png_decode(self.path.read_bytes()))
-        return array[..., :-1] if array.ndim == 3 and array.shape[-1] in (2, 4) else array  # without alpha
+        return (array[..., :-1] if array.ndim == 3 and array.shape[-1] in (2, 4) else array)[region]  # without alpha
 
 
 def open_png(path: Path) -> xarray.DataArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import xarray
 
 _ORDER = "TCZYX"
+Region = tuple[slice, slice]
+"""Rows and columns, each with a start and a stop."""
 UNREADABLE = (
     OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, AssertionError, EOFError,
     struct.error, zlib.error, ZeroDivisionError, OverflowError, MemoryError, SyntaxError,
@@ -28,8 +30,8 @@ UNREADABLE = (
 class Address(Protocol):
     """Where one plane lies."""
 
-    def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
-        """Return the plane as it lies there: (H, W), or (H, W, colours)."""
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any], region: Region) -> NDArray[Any]:
+        """Return a region of the plane as it lies there: (rows, columns), or (rows, columns, colours)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,11 @@ class Planes:
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     stored: np.dtype[Any]
-    addresses: tuple[Address, ...]
+    addresses: tuple[Address, ...] = field(repr=False)
+
+    def __deepcopy__(self, memo: object) -> Planes:
+        """Return itself: xarray copies what stands beside an array, and this never changes."""
+        return self
 
     def __call__(self, block_id: tuple[int, ...]) -> NDArray[Any]:
         """Return the block of one plane."""
@@ -48,19 +54,21 @@ class Planes:
         plane = self.read(index)
         return plane.reshape((1,) * len(index) + plane.shape)
 
-    def read(self, index: tuple[int, ...]) -> NDArray[Any]:
-        """Return the plane (H, W) at an index over all axes but the last two, in the image's own type."""
+    def read(self, index: tuple[int, ...], region: Region | None = None) -> NDArray[Any]:
+        """Return the plane (H, W) at an index over all axes but the last two, or a region of it, in its own type."""
         lead = self.shape[:-2]
         address = self.addresses[int(np.ravel_multi_index(index, lead)) if lead else 0]
         where = f"{self.file}{self._label(index)}"
+        rows, columns = region = region or (slice(0, self.shape[-2]), slice(0, self.shape[-1]))
+        shape = rows.stop - rows.start, columns.stop - columns.start
         try:
-            plane = address.read(self.shape[-2:], self.stored)
+            plane = address.read(self.shape[-2:], self.stored, region)
         except UNREADABLE as error:
             raise damaged(where, error) from error
         if plane.ndim == 3:
             plane = _luminance(plane, where)
-        if plane.shape != self.shape[-2:]:
-            raise ImageError(f"{where} is {plane.shape}, not {self.shape[-2:]}: the file is damaged, copy it anew")
+        if plane.shape != shape:
+            raise ImageError(f"{where} is {plane.shape}, not {shape}: the file is damaged, copy it anew")
         if plane.dtype.kind == "f" and not np.isfinite(plane).all():
             count = int((~np.isfinite(plane)).sum())
             raise ImageError(f"{where} holds {count} NaN or infinite pixels: replace them and save the file again")
@@ -69,6 +77,50 @@ class Planes:
     def _label(self, index: tuple[int, ...]) -> str:
         told = " ".join(f"{dim}={number}" for dim, number in zip(self.dims, index, strict=False))
         return f", plane {told}," if told else ""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A plane or a stack of an image file, of which any region can be read; see ``training.data.sample.Source``."""
+
+    stored: Planes
+    index: tuple[int | None, ...]
+    """Along each axis of the file but the last two, a number; None along the axis that is the stack's depth."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W), or (D, H, W) of a stack."""
+        depth = [n for n, at in zip(self.stored.shape, self.index, strict=False) if at is None]
+        return (*depth, *self.stored.shape[-2:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels as they are read."""
+        return self.stored.stored.newbyteorder("=")
+
+    def read(self, region: tuple[slice, ...] | None = None) -> NDArray[Any]:
+        """Return a region, or everything, in the file's own type and units; only what lies in it is read.
+
+        Raises
+        ------
+        UserError
+            Where the file cannot be read, or what is read holds NaN or infinite values.
+        """
+        *depth, rows, columns = region or tuple(slice(0, length) for length in self.shape)
+        numbers = range(depth[0].start, depth[0].stop) if depth else [0]
+        each = [tuple(number if at is None else at for at in self.index) for number in numbers]
+        read = [self.stored.read(index, (rows, columns)) for index in each]
+        return np.stack(read) if depth else read[0]
+
+
+def source_in(image: xarray.DataArray, axes: str, **index: int) -> FileSource:
+    """Return a plane (``axes`` YX) or a stack (ZYX) of what ``open_image`` returned.
+
+    ``index`` is its number along the file's other axes, where it is not 0. What is read does not grow with the number
+    of planes in the file.
+    """
+    stored: Planes = image.attrs["stored"]
+    return FileSource(stored, tuple(None if dim in axes else index.get(dim, 0) for dim in stored.dims[:-2]))
 
 
 def as_array(stored: Planes, layout: Layout, resolution: PixelSize | None, names: list[str] | None) -> xarray.DataArray:
@@ -88,7 +140,13 @@ def as_array(stored: Planes, layout: Layout, resolution: PixelSize | None, names
         lazy,
         dims=stored.dims,
         coords={"C": names} if names else None,
-        attrs={"path": stored.file, "dtype": str(dtype), "resolution": resolution, "metadata": layout},
+        attrs={
+            "path": stored.file,
+            "dtype": str(dtype),
+            "resolution": resolution,
+            "metadata": layout,
+            "stored": stored,
+        },
     )
     ordered = [dim for dim in stored.dims if dim not in _ORDER] + [dim for dim in _ORDER if dim in stored.dims]
     return image.transpose(*ordered)

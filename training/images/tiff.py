@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from training.errors import ImageError, UserError
 from training.images import ome
 from training.images.layout import Layout, PixelSize
-from training.images.stored import Address, Planes, as_array
+from training.images.stored import Address, Planes, Region, as_array
 
 if TYPE_CHECKING:
     import tifffile
@@ -28,6 +28,7 @@ _SPARE = "QIRPVMLAHEBDFGJKNOUW"
 _NEEDED_TAGS = (270, 273, 279, 324, 325, 50838, 50839)  # description, places of the pixels, ImageJ's metadata
 _TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # others: a byte
 _DATE_TIME = re.compile(r"[\x01-\x7f]{16}:[\x01-\x7f]{2}")  # all that tifffile writes
+_JPEG = (6, 7, 33007, 34892)
 _IMAGEJ_UNITS = {"": None, "pixel": None, "um": "µm", "micron": "µm", "microns": "µm", "\\u00B5m": "µm"}
 
 # tifffile logs what it finds odd in a broken file; the same reaches the user as one line
@@ -41,8 +42,11 @@ class _Raw:
     path: Path
     offset: int
 
-    def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
-        return np.fromfile(self.path, stored, math.prod(shape), offset=self.offset).reshape(shape)
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any], region: Region) -> NDArray[Any]:
+        rows, columns = region
+        lines = rows.stop - rows.start, shape[1]
+        start = self.offset + rows.start * shape[1] * stored.itemsize
+        return np.fromfile(self.path, stored, math.prod(lines), offset=start).reshape(lines)[:, columns]
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,43 @@ class _InPage:
     """Of the page's header: the chain of pages need not be walked to it."""
     item: int
 
-    def read(self, shape: tuple[int, ...], stored: np.dtype[Any]) -> NDArray[Any]:
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any], region: Region) -> NDArray[Any]:
         import tifffile
 
         with tifffile.TiffFile(self.path) as tif:
             tif.filehandle.seek(self.offset)
             page = tifffile.TiffPage(tif, index=self.page)
+            if page.axes == "YX":
+                return _part(page, region)
             array = page.asarray()
             if not _in_colour(page):
-                return np.asarray(array.reshape(-1, *array.shape[-2:])[self.item])
+                return np.asarray(array.reshape(-1, *array.shape[-2:])[self.item][region])
             if page.axes[-1] != "S":
                 array = np.moveaxis(array, -3, -1)
             alpha = sum(kind in (1, 2) for kind in page.extrasamples)
             colours = array.shape[-1] - alpha
-            return np.asarray(array.reshape(-1, *array.shape[-3:])[self.item, ..., :colours])
+            return np.asarray(array.reshape(-1, *array.shape[-3:])[self.item, ..., :colours][region])
+
+
+def _part(page: tifffile.TiffPage, region: Region) -> NDArray[Any]:
+    """Return a region (rows, columns) of a page of one gray plane, decoding the strips or tiles that it touches."""
+    rows, columns = region
+    whole = rows.start == columns.start == 0 and (rows.stop, columns.stop) == page.shape
+    if whole or page.compression in _JPEG:  # what a JPEG needs beside its segments, tifffile knows best
+        return np.asarray(page.asarray()[region])
+    height, width = page.chunks
+    first = rows.start // height * height, columns.start // width * width
+    size = -(-rows.stop // height) * height - first[0], -(-columns.stop // width) * width - first[1]
+    result = np.zeros(size, page.dtype)
+    for top in range(first[0], rows.stop, height):
+        for left in range(first[1], columns.stop, width):
+            number = top // height * page.chunked[-1] + left // width
+            page.parent.filehandle.seek(page.dataoffsets[number])
+            encoded = page.parent.filehandle.read(page.databytecounts[number])
+            segment, _, (_, lines, length, _) = page.decode(encoded, number)
+            place = slice(top - first[0], top - first[0] + lines), slice(left - first[1], left - first[1] + length)
+            result[place] = page.nodata if segment is None else segment[0, ..., 0]
+    return result[rows.start - first[0] : rows.stop - first[0], columns.start - first[1] : columns.stop - first[1]]
 
 
 def open_tiff(path: Path) -> xarray.DataArray:

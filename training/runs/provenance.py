@@ -15,7 +15,7 @@ from training.networks import NETWORKS
 from training.runs.settings import Recipe
 
 if TYPE_CHECKING:
-    from training.data import PairedDataset
+    from training.data import ImageDataset
 
 _PACKAGES = ("bmz-fmd", "torch", "lightning", "numpy", "scikit-image", "tifffile")
 
@@ -85,12 +85,14 @@ class DataUsed(_Part):
     source: dict[str, Any]
 
     @classmethod
-    def of(cls, dataset: PairedDataset) -> DataUsed:
+    def of(cls, dataset: ImageDataset) -> DataUsed:
         """Return what there is to say of a data set; every file is read once."""
         return cls(
             name=dataset.name,
             hashes=dataset.hashes(),
-            splits={part: [pair.name for pair in getattr(dataset, part)] for part in ("train", "validation", "test")},
+            splits={
+                part: [sample.name for sample in getattr(dataset, part)] for part in ("train", "validation", "test")
+            },
             source=asdict(dataset.source),
         )
 

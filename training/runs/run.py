@@ -23,7 +23,7 @@ from training.util.writing import replacing, write_text
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
-    from training.data import PairedDataset
+    from training.data import ImageDataset
     from training.inference.denoising import Denoiser
 
 RUNS = Path("runs")
@@ -85,7 +85,7 @@ class Run:
             ) from None
         return model.eval()
 
-    def dataset(self) -> PairedDataset:
+    def dataset(self) -> ImageDataset:
         """Return the pairs that the run was trained on, split as then.
 
         Raises

@@ -10,7 +10,7 @@ from training.calibration.layer import Calibrated
 from training.calibration.noise import NoiseModel, fit_noise
 from training.calibration.search import MARGIN, estimate
 from training.calibration.statistics import survey
-from training.data import Pair
+from training.data import Sample
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
 
@@ -34,11 +34,11 @@ def pairs(count=6, *, gain=4.0, offset=100.0, read_noise=3.0, clean_scale=1.0, s
         noisy = signal + offset + rng.normal(0, read_noise, shape)
         return noisy, clean_scale * (expected + offset) + 11
 
-    return [Pair(str(n), str(n), noisy=lambda n=n: pair(n)[0], clean=lambda n=n: pair(n)[1]) for n in range(count)]
+    return [Sample.of_arrays(str(n), *pair(n)) for n in range(count)]
 
 
 def test_the_intensity_fit_brings_the_clean_image_onto_the_noisy_ones_scale():
-    noisy, clean = pairs(1, clean_scale=20.0)[0].read()
+    noisy, clean = pairs(1, clean_scale=20.0)[0].pair()
     slope, offset = fit_intensity(noisy, clean)
     assert slope == pytest.approx(1 / 20, rel=0.02)
     assert np.mean(slope * clean + offset - noisy) == pytest.approx(0, abs=0.01)
@@ -50,7 +50,7 @@ def test_the_intensity_fit_is_recorded_as_it_was_made(mode):
     intensity = survey(data, mode, seed=0).intensity
     assert intensity.mode == mode
     assert intensity.slope == (1 if mode == "none" else pytest.approx(1 / 20, rel=0.02))
-    noisy, clean = data[0].read()
+    noisy, clean = data[0].pair()
     mapped = intensity.apply(noisy, clean)
     assert mapped.dtype == np.float32
     if mode == "none":
@@ -70,7 +70,7 @@ def test_pairs_are_fitted_one_by_one_only_where_that_is_the_recipe(mode, monkeyp
 
 
 def test_images_that_were_each_scaled_on_their_own_are_fitted_one_by_one():
-    noisy, clean = pairs(1)[0].read()
+    noisy, clean = pairs(1)[0].pair()
     fit = Intensity("image", 1.0, 0.0)
     np.testing.assert_allclose(fit.apply(3 * noisy - 5, clean), 3 * fit.apply(noisy, clean) - 5, rtol=1e-4)
 
@@ -142,7 +142,7 @@ def error(data, model):
     with torch.no_grad():
         return np.mean(
             [
-                np.mean((model(torch.from_numpy(pair.read()[0])[None, None])[0, 0].numpy() - pair.read()[1]) ** 2)
+                np.mean((model(torch.from_numpy(pair.pair()[0])[None, None])[0, 0].numpy() - pair.pair()[1]) ** 2)
                 for pair in data
             ]
         )
@@ -238,10 +238,8 @@ def test_the_margin_is_the_radius_up_to_a_limit(network, radius, margin):
 
 @pytest.mark.parametrize("value", [0.0, 7.0])
 def test_images_of_one_value_still_give_constants_that_can_be_used(value):
-    flat = [
-        Pair(str(n), str(n), noisy=lambda: np.full((20, 20), value), clean=lambda: np.full((20, 20), value))
-        for n in range(2)
-    ]
+    image = np.full((20, 20), value)
+    flat = [Sample.of_arrays(str(n), image, image) for n in range(2)]
     for pretrained in (True, False):
         _, constants = chosen(flat, pretrained=pretrained)
         image = torch.full((1, 1, 20, 20), value)
@@ -258,11 +256,10 @@ def test_the_real_denoiser_is_calibrated_far_above_the_unscaled_one(shared):
     folder = shared("data/w2s/channel1")
     weights = shared("data/weights/dncnn_25.pth")
     data = [
-        Pair(
+        Sample.of_arrays(
             f"{n}",
-            f"{n}",
-            noisy=lambda n=n: tifffile.imread(folder / f"low/fov_{n:03d}.tif")[200:320, 200:320],
-            clean=lambda n=n: tifffile.imread(folder / f"high/fov_{n:03d}.tif")[200:320, 200:320],
+            tifffile.imread(folder / f"low/fov_{n:03d}.tif")[200:320, 200:320],
+            tifffile.imread(folder / f"high/fov_{n:03d}.tif")[200:320, 200:320],
         )
         for n in (1, 2, 3, 4, 70)
     ]
@@ -270,7 +267,7 @@ def test_the_real_denoiser_is_calibrated_far_above_the_unscaled_one(shared):
     denoiser.load_state_dict(torch.load(weights, weights_only=True))
     recipe = Recipe(intensity_fit="image")
     seen, constants = chosen(data[:4], recipe, denoiser=denoiser, radius=17)
-    noisy, clean = data[4].read()
+    noisy, clean = data[4].pair()
     target = seen.intensity.apply(noisy, clean)
     images = torch.from_numpy(noisy)[None, None]
     with torch.no_grad():

@@ -11,7 +11,7 @@ import tifffile
 from helpers.image_sets import save_set
 from PIL import Image
 
-from training.data import DATASETS, DataSettings, Pair, open_dataset
+from training.data import DATASETS, DataSettings, Sample, open_dataset
 from training.data.quality import inspect
 from training.data.sets.hagen import NAMES
 from training.data.splits import field_of
@@ -66,7 +66,7 @@ class TestMatching:
         data = own(*folders(tmp_path, "abc", noisy, clean))
         assert sorted(names(every(data))) == ["a", "b", "c"]
         for pair in every(data):
-            first, second = pair.read()
+            first, second = pair.pair()
             for side, array, ending in (("noisy", first, noisy), ("clean", second, clean)):
                 path = tmp_path / side / ending.format(pair.name)
                 np.testing.assert_array_equal(
@@ -93,7 +93,7 @@ class TestMatching:
         data = own(tmp_path / "low.tif", tmp_path / "high.tif")
         assert data.name == "low"
         assert names(data.test) == ["low_q18", "low_q19"]
-        np.testing.assert_array_equal(data.test[0].read(), [stacks[0][18], stacks[1][18]])
+        np.testing.assert_array_equal(data.test[0].pair(), [stacks[0][18], stacks[1][18]])
 
     def test_files_without_a_partner_are_left_out_with_a_word(self, tmp_path):
         noisy, clean = folders(tmp_path, "abcd")
@@ -134,7 +134,7 @@ class TestMatching:
         again = own(tmp_path / "noisy", tmp_path / "clean")
         assert names(every(again)) == names(every(data))
         for pair, same in zip(every(data), every(again), strict=True):
-            np.testing.assert_array_equal(pair.read(), same.read())
+            np.testing.assert_array_equal(pair.pair(), same.pair())
 
     def test_a_name_that_is_no_utf_8_is_refused(self, tmp_path):
         try:
@@ -146,11 +146,11 @@ class TestMatching:
     def test_images_of_different_size_may_stand_in_one_folder(self, tmp_path):
         folders(tmp_path, "ab", shape=(24, 20))
         noisy, clean = folders(tmp_path, "cd", shape=(31, 17))
-        assert {pair.read()[0].shape for pair in every(own(noisy, clean))} == {(24, 20), (31, 17)}
+        assert {pair.pair()[0].shape for pair in every(own(noisy, clean))} == {(24, 20), (31, 17)}
 
     def test_pairs_travel_to_other_processes(self, tmp_path):
         pair = own(*folders(tmp_path, "abc")).train[0]
-        np.testing.assert_array_equal(pickle.loads(pickle.dumps(pair)).read(), pair.read())
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(pair)).pair(), pair.pair())
 
 
 class TestChannels:
@@ -167,7 +167,7 @@ class TestChannels:
         data = own(**two, channel=channel)
         for pair in every(data):
             expected = tifffile.imread(two["noisy"] / f"{pair.name}.ome.tif")[index]
-            np.testing.assert_array_equal(pair.read()[0], expected)
+            np.testing.assert_array_equal(pair.pair()[0], expected)
 
     def test_which_must_be_said(self, two):
         refused(r"a\.ome\.tif holds 2 channels \(0 DAPI, 1 GFP\): choose one with `channel`", **two)
@@ -183,7 +183,7 @@ class TestChannels:
             save(tmp_path / side / f"{name}.tif", arrays[side, name], planarconfig="separate", metadata=None)
         refused(r"a\.tif holds 4 channels \(0 to 3\)", noisy=tmp_path / "noisy", clean=tmp_path / "clean")
         for pair in every(own(tmp_path / "noisy", tmp_path / "clean", channel="2")):
-            np.testing.assert_array_equal(pair.read(), [arrays[side, pair.name][2] for side in ("noisy", "clean")])
+            np.testing.assert_array_equal(pair.pair(), [arrays[side, pair.name][2] for side in ("noisy", "clean")])
 
     def test_is_not_chosen_from_one(self, tmp_path):
         noisy, clean = folders(tmp_path, "abc")
@@ -417,14 +417,20 @@ class TestWarnings:
     def test_one_pair_at_a_time_is_in_memory(self):
         made = []
 
-        def read():
-            alive = sum(plane() is not None for plane in made)
-            assert alive <= 1, "planes of a pair before are kept"
-            plane = picture((70, 80))
-            made.append(weakref.ref(plane))
-            return plane
+        class Once:
+            """A source that holds nothing itself."""
 
-        inspect([Pair(str(number), str(number), read, read) for number in range(20)])
+            shape, dtype = (70, 80), np.dtype("u2")
+
+            def read(self, region=None):
+                alive = sum(plane() is not None for plane in made)
+                assert alive <= 1, "planes of a pair before are kept"
+                plane = picture(self.shape)
+                made.append(weakref.ref(plane))
+                return plane
+
+        names = map(str, range(20))
+        inspect([Sample(name, name, "YX", Once.shape, (Once(),), Once()) for name in names])
         assert len(made) == 24
 
 
@@ -449,7 +455,7 @@ class TestHagen:
         assert data.name == name
         assert [pair.field for pair in data.test] == ["frame_018", "frame_019"]
         assert (len(data.train), len(data.validation)) == (16, 2)
-        np.testing.assert_array_equal(data.test[1].read(), [low[19], high[19]])
+        np.testing.assert_array_equal(data.test[1].pair(), [low[19], high[19]])
         assert data.source.licence == "CC0-1.0"
         assert data.source.doi == "10.1093/gigascience/giab032"
 
@@ -479,7 +485,7 @@ class TestHagen:
         (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "data")
         data = self.open(tmp_path / "data", "nucleus")
         assert list(data.hashes()) == [f"deep/link/nucleus-{side}snr.tif" for side in ("low", "high")]
-        np.testing.assert_array_equal(data.test[0].read()[0], low[18])
+        np.testing.assert_array_equal(data.test[0].pair()[0], low[18])
         (tmp_path / "data" / "again").symlink_to(tmp_path / "elsewhere")
         assert len(self.open(tmp_path / "data", "nucleus").hashes()) == 2
 
@@ -488,7 +494,7 @@ class TestHagen:
         data = self.open(tmp_path, "actin-confocal", preparation="quarter")
         assert [len(part) for part in (data.train, data.validation, data.test)] == [8, 4, 4]
         assert {pair.field for pair in data.test} == {"frame_003"}
-        pieces = [pair.read() for pair in data.test]
+        pieces = [pair.pair() for pair in data.test]
         for side, stack in enumerate((low, high)):
             whole = np.block([[pieces[0][side], pieces[1][side]], [pieces[2][side], pieces[3][side]]])
             np.testing.assert_array_equal(whole, stack[3])
@@ -496,7 +502,7 @@ class TestHagen:
     def test_the_quarters_of_the_middle(self, tmp_path, stacks):
         low, _ = stacks("membrane", 3, (2048, 2048), dtype="u1")
         data = self.open(tmp_path, "membrane", preparation="c-quarter")
-        pieces = [pair.read()[0] for pair in data.test]
+        pieces = [pair.pair()[0] for pair in data.test]
         whole = np.block([[pieces[0], pieces[1]], [pieces[2], pieces[3]]])
         np.testing.assert_array_equal(whole, low[2, 512:1536, 512:1536])
 

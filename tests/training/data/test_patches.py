@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.calibration.intensity import Intensity
-from training.data import Pair
+from training.data import Sample
 from training.data.patches import Crops, Planes, validation_crops
 
 IDENTITY = Intensity("none", 1.0, 0.0)
@@ -16,8 +16,8 @@ def planes(count=5, shape=(20, 30), intensity=IDENTITY):
     def image(number):
         return (np.arange(shape[0] * shape[1]).reshape(shape) + 1000 * number).astype(np.float32)
 
-    pairs = [Pair(str(n), str(n), noisy=lambda n=n: image(n), clean=lambda n=n: image(n) / 2 + 7) for n in range(count)]
-    return Planes(pairs, intensity)
+    samples = [Sample.of_arrays(str(n), image(n), image(n) / 2 + 7) for n in range(count)]
+    return Planes(samples, intensity)
 
 
 def epoch(crops, number=1):

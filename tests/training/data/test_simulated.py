@@ -28,7 +28,7 @@ def every(data):
 def test_forty_images_of_256_by_default():
     data = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0)
     assert (data.name, len(data.train), len(data.validation), len(data.test)) == ("simulated", 32, 4, 4)
-    noisy, clean = data.train[0].read()
+    noisy, clean = data.train[0].pair()
     assert noisy.shape == clean.shape == (256, 256)
     assert noisy.dtype == clean.dtype == np.float32
     assert data.source.dtype == "uint16"
@@ -46,23 +46,23 @@ def test_nuclei_and_filaments_are_in_every_part():
 def test_the_seed_makes_the_images_and_nothing_else_does():
     first, again, other = every(simulated()), every(simulated(seed=5)), every(drawn_from(1))
     for one, two, three in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(one.read(), two.read())
-        assert not np.array_equal(one.read(), three.read())
-    assert len({pair.read()[0].tobytes() for pair in first}) == 8
+        np.testing.assert_array_equal(one.pair(), two.pair())
+        assert not np.array_equal(one.pair(), three.pair())
+    assert len({pair.pair()[0].tobytes() for pair in first}) == 8
 
 
 def test_what_is_read_may_be_changed_without_changing_the_data():
     pair = simulated().train[0]
-    before = pair.read()[0].copy()
-    pair.read()[0][:] = 0
-    np.testing.assert_array_equal(pair.read()[0], before)
+    before = pair.pair()[0].copy()
+    pair.pair()[0][:] = 0
+    np.testing.assert_array_equal(pair.pair()[0], before)
 
 
 def test_the_noise_is_that_of_photons_and_readout():
     told = Simulation()
     data = simulated(size=256, images=4)
     for pair in every(data):
-        noisy, clean = pair.read()
+        noisy, clean = pair.pair()
         # the clean exposure is a hundred times the noisy one, on its own scale
         expected = told.offset + (clean - told.offset) * told.noisy_exposure / told.clean_exposure
         variance = told.gain * (expected - told.offset) + (told.gain * told.read_noise) ** 2
@@ -86,7 +86,7 @@ def test_the_airy_pattern_has_its_first_dark_ring_where_optics_says():
 def test_a_smaller_aperture_sees_less_detail():
     def sharpness(aperture):
         pairs = every(simulated(images=2, numerical_aperture=aperture))
-        return np.mean([np.abs(np.diff(pair.read()[1])).mean() / pair.read()[1].std() for pair in pairs])
+        return np.mean([np.abs(np.diff(pair.pair()[1])).mean() / pair.pair()[1].std() for pair in pairs])
 
     assert sharpness(0.3) < sharpness(1.2)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from training.data import Pair
+from training.data import Sample
 from training.errors import UserError
 from training.evaluation.residuals import correlation, surprise, suspicion
 from training.evaluation.scoring import evaluate, is_result, residual_picture, telling
@@ -26,7 +26,7 @@ def scene(seed=0):
 
 def pair(seed=0, *, gain=1.0, shift=0.0):
     clean, noisy = scene(seed)
-    return Pair(f"fov_{seed}", f"fov_{seed}", noisy=lambda: noisy, clean=lambda: gain * clean + shift)
+    return Sample.of_arrays(f"fov_{seed}", noisy, gain * clean + shift)
 
 
 def denoiser(function):
@@ -121,7 +121,7 @@ def test_small_and_constant_images_have_figures_too(shape):
 
 def test_an_image_without_noise_counts_100_db_in_the_mean():
     clean, _ = scene()
-    same = Pair("same", "same", noisy=lambda: clean, clean=lambda: clean)
+    same = Sample.of_arrays("same", clean, clean)
     result = evaluate([same, pair()], UNCHANGED, convention="raw", data_range=255)
     first, second = result.images
     assert first.psnr_noisy == 100
@@ -130,7 +130,7 @@ def test_an_image_without_noise_counts_100_db_in_the_mean():
 
 
 def test_what_is_no_number_is_null_in_json():
-    dark = Pair("dark", "dark", noisy=lambda: np.zeros(SHAPE), clean=lambda: np.zeros(SHAPE))
+    dark = Sample.of_arrays("dark", np.zeros(SHAPE), np.zeros(SHAPE))
     stored = json.loads(evaluate([dark], UNCHANGED, convention="raw", data_range=255).model_dump_json())
     assert stored["images"][0]["intensity_kept"] is None
     assert stored["images"][0]["name"] == "dark"

@@ -100,7 +100,7 @@ def test_the_scores_are_those_of_the_best_model_on_the_test_images(whole):
     scores = whole.provenance.scores["affine"]
     found = []
     for pair in whole.dataset().test:
-        noisy, clean = pair.read()
+        noisy, clean = pair.pair()
         found.append(psnr(clean, denoise(noisy), data_range=scores.data_range, convention="affine"))
     assert scores.denoised.psnr == pytest.approx(np.mean(found), abs=1e-3)
     assert scores.images == len(found)

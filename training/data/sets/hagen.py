@@ -3,19 +3,24 @@
 Hagen GM et al., GigaScience 10(5), giab032 (2021), doi 10.1093/gigascience/giab032; data doi 10.5524/100888.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.data.files import FilePairs, check_alike, check_values, source_of
+from training.data.files import FileDataset, check_alike, check_values, source_of
 from training.data.preparation import prepare
-from training.data.sample import Pair
+from training.data.sample import Sample, Source
 from training.data.settings import DataSettings, refuse_others
 from training.errors import DataError
-from training.images import PlaneReader, open_image
+from training.images import open_image, source_in
+
+if TYPE_CHECKING:
+    import xarray
 
 NAMES = (
     "nucleus", "actin-confocal", "mito-confocal", "actin-60x-noise2", "mito-60x-noise2",
@@ -32,7 +37,7 @@ _PUBLISHED = {
 }
 
 
-class HagenStacks(FilePairs):
+class HagenStacks(FileDataset):
     """One of the ten data sets: page i of the low-SNR stack belongs to page i of the high-SNR one.
 
     Of n frames those from ``int((1 - test_fraction) * n)`` on test, as published for 0.1; every frame is a field.
@@ -57,21 +62,24 @@ class HagenStacks(FilePairs):
         check_alike(noisy, clean)
         check_values(noisy)
         check_values(clean)
-        pairs: list[Pair] = []
-        read_noisy, read_clean = PlaneReader(noisy), PlaneReader(clean)
-        indices = zip(np.ndindex(noisy.shape[:-2]), np.ndindex(clean.shape[:-2]), strict=True)
-        for number, (first, second) in enumerate(indices):
+        samples: list[Sample] = []
+        for number, sources in enumerate(zip(_pages(noisy), _pages(clean), strict=True)):
             frame = f"frame_{number:03d}"
-            pair = Pair(f"{name}_{frame}", frame, partial(read_noisy, first), partial(read_clean, second))
-            pairs.extend(prepare(pair, settings.preparation, noisy.shape[-2:], low.name))
+            whole = Sample(f"{name}_{frame}", frame, "YX", sources[0].shape, sources[:1], sources[1])
+            samples.extend(prepare(whole, settings.preparation, low.name))
         super().__init__(
             name,
             source_of(noisy, title=f"Hagen et al. 2021, {name}", **_PUBLISHED),
-            pairs,
+            samples,
             {path.relative_to(settings.data).as_posix(): path for path in (low, high)},
             test_fraction=test_fraction,
             seed=seed,
         )
+
+
+def _pages(image: xarray.DataArray) -> Iterator[Source]:
+    for index in np.ndindex(image.shape[:-2]):
+        yield source_in(image, "YX", **dict(zip(map(str, image.dims), index, strict=False)))
 
 
 def _find(folder: Path, name: str) -> Path:

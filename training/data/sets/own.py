@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.data.files import FilePairs, check_alike, check_values, source_of
+from training.data.files import FileDataset, check_alike, check_values, source_of
 from training.data.matching import Match, match, stem
-from training.data.sample import DataSource, Pair
+from training.data.sample import DataSource, Sample
 from training.data.settings import DataSettings, refuse_others
 from training.data.splits import field_of
 from training.errors import DataError
-from training.images import PlaneReader, channel_names, channel_number, open_image
+from training.images import FileSource, channel_names, channel_number, open_image, source_in
 from training.util.text import counted
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _OF_ONE_FIELD = "TZCSHALEV"
 class ReadPairs:
     """All pairs of two folders or files, not split."""
 
-    pairs: tuple[Pair, ...]
+    samples: tuple[Sample, ...]
     source: DataSource
     files: dict[str, Path]
     """Every file that is read, as ``noisy/NAME`` or ``clean/NAME``."""
@@ -41,7 +40,7 @@ class ReadPairs:
     """What a user should know of the matching, a line each."""
 
 
-class OwnPairs(FilePairs):
+class OwnPairs(FileDataset):
     """Noisy and clean images under a user's own names, plane by plane.
 
     Parameters
@@ -58,7 +57,7 @@ class OwnPairs(FilePairs):
         super().__init__(
             _friendly(folder.name if folder.is_dir() else stem(folder)),
             found.source,
-            found.pairs,
+            found.samples,
             found.files,
             notes=found.notes,
             test_fraction=test_fraction,
@@ -79,12 +78,12 @@ def read_pairs(settings: DataSettings) -> ReadPairs:
         there, missing = ("`noisy`", "`clean`") if settings.clean is None else ("`clean`", "`noisy`")
         raise DataError(f"{there} is given without {missing}: pairs need both")
     matches, left = match(settings.noisy, settings.clean, settings.pattern)
-    pairs: list[Pair] = []
+    samples: list[Sample] = []
     files: dict[str, Path] = {}
     sources: list[DataSource] = []
     for found in matches:
         noisy, clean = _opened(found, settings.channel)
-        pairs.extend(_pairs(found.shared, noisy, clean))
+        samples.extend(_samples(found.shared, noisy, clean))
         files |= {f"noisy/{found.noisy.name}": found.noisy, f"clean/{found.clean.name}": found.clean}
         sources.append(source_of(noisy))
     notes = []
@@ -96,7 +95,7 @@ def read_pairs(settings: DataSettings) -> ReadPairs:
     kinds = sorted({source.dtype for source in sources})
     if len(kinds) > 1:
         notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
-    return ReadPairs(tuple(_numbered(pairs)), sources[0], files, tuple(notes))
+    return ReadPairs(tuple(_numbered(samples)), sources[0], files, tuple(notes))
 
 
 def _opened(found: Match, channel: str | None) -> tuple[xarray.DataArray, xarray.DataArray]:
@@ -119,38 +118,37 @@ def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArr
         names = channel_names(image)
         held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {channels - 1}"
         raise DataError(f"{image.attrs['path']} holds {channels} channels ({held}): choose one with `channel`")
-    return image.isel(C=0 if channel is None else channel_number(image, channel), drop=True)
+    number = 0 if channel is None else channel_number(image, channel)
+    return image.isel(C=number, drop=True).assign_attrs(channel=number)
 
 
-def _pairs(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Iterator[Pair]:
+def _samples(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Iterator[Sample]:
     name, field = _friendly(shared), field_of(shared)
-    noisy, clean = (
-        image.squeeze([dim for dim in image.dims[:-2] if image.sizes[dim] == 1]) for image in (noisy, clean)
-    )
-    told = [(str(dim), len(str(noisy.sizes[dim] - 1))) for dim in noisy.dims[:-2]]
-    read_noisy, read_clean = PlaneReader(noisy), PlaneReader(clean)
-    for index in np.ndindex(noisy.shape[:-2]):
-        parts = [f"{dim.lower()}{number:0{width}}" for (dim, width), number in zip(told, index, strict=True)]
-        apart = [part for (dim, _), part in zip(told, parts, strict=True) if dim not in _OF_ONE_FIELD]
-        yield Pair(
-            "_".join([name, *parts]),
-            "_".join([field, *apart]),
-            noisy=partial(read_noisy, index),
-            clean=partial(read_clean, index),
-        )
+    for (index, first), (_, second) in zip(_planes(noisy), _planes(clean), strict=True):
+        parts = {dim: f"{dim.lower()}{at:0{len(str(noisy.sizes[dim] - 1))}}" for dim, at in index.items()}
+        apart = [part for dim, part in parts.items() if dim not in _OF_ONE_FIELD]
+        yield Sample("_".join([name, *parts.values()]), "_".join([field, *apart]), "YX", first.shape, (first,), second)
 
 
-def _numbered(pairs: Sequence[Pair]) -> Iterator[Pair]:
+def _planes(image: xarray.DataArray) -> Iterator[tuple[dict[str, int], FileSource]]:
+    """Yield each plane, and its number along every axis that has several."""
+    dims = [str(dim) for dim in image.dims[:-2] if image.sizes[dim] > 1]
+    for numbers in np.ndindex(*(image.sizes[dim] for dim in dims)):
+        index = dict(zip(dims, numbers, strict=True))
+        yield index, source_in(image, "YX", C=image.attrs.get("channel", 0), **index)
+
+
+def _numbered(samples: Sequence[Sample]) -> Iterator[Sample]:
     """Number what is called alike once names are friendly (``a b.tif`` and ``a_b.tif``), in the order of the files."""
-    taken = {pair.name for pair in pairs}
+    taken = {sample.name for sample in samples}
     seen: set[str] = set()
-    for pair in pairs:
-        name = pair.name
+    for sample in samples:
+        name = sample.name
         if name in seen:
-            name = next(one for n in count(2) if (one := f"{pair.name}_{n}") not in taken)
+            name = next(one for n in count(2) if (one := f"{sample.name}_{n}") not in taken)
             taken.add(name)
         seen.add(name)
-        yield replace(pair, name=name)
+        yield replace(sample, name=name)
 
 
 def _friendly(name: str) -> str:

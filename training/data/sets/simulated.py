@@ -7,13 +7,14 @@ camera counts of its own scale.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.data.sample import DataSource, Pair
+from training.data.sample import DataSource, Region, Sample
 from training.data.settings import DataSettings, refuse_others
 from training.data.splits import split
 from training.errors import DataError
@@ -82,19 +83,22 @@ class Simulated:
             key = ".".join(map(str, first["loc"]))
             known = ", ".join(Simulation.model_fields)
             raise DataError(f"option {key} of the simulated data: {first['msg']}; it knows {known}") from error
-        pairs = [
-            Pair(
+        shape = (self.simulation.size, self.simulation.size)
+        samples = [
+            Sample(
                 name := f"field_{number:03d}_{_kind(number)}",
                 field=name,
-                noisy=partial(_noisy, self.simulation, number),
-                clean=partial(_clean, self.simulation, number),
+                axes="YX",
+                shape=shape,
+                noisy=(_Drawn(self.simulation, number, self.simulation.noisy_exposure, stream=1),),
+                clean=_Drawn(self.simulation, number, self.simulation.clean_exposure, stream=2),
             )
             for number in range(self.simulation.images)
         ]
-        parts = split(pairs, where=self.name, test_fraction=test_fraction, seed=seed)
-        self.train: Sequence[Pair] = parts.train
-        self.validation: Sequence[Pair] = parts.validation
-        self.test: Sequence[Pair] = parts.test
+        parts = split(samples, where=self.name, test_fraction=test_fraction, seed=seed)
+        self.train: Sequence[Sample] = parts.train
+        self.validation: Sequence[Sample] = parts.validation
+        self.test: Sequence[Sample] = parts.test
         self._warning = parts.warning
         size = self.simulation.pixel_size
         self.source = DataSource(
@@ -146,22 +150,37 @@ def _light(simulation: Simulation, number: int) -> NDArray[np.float64]:
     return light + simulation.background
 
 
-def _exposed(simulation: Simulation, number: int, exposure: float, stream: int) -> NDArray[np.uint16]:
-    rng = np.random.default_rng([simulation.seed, number, stream])
-    light = _light(simulation, number)
-    photons = rng.poisson(light * exposure) + rng.normal(0, simulation.read_noise, light.shape)
+@dataclass(frozen=True)
+class _Drawn:
+    """What the camera takes of one field of view; see ``training.data.sample.Source``."""
+
+    simulation: Simulation
+    number: int
+    exposure: float
+    stream: int
+    """Of the random numbers: each image of a field has its own."""
+
+    dtype = np.dtype(np.uint16)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.simulation.size, self.simulation.size
+
+    def read(self, region: Region | None = None) -> NDArray[np.uint16]:
+        """Return the counts."""
+        counts = _counts(self)
+        return counts if region is None else counts[region]
+
+
+@lru_cache(maxsize=128)
+def _counts(drawn: _Drawn) -> NDArray[np.uint16]:
+    simulation = drawn.simulation
+    rng = np.random.default_rng([simulation.seed, drawn.number, drawn.stream])
+    light = _light(simulation, drawn.number)
+    photons = rng.poisson(light * drawn.exposure) + rng.normal(0, simulation.read_noise, light.shape)
     counts = np.rint(simulation.offset + simulation.gain * photons)
     return np.clip(counts, 0, np.iinfo(np.uint16).max).astype(np.uint16)
-
-
-@lru_cache(maxsize=64)
-def _noisy(simulation: Simulation, number: int) -> NDArray[np.uint16]:
-    return _exposed(simulation, number, simulation.noisy_exposure, 1)
-
-
-@lru_cache(maxsize=64)
-def _clean(simulation: Simulation, number: int) -> NDArray[np.uint16]:
-    return _exposed(simulation, number, simulation.clean_exposure, 2)
 
 
 def _nuclei(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
