@@ -20,6 +20,7 @@ from bmz_export.package.builder import Addition, build
 from bmz_export.package.halo import halo_of
 from bmz_export.package.rdf import MARK, RDF, is_ours
 from bmz_export.package.reading import read_description
+from bmz_export.tools import scripts
 from training.errors import PackageError, UserError
 from training.networks import NETWORKS
 from training.runs.settings import check_name
@@ -135,6 +136,7 @@ def export(
                 about=about,
                 provenance=provenance,
                 halo=halo,
+                scripts=scripts(),
             )
         addition = Addition() if certify is None else certify(built.folder)
         with _writing(target):

@@ -22,6 +22,7 @@ from bmz_export.checking.report import lines, summary
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
+from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated
 from training.data import DataSettings, open_dataset
 from training.inference.networks import predictor
@@ -54,7 +55,8 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    built = build(folder, model, network=name, example=noisy, example_name="a simulated image", halo=halo)
+    words = {"example_name": "a simulated image", "scripts": scripts()}
+    built = build(folder, model, network=name, example=noisy, halo=halo, **words)
     options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
     built.attach(addition.files, section=addition.section)

@@ -43,7 +43,7 @@ from bmz_export.engines.process import workers_ended
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.package.builder import Addition
-from bmz_export.tools import TOOLS
+from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
 
 __all__ = ["CheckOptions", "certify", "check"]
@@ -80,7 +80,7 @@ def check(path: Path, options: CheckOptions | None = None, *, told: Told | None 
             raise PackageError(
                 f"`engines` {name}: there is no such engine; there are {', '.join(ENGINES)}, all and none"
             )
-    find_programs(options)
+    find_programs(options.programs)
     with open_package(path) as package:
         return _Check(Runner(Inspection(package), options, told or (lambda line: None))).run()
 
@@ -188,7 +188,7 @@ class _Check:
                     )
                     for finding in rule.check(self.inspection)
                 )
-        return sum(len(tool.rules) for tool in TOOLS.values())
+        return len(distinct_rules())
 
     def _numbers(self) -> None:
         planned = self._unrunnable() or self._plan()
@@ -323,13 +323,14 @@ def _listed(task: Callable[[Runner], Iterator[Row | Fault]], runner: Runner) -> 
     return list(task(runner))
 
 
-_TILING = tuple(TOOLS[name].title for name in ("deepimagej", "qupath", "ilastik"))
+def _that_tile() -> tuple[str, ...]:
+    return tuple(tool.title for tool in TOOLS.values() if tool.tilings)
 
 
 def _stated_seam(largest: float, halo: int) -> Iterator[Fault]:
     if largest > seams.WARN_LIMIT:
         told = f"a seam of {largest:.1e} of the range remains with the halo of {halo}; it is stated in the certificate"
-        yield fault("seam", told, "faint lines where tiles meet", "large tiles show fewer of them", tools=_TILING,
+        yield fault("seam", told, "faint lines where tiles meet", "large tiles show fewer of them", tools=_that_tile(),
                     severity="warning")  # fmt: skip
 
 
@@ -337,8 +338,10 @@ def _seam_faults(largest: float, stated: float | None, halo: int) -> Iterator[Fa
     told = f"seams of {largest:.1e} of the range between tiles with the declared halo of {halo}"
     way = "declare a larger halo, or state the seam in a certificate (bmz-fmd export does)"
     if stated is not None and largest > stated * 1.1 + 1e-5:
-        yield fault("seam", f"{told}, the package states {stated:.1e}", "lines where tiles meet", way, tools=_TILING)
+        yield fault(
+            "seam", f"{told}, the package states {stated:.1e}", "lines where tiles meet", way, tools=_that_tile()
+        )
     elif stated is None and largest > seams.STATED_LIMIT:
-        yield fault("seam", f"{told}, and the package states none", "lines where tiles meet", way, tools=_TILING)
+        yield fault("seam", f"{told}, and the package states none", "lines where tiles meet", way, tools=_that_tile())
     elif largest > seams.WARN_LIMIT:
-        yield fault("seam", told, "faint lines where tiles meet", way, tools=_TILING, severity="warning")
+        yield fault("seam", told, "faint lines where tiles meet", way, tools=_that_tile(), severity="warning")

@@ -177,8 +177,7 @@ class Comparison:
                 self._tell("repeatable", result, gap.largest, "gives another result each time, by {:.1e} of the range")
                 break
         repeats = [index for index, trial in enumerate(asked) if trial.name == "again"]
-        fiji = result.format == "torchscript" and result.engine.name in TOOLS["deepimagej"].engines
-        if fiji and self._compiles and len(repeats) == REPEATS - 1:
+        if result.engine.compiles and self._compiles and len(repeats) == REPEATS - 1:
             times = [seconds[asked[repeats[0]].like or 0][0], *(seconds[index][0] for index in repeats)]
             wait = max(times[1:3])
             if wait > max(WAIT_FACTOR * min(times), min(times) + WAIT_SECONDS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from bmz_export.inspection import Inspection, safety
 from bmz_export.tools import TOOLS
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
-ALL_TOOLS = tuple(tool.title for tool in TOOLS.values())
 
 Told = Callable[[str], None]
 
@@ -45,8 +44,8 @@ class CheckOptions:
         Bytes that each may hold.
     certify : bool
         Take the seam that is measured as the one that the package states from now on.
-    fiji, qupath, ilastik : Path or None
-        The user's own Fiji (folder), QuPath (program), ilastik (folder), to be run too.
+    programs : mapping
+        From names of tools to where the user has them (``Program.place``), to be run too.
     """
 
     rules_only: bool = False
@@ -56,9 +55,7 @@ class CheckOptions:
     timeout: float = 300.0
     memory: int = 16 * GIB
     certify: bool = False
-    fiji: Path | None = None
-    qupath: Path | None = None
-    ilastik: Path | None = None
+    programs: Mapping[str, Path] = field(default_factory=dict)
 
 
 def fault(
@@ -67,10 +64,11 @@ def fault(
     seen: str,
     way_out: str,
     *,
-    tools: tuple[str, ...] = ALL_TOOLS,
+    tools: tuple[str, ...] | None = None,
     severity: Severity = "error",
 ) -> Fault:
-    """Return a fault that was found by running the package."""
+    """Return a fault that was found by running the package; it concerns all tools unless some are named."""
+    tools = tools or tuple(tool.title for tool in TOOLS.values())
     return Fault(
         severity=severity, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out, source="run here"
     )

@@ -14,16 +14,9 @@ from bmz_export.checking.runner import Runner, fault
 from bmz_export.checking.trials import LARGEST, Array, TooLargeError, standardised, unfit, worst
 from bmz_export.package.description import Description
 from bmz_export.tools import TOOLS
-from bmz_export.tools.qupath import QUPATH
 from bmz_export.tools.tiling import Tiling
+from bmz_export.tools.tool import Tool, ToolTiling
 
-BARE = "512 tiles without halo, as in its own window"
-WAYS = {
-    "deepimagej": "one tile (two where the size is no multiple of step), mirrored halo",
-    "qupath": BARE,
-    "ilastik": "512 tiles less twice the halo, reflected, cut blocks centred",
-}
-SCRIPTED = "512 tiles that overlap by the halo, as in the package's script"
 PATIENCE = 10
 """The large image and its tiles are about fifty times the work of the test image."""
 
@@ -49,8 +42,9 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         yield from untiled(image)
         return
     shape = (image.shape[-2], image.shape[-1])
-    plans: list[tuple[str, str, Tiling]] = []
-    for tool, way, tiling in _plans(runner, shape):
+    plans: list[tuple[Tool, ToolTiling, Tiling]] = []
+    for tool, way in _ways():
+        tiling = way.cut(runner.inspection, shape)
         if tiling is None:
             yield _row(tool, way, shape, 0, note="the declared halo leaves hardly anything of a tile")
             continue
@@ -81,14 +75,14 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         reason = reason or _unfit((outcome.outputs[0], *parts), (image, *group), described)
         if reason:
             yield _row(tool, way, shape, len(group), engine=engine, verdict="failed", note=reason)
-            yield fault("tiles", f"the network does not take {tool}'s tiles: {reason}",
-                        "a part of the image is missing", "export with free sizes", tools=(tool,))  # fmt: skip
+            yield fault("tiles", f"the network does not take {tool.title}'s tiles: {reason}",
+                        "a part of the image is missing", "export with free sizes", tools=(tool.title,))  # fmt: skip
             continue
         found = seams.by_region(tiling.stitch(parts), outcome.outputs[0], tiling, near)
         alike = all(each.largest <= LIMIT for each in found.values() if each is not None)
         yield _row(tool, way, shape, len(group), engine=engine, verdict="passed" if alike else "shown", parts=found)
         remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
-        if remains is not None and way != BARE:
+        if remains is not None and way.overlaps:
             yield remains
 
 
@@ -114,13 +108,17 @@ def _described(description: Description, image: Array) -> tuple[int | None, ...]
 
 def untiled(reason: str) -> Iterator[TileRow]:
     """Yield a row for each tool's way to tile that says why it was not tried."""
-    for tool, way in (*((TOOLS[name].title, way) for name, way in WAYS.items()), (QUPATH.title, SCRIPTED)):
+    for tool, way in _ways():
         yield _row(tool, way, seams.LARGE, 0, note=reason)
 
 
+def _ways() -> Iterator[tuple[Tool, ToolTiling]]:
+    return ((tool, way) for tool in TOOLS.values() for way in tool.tilings)
+
+
 def _row(
-    tool: str,
-    way: str,
+    tool: Tool,
+    way: ToolTiling,
     shape: tuple[int, int],
     tiles: int,
     *,
@@ -130,7 +128,14 @@ def _row(
     parts: Mapping[str, Difference | None] | None = None,
 ) -> TileRow:
     return TileRow(
-        tool=tool, way=way, image=shape, tiles=tiles, engine=engine, verdict=verdict, note=note[:300], **(parts or {})
+        tool=tool.title,
+        way=way.title,
+        image=shape,
+        tiles=tiles,
+        engine=engine,
+        verdict=verdict,
+        note=note[:300],
+        **(parts or {}),
     )
 
 
@@ -149,9 +154,3 @@ def _unfit(results: Sequence[Array], images: Sequence[Array], described: Sequenc
         if fault:
             return f"{fault} ({f'tile {index}' if index else 'the whole image'})"
     return None
-
-
-def _plans(runner: Runner, shape: tuple[int, int]) -> Iterator[tuple[str, str, Tiling | None]]:
-    for name, way in WAYS.items():
-        yield TOOLS[name].title, way, TOOLS[name].tiling(runner.inspection, shape)
-    yield QUPATH.title, SCRIPTED, QUPATH.scripted(runner.inspection, shape)

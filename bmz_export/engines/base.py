@@ -113,6 +113,10 @@ class Engine(Protocol):
         """Whether it applies the pre- and post-processing of the description; else it runs the bare network."""
 
     @property
+    def compiles(self) -> bool:
+        """Whether it compiles at the second and third call with a new size, which may then take long."""
+
+    @property
     def install_hint(self) -> str:
         """The one command that installs it."""
 

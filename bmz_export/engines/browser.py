@@ -39,6 +39,7 @@ class BrowserEngine:
     weights: tuple[str, ...] = ("onnx",)
     tools: tuple[str, ...] = ("the browser", "ImJoy")
     processing: bool = False
+    compiles: bool = False
 
     @property
     def version(self) -> str:

@@ -32,6 +32,7 @@ class JavaEngine:
     weights: tuple[str, ...]
     tools: tuple[str, ...]
     processing: bool = False
+    compiles: bool = False
 
     @property
     def install_hint(self) -> str:
@@ -161,13 +162,14 @@ def _missing_packages() -> list[str]:
     return [name for name in ("jpype", "jgo") if importlib.util.find_spec(name) is None]
 
 
-def _libtorch(version: str, djl: str, tools: tuple[str, ...]) -> JavaEngine:
-    return JavaEngine(f"libtorch-{version}", f"libtorch {version} (DJL {djl})", version, "djl", ("torchscript",), tools)
+def _libtorch(version: str, djl: str, tools: tuple[str, ...], *, compiles: bool = False) -> JavaEngine:
+    title = f"libtorch {version} (DJL {djl})"
+    return JavaEngine(f"libtorch-{version}", title, version, "djl", ("torchscript",), tools, compiles=compiles)
 
 
 JAVA_ENGINES = (
-    _libtorch("1.13.1", "0.22.0", ("Fiji / deepImageJ",)),
-    _libtorch("2.0.0", "0.22.1", ("Fiji / deepImageJ, older installations",)),
+    _libtorch("1.13.1", "0.22.0", ("Fiji / deepImageJ",), compiles=True),  # built with LLVM
+    _libtorch("2.0.0", "0.22.1", ("Fiji / deepImageJ, older installations",), compiles=True),
     _libtorch("2.5.1", "0.32.0", ("QuPath 0.6",)),
     _libtorch("2.7.1", "0.35.0", ("QuPath 0.7",)),
     JavaEngine(

@@ -21,6 +21,7 @@ class PythonEngine:
     weights: tuple[str, ...]
     tools: tuple[str, ...]
     processing: bool = False
+    compiles: bool = False
 
     @property
     def version(self) -> str:

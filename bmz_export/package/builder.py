@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.package import rdf, readme, scripts, tensors
+from bmz_export.package import rdf, readme, tensors
 from bmz_export.package.about import About, citation_of, plain_name
 from bmz_export.package.licence import LICENCE, decide_licence
-from bmz_export.package.weights import write_weights
+from bmz_export.package.scripts import Script
+from bmz_export.package.weights import TORCHSCRIPT, write_weights
 from training.evaluation.pictures import cover
 from training.networks import NETWORKS
 
@@ -84,6 +85,7 @@ def build(
     about: About | None = None,
     provenance: Provenance | None = None,
     halo: int | None = None,
+    scripts: Mapping[str, Script] | None = None,
 ) -> Built:
     """Write a whole package into a folder.
 
@@ -107,6 +109,8 @@ def build(
         How the model was made; without it the README says less, and no licence, data or scores are known.
     halo : int, optional
         A measured halo in pixels, in place of the one that follows from the network.
+    scripts : Mapping, optional
+        From the name of a tool to the script that the package brings for it.
 
     Returns
     -------
@@ -134,7 +138,9 @@ def build(
     weights = write_weights(model, network, settings, folder, [noisy, odd])
 
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
-    attachments = [tensors.SAMPLE, *scripts.write_scripts(folder, title=title, tiling=tiling, sample=tensors.SAMPLE)]
+    scripts = scripts or {}
+    written = [write_script(folder, script, title=title, halo=tiling.halo) for script in scripts.values()]
+    attachments = [tensors.SAMPLE, *(path.name for path in written)]
     if provenance is not None:
         (folder / rdf.PROVENANCE).write_text(provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
         attachments.append(rdf.PROVENANCE)
@@ -167,6 +173,7 @@ def build(
         "calibration": {**model.structure, **model.constants},
         "local": radius is not None and radius <= tiling.halo,
         "tiling": tiling,
+        "scripts": {tool: script.name for tool, script in scripts.items()},
         "licence": licence.line,
         "provenance": provenance,
         "data_set": _data_set(provenance),
@@ -176,6 +183,13 @@ def build(
     }
     built.attach()
     return built
+
+
+def write_script(folder: Path, script: Script, *, title: str, halo: int) -> Path:
+    """Write a tool's script for a package of this title and halo (pixels) and return its path."""
+    return script.write(
+        folder, title=title, halo=halo, tile=rdf.LARGEST_TILE, torchscript=TORCHSCRIPT, sample=tensors.SAMPLE
+    )
 
 
 def _describe(title: str, provenance: Provenance | None) -> str:

@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from bmz_export.package import scripts, weights
+from bmz_export.package import weights
 from bmz_export.package.rdf import COVER, LARGEST_TILE, PROVENANCE
 from bmz_export.package.templates import fill
 from bmz_export.package.tensors import SAMPLE
@@ -18,14 +18,14 @@ def compose(provenance: Provenance | None, **values: object) -> str:
         How the model was made.
     **values
         What ``builder.build`` knows: the description's fields, ``network``, ``calibration``, ``local``, ``tiling``,
-        ``licence``, ``example_name``, ``differences`` and further ``sections``.
+        ``scripts``, ``licence``, ``example_name``, ``differences`` and further ``sections``.
     """
     return fill(
         "README.md.j2",
         provenance=provenance,
         **values,
-        files={"cover": COVER, "provenance": PROVENANCE, "sample": SAMPLE, "fiji": scripts.FIJI}
-        | {"qupath": scripts.QUPATH, "torchscript": weights.TORCHSCRIPT, "onnx": weights.ONNX}
+        files={"cover": COVER, "provenance": PROVENANCE, "sample": SAMPLE}
+        | {"torchscript": weights.TORCHSCRIPT, "onnx": weights.ONNX}
         | {"state_dict": weights.STATE_DICT, "architecture": weights.ARCHITECTURE},
         largest_tile=LARGEST_TILE,
         versions={name: version(name) for name in ("bmz-fmd", "torch", "onnx")},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from bmz_export.inspection import Inspection
 from bmz_export.tools import rules
 from bmz_export.tools.rule import Rule
 from bmz_export.tools.specification import NEWEST
-from bmz_export.tools.tiling import Tiling
+from bmz_export.tools.tool import Tool, first_of
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx", "keras_hdf5", "keras_v3", "tensorflow_saved_model_bundle")
 _SOURCE = "bioimageio.core 0.11, bioimageio.spec 0.5.12"
@@ -40,15 +39,12 @@ def _tolerance(inspection: Inspection) -> Iterator[str]:
                 yield f"absolute_tolerance {value:g} is more than 1 % of the maximum {top:g} of {output.id!r}'s test"
 
 
-@dataclass(frozen=True)
-class BioimageioCore:
-    """The Python library as a tool."""
-
-    name: str = "bioimageio.core"
-    title: str = "bioimageio.core"
-    engines: tuple[str, ...] = ("bioimageio.core", "onnxruntime")
-    install: str = "bioimageio.spec.load_description(ZIP)"
-    rules: tuple[Rule, ...] = (
+TOOL = Tool(
+    name="bioimageio.core",
+    title="bioimageio.core",
+    engines=("bioimageio.core", "onnxruntime"),
+    install="bioimageio.spec.load_description(ZIP)",
+    rules=(
         *rules.PACKAGE_RULES,
         *rules.SPEC_RULES,
         *rules.STATE_DICT_RULES,
@@ -59,16 +55,6 @@ class BioimageioCore:
              "warning"),
         Rule("tolerance", "the description is refused", _SOURCE, "a smaller absolute_tolerance", _tolerance),
         rules.GITHUB_USER,
-    )  # fmt: skip
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return the first format of its own order that the package holds."""
-        return next((name for name in FORMATS if name in inspection.description.weights), None)
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Return None: it runs the image whole unless asked for blocks."""
-        del inspection, shape
-        return None
-
-
-BIOIMAGEIO_CORE = BioimageioCore()
+    ),
+    weights_choice=first_of(*FORMATS),
+)  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import requires
 
@@ -16,7 +15,7 @@ from bmz_export.package.description import Operation, Tensor
 from bmz_export.tools import rules
 from bmz_export.tools.rule import TORCH_FORMATS, Rule, operations
 from bmz_export.tools.specification import shipped
-from bmz_export.tools.tiling import Tiling
+from bmz_export.tools.tool import Tool
 
 COVER_BYTES = 500_000
 README_BYTES = 2**20
@@ -146,15 +145,17 @@ def _per_data_set(operation: Operation, tensor: Tensor) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class BioimageioSite:
-    """The site as a tool."""
+def _first_entry(inspection: Inspection) -> str | None:
+    """Return the first weights format: the site runs each of them."""
+    return next(iter(inspection.description.weights), None)
 
-    name: str = "bioimage.io"
-    title: str = "BioImage.IO"
-    engines: tuple[str, ...] = ("bioimageio.core",)
-    install: str = "upload the zip"
-    rules: tuple[Rule, ...] = (
+
+TOOL = Tool(
+    name="bioimage.io",
+    title="BioImage.IO",
+    engines=("bioimageio.core",),
+    install="upload the zip",
+    rules=(
         *rules.PACKAGE_RULES,
         *rules.SPEC_RULES,
         *rules.STATE_DICT_RULES,
@@ -180,16 +181,6 @@ class BioimageioSite:
         rules.GITHUB_USER,
         Rule("per-data-set", "the result depends on what was run before", f"{_SOURCE}, bioimageio.core",
              "write the axes, or normalise inside the network", operations(_per_data_set), "warning"),
-    )  # fmt: skip
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return the first entry: it runs each of them."""
-        return next(iter(inspection.description.weights), None)
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Return None: it runs the test tensors whole."""
-        del inspection, shape
-        return None
-
-
-BIOIMAGEIO_SITE = BioimageioSite()
+    ),
+    weights_choice=_first_entry,
+)  # fmt: skip

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bmz_export.inspection import Inspection
 from bmz_export.tools import rules
 from bmz_export.tools.rule import Rule
-from bmz_export.tools.tiling import Tiling
+from bmz_export.tools.tool import Tool, first_of
 
 MAX_BYTES = 2 * 2**30
 """A WebAssembly memory has 4 GiB, and loading holds the file twice."""
@@ -33,31 +32,18 @@ def _size(inspection: Inspection) -> Iterator[str]:
         yield f"the ONNX has {path.stat().st_size / 2**30:.1f} GiB"
 
 
-@dataclass(frozen=True)
-class Browser:
-    """The browser as a tool."""
-
-    name: str = "browser"
-    title: str = "browser"
-    engines: tuple[str, ...] = ("onnxruntime-web",)
-    install: str = "serve the folder and open the page that lies in it"
-    rules: tuple[Rule, ...] = (
+TOOL = Tool(
+    name="browser",
+    title="browser",
+    engines=("onnxruntime-web",),
+    install="serve the folder and open the page that lies in it",
+    rules=(
         rules.AT_THE_ROOT,
         rules.WEIGHTS_PRESENT,
         *rules.ONNX_RULES,
         Rule("onnx", "cannot run there", _SOURCE, "add ONNX", _no_onnx, "warning"),
         Rule("float32", "the page feeds float32 and is refused", _SOURCE, "export with float32 in and out", _types),
         Rule("memory", "the tab runs out of memory on loading", _SOURCE, "a smaller network", _size),
-    )  # fmt: skip
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return ONNX, the only format that it runs."""
-        return "onnx" if "onnx" in inspection.description.weights else None
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Return None: it runs the image whole."""
-        del inspection, shape
-        return None
-
-
-BROWSER = Browser()
+    ),
+    weights_choice=first_of("onnx"),
+)  # fmt: skip

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 from bmz_export.inspection import Inspection
 from bmz_export.inspection.torchscript import SECONDS_A_GROUP
 from bmz_export.package.description import Axis, Operation, Tensor
+from bmz_export.package.scripts import Script
 from bmz_export.tools import rules
 from bmz_export.tools.rule import Rule, clips_at_numbers, declared_halo, images, operations
 from bmz_export.tools.tiling import Span, Tiling, grid, window
+from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial
 
 MAX_ELEMENTS = 50_331_648
 """Above as many elements a tile its search for a tile size never ends [run]."""
@@ -218,15 +220,60 @@ def _sample(inspection: Inspection) -> Iterator[str]:
 _SOURCE = "deepImageJ 3.1, JDLL 0.6.1"
 
 
-@dataclass(frozen=True)
-class DeepImageJ:
-    """The plugin as a tool."""
+def one_tile(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+    """One tile where size and halo make a multiple of ``step``, else two; mirrored with the edge repeated."""
+    inputs = inspection.description.inputs[:1]
 
-    name: str = "deepimagej"
-    title: str = "Fiji (deepImageJ)"
-    engines: tuple[str, ...] = ("libtorch-1.13.1", "libtorch-2.0.0", "onnxruntime-java-1.12.1")
-    install: str = "copy the unzipped folder to Fiji.app/models/NAME"
-    rules: tuple[Rule, ...] = (
+    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
+        letter = "yx"[axis]
+        declared = inputs[0].axis(letter) if inputs else None
+        halo = declared_halo(inspection, letter)
+        tile = _tile(declared, halo, length)
+        before = max(halo, math.ceil((tile - length) / 2))
+        after = max(halo, tile - length - before)
+        kept = tile - before - after
+        parts = []
+        for index in range(max(math.ceil(length / max(tile - 2 * halo, 1)), 1)):
+            start = max(min(kept * index, length - kept), 0)
+            read, pad = window(start - before, tile, length)
+            parts.append((read, pad, (before, before + kept), (start, start + kept), False))
+        return parts
+
+    return grid(shape, along, "symmetric")
+
+
+def _tile(axis: Axis | None, halo: int, length: int) -> int:
+    if axis is None or not axis.step:
+        return axis.at(0) if axis else length
+    least = axis.at(0)
+    tile = (length + 2 * halo) // axis.step * axis.step
+    if tile > 3 * length and tile - axis.step >= least:
+        tile -= axis.step
+    if tile > 3 * length and (rounded := -(-length // axis.step) * axis.step) >= least:
+        tile = rounded
+    return max(tile, least, 2 * halo + 1)
+
+
+_PROGRAMS = (
+    "fiji-linux-x64", "fiji-linux-arm64", "fiji-windows-x64.exe", "fiji-macos", "Contents/MacOS/fiji-macos",
+    "ImageJ-linux64", "ImageJ-win64.exe", "Contents/MacOS/ImageJ-macosx", "fiji", "fiji.bat",
+)  # fmt: skip
+
+
+def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
+    target = trial.folder / "fiji"
+    target.mkdir()
+    paths = f"{trial.description.parent}|{trial.image}|{target}"
+    command = [str(program), "--headless", "--console", "-macro", str(trial.script), paths]
+    return command, target / f"{trial.image.stem}_{trial.output}.tif"
+
+
+TOOL = Tool(
+    name="deepimagej",
+    title="Fiji (deepImageJ)",
+    engines=("libtorch-1.13.1", "libtorch-2.0.0", "onnxruntime-java-1.12.1"),
+    install="copy the unzipped folder to Fiji.app/models/NAME",
+    rules=(
         *rules.PACKAGE_RULES,
         rules.JAVA_ZIP,
         rules.PLAIN_STRINGS,
@@ -268,44 +315,9 @@ class DeepImageJ:
              "put an aten::alias after each operation while tracing", _wait, "warning"),
         Rule("sample-image", "nothing to try the model on: a macro opens its input with ImageJ", _SOURCE,
              "attach a sample .tif", _sample, "warning"),
-    )  # fmt: skip
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return the first format that it runs, in the order of its HashMap."""
-        return _choice(inspection)
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """One tile where size and halo make a multiple of ``step``, else two; mirrored with the edge repeated."""
-        inputs = inspection.description.inputs[:1]
-
-        def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-            letter = "yx"[axis]
-            declared = inputs[0].axis(letter) if inputs else None
-            halo = declared_halo(inspection, letter)
-            tile = _tile(declared, halo, length)
-            before = max(halo, math.ceil((tile - length) / 2))
-            after = max(halo, tile - length - before)
-            kept = tile - before - after
-            parts = []
-            for index in range(max(math.ceil(length / max(tile - 2 * halo, 1)), 1)):
-                start = max(min(kept * index, length - kept), 0)
-                read, pad = window(start - before, tile, length)
-                parts.append((read, pad, (before, before + kept), (start, start + kept), False))
-            return parts
-
-        return grid(shape, along, "symmetric")
-
-
-def _tile(axis: Axis | None, halo: int, length: int) -> int:
-    if axis is None or not axis.step:
-        return axis.at(0) if axis else length
-    least = axis.at(0)
-    tile = (length + 2 * halo) // axis.step * axis.step
-    if tile > 3 * length and tile - axis.step >= least:
-        tile -= axis.step
-    if tile > 3 * length and (rounded := -(-length // axis.step) * axis.step) >= least:
-        tile = rounded
-    return max(tile, least, 2 * halo + 1)
-
-
-DEEPIMAGEJ = DeepImageJ()
+    ),
+    weights_choice=_choice,
+    tilings=(ToolTiling("one tile (two where the size is no multiple of step), mirrored halo", one_tile),),
+    script=Script("run_in_fiji.ijm", "run_in_fiji.ijm.j2"),
+    program=Program("Fiji's folder", _PROGRAMS, _call),
+)  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis
 from bmz_export.tools import rules
 from bmz_export.tools.rule import Rule, declared_halo, images, imported_library, operations, statistics_per_tile
 from bmz_export.tools.tiling import Span, Tiling, grid
+from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial, first_of
 
 TILE = 512
 _IDS = ["batch", "channel", "x", "y"]
@@ -60,21 +61,63 @@ def _halo(inspection: Inspection) -> Iterator[str]:
                 yield f"axis {axis.id!r}: min {axis.at(0)} less twice the halo of {halo} leaves nothing"
 
 
-def _choice(inspection: Inspection) -> str | None:
-    return next(
-        (name for name in ("torchscript", "pytorch_state_dict") if name in inspection.description.weights), None
-    )
+_choice = first_of("torchscript", "pytorch_state_dict")
 
 
-@dataclass(frozen=True)
-class Ilastik:
-    """ilastik as a tool."""
+def blocks(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+    """Blocks of the tile less twice the halo; what is missing is reflected, a cut block is centred in its tile."""
+    inputs = inspection.description.inputs[:1]
 
-    name: str = "ilastik"
-    title: str = "ilastik"
-    engines: tuple[str, ...] = ("tiktorch",)
-    install: str = "open the zip in the Neural Network Classification (Local) workflow"
-    rules: tuple[Rule, ...] = (
+    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
+        letter = "yx"[axis]
+        declared = inputs[0].axis(letter) if inputs else None
+        halo, tile = declared_halo(inspection, letter), tile_size(declared) if declared else TILE
+        block = max(tile - 2 * halo, 1)
+        parts = []
+        for start in range(0, length, block):
+            size = min(block, length - start)
+            spare = tile - (size + 2 * halo)
+            before = spare // 2 + halo  # from the padded tile's edge to the block
+            read = max(start - halo, 0), min(start + size + halo, length)
+            first = before - (start - read[0])
+            pad = (first, tile - (read[1] - read[0]) - first)
+            parts.append((read, pad, (before, before + size), (start, start + size), size < block))
+        return parts
+
+    return grid(shape, along, "reflect")
+
+
+_PYTHONS = ("bin/python", "python.exe", "bin/python3", "Contents/ilastik-release/bin/python")
+_RUN = """
+import sys
+import numpy as np
+from bioimageio.core import Tensor, create_prediction_pipeline
+from bioimageio.core.digest_spec import create_sample_for_model, get_member_ids
+from bioimageio.spec import load_description
+
+package, source, target, weights = sys.argv[1:]
+model = load_description(package)
+image = Tensor.from_numpy(np.load(source), dims=[axis.id for axis in model.inputs[0].axes])
+sample = create_sample_for_model(model, inputs={get_member_ids(model.inputs)[0]: image})
+with create_prediction_pipeline(model, weight_format=weights) as pipeline:
+    found = pipeline.predict_sample_without_blocking(sample)
+np.save(target, np.asarray(found.members[get_member_ids(model.outputs)[0]].data.data))
+"""
+
+
+def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
+    script, target = trial.folder / "run.py", trial.folder / "ilastik.npy"
+    script.write_text(_RUN, encoding="utf-8")
+    command = [str(program), str(script), str(trial.description), str(trial.array), str(target), "torchscript"]
+    return command, target
+
+
+TOOL = Tool(
+    name="ilastik",
+    title="ilastik",
+    engines=("tiktorch",),
+    install="open the zip in the Neural Network Classification (Local) workflow",
+    rules=(
         *rules.PACKAGE_RULES,
         *rules.SPEC_RULES,
         rules.ONE_IN_ONE_OUT,
@@ -91,33 +134,8 @@ class Ilastik:
              "a min of more than twice the halo", _halo),
         Rule("operations", "seams between blocks", f"{_SOURCE}: bioimageio.core's operations, block by block",
              "normalise inside the network with constants", operations(statistics_per_tile)),
-    )  # fmt: skip
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return TorchScript, else the state dict."""
-        return _choice(inspection)
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Blocks of the tile less twice the halo; what is missing is reflected, a cut block is centred in its tile."""
-        inputs = inspection.description.inputs[:1]
-
-        def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-            letter = "yx"[axis]
-            declared = inputs[0].axis(letter) if inputs else None
-            halo, tile = declared_halo(inspection, letter), tile_size(declared) if declared else TILE
-            block = max(tile - 2 * halo, 1)
-            parts = []
-            for start in range(0, length, block):
-                size = min(block, length - start)
-                spare = tile - (size + 2 * halo)
-                before = spare // 2 + halo  # from the padded tile's edge to the block
-                read = max(start - halo, 0), min(start + size + halo, length)
-                first = before - (start - read[0])
-                pad = (first, tile - (read[1] - read[0]) - first)
-                parts.append((read, pad, (before, before + size), (start, start + size), size < block))
-            return parts
-
-        return grid(shape, along, "reflect")
-
-
-ILASTIK = Ilastik()
+    ),
+    weights_choice=_choice,
+    tilings=(ToolTiling("512 tiles less twice the halo, reflected, cut blocks centred", blocks),),
+    program=Program("ilastik's folder", _PYTHONS, _call),
+)  # fmt: skip

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis, Operation, Tensor
+from bmz_export.package.scripts import Script
 from bmz_export.tools import rules
 from bmz_export.tools.rule import Rule, clips_at_numbers, declared_halo, images, operations, statistics_per_tile
 from bmz_export.tools.tiling import Span, Tiling, grid, window
+from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial, first_of
 
 TILE = 512
 """The tile that it aims for, in pixels."""
@@ -121,15 +123,58 @@ def _other_description(inspection: Inspection) -> Iterator[str]:
     return (problem.message for problem in inspection.package.problems if problem.kind == "archive.second-description")
 
 
-@dataclass(frozen=True)
-class QuPath:
-    """QuPath as a tool."""
+def window_tiles(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+    """Tiles without halo; the last ones are centred in a full tile and mirrored, the edge pixel repeated."""
+    inputs = inspection.description.inputs[:1]
 
-    name: str = "qupath"
-    title: str = "QuPath"
-    engines: tuple[str, ...] = ("libtorch-2.5.1", "libtorch-2.7.1")
-    install: str = "unzip the package anywhere and run the Groovy script that lies in it"
-    rules: tuple[Rule, ...] = (
+    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
+        declared = inputs[0].axis("yx"[axis]) if inputs else None
+        tile = tile_size(declared) if declared else TILE
+        parts = []
+        for start in range(0, length, tile):
+            size = min(tile, length - start)
+            before = (tile - size) // 2
+            pad = (before, tile - size - before)
+            parts.append(((start, start + size), pad, (before, before + size), (start, start + size), size < tile))
+        return parts
+
+    return grid(shape, along, "symmetric")
+
+
+def script_tiles(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+    """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges.
+
+    None where the halo leaves so little of a tile that nobody would wait for the image (see :func:`grid`).
+    """
+
+    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
+        halo = declared_halo(inspection, "yx"[axis])
+        block = max(TILE - 2 * halo, 1)
+        parts = []
+        for start in range(0, length, block):
+            size = min(block, length - start)
+            spare = (TILE - size - 2 * halo) // 2
+            read, pad = window(start - halo, size + 2 * halo, length)
+            before = spare + halo
+            around = pad[0] + spare, pad[1] + TILE - size - 2 * halo - spare
+            parts.append((read, around, (before, before + size), (start, start + size), size < block))
+        return parts
+
+    return grid(shape, along, "symmetric")
+
+
+def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
+    target = trial.folder / "qupath.ome.tif"
+    paths = f"--image={trial.image}", f"--args={trial.description.parent}", f"--args={target}"
+    return [str(program), "script", *paths, str(trial.script)], target
+
+
+TOOL = Tool(
+    name="qupath",
+    title="QuPath",
+    engines=("libtorch-2.5.1", "libtorch-2.7.1"),
+    install="unzip the package anywhere and run the Groovy script that lies in it",
+    rules=(
         *rules.PACKAGE_RULES,
         rules.JAVA_ZIP,
         rules.PLAIN_STRINGS,
@@ -165,49 +210,12 @@ class QuPath:
              f"{_SOURCE}, BioimageIoTools.buildDnnModel", "add TorchScript", _weights),
         Rule("suffixes", "the wrong file is handed to libtorch", "DJL looks for *.pt [run]",
              "TorchScript as .pt, state dict as .pth", _suffixes),
-    )  # fmt: skip
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return TorchScript: nothing else runs without further extensions."""
-        return "torchscript" if "torchscript" in inspection.description.weights else None
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Tiles without halo; the last ones are centred in a full tile and mirrored, the edge pixel repeated."""
-        inputs = inspection.description.inputs[:1]
-
-        def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-            declared = inputs[0].axis("yx"[axis]) if inputs else None
-            tile = tile_size(declared) if declared else TILE
-            parts = []
-            for start in range(0, length, tile):
-                size = min(tile, length - start)
-                before = (tile - size) // 2
-                pad = (before, tile - size - before)
-                parts.append(((start, start + size), pad, (before, before + size), (start, start + size), size < tile))
-            return parts
-
-        return grid(shape, along, "symmetric")
-
-    def scripted(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges.
-
-        None where the halo leaves so little of a tile that nobody would wait for the image (see :func:`grid`).
-        """
-
-        def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-            halo = declared_halo(inspection, "yx"[axis])
-            block = max(TILE - 2 * halo, 1)
-            parts = []
-            for start in range(0, length, block):
-                size = min(block, length - start)
-                spare = (TILE - size - 2 * halo) // 2
-                read, pad = window(start - halo, size + 2 * halo, length)
-                before = spare + halo
-                around = pad[0] + spare, pad[1] + TILE - size - 2 * halo - spare
-                parts.append((read, around, (before, before + size), (start, start + size), size < block))
-            return parts
-
-        return grid(shape, along, "symmetric")
-
-
-QUPATH = QuPath()
+    ),
+    weights_choice=first_of("torchscript"),
+    tilings=(
+        ToolTiling("512 tiles without halo, as in its own window", window_tiles, overlaps=False),
+        ToolTiling("512 tiles that overlap by the halo, as in the package's script", script_tiles),
+    ),
+    script=Script("run_in_qupath.groovy", "run_in_qupath.groovy.j2"),
+    program=Program("QuPath's program itself", ("", "bin/QuPath"), _call),
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a rule is, what a tool is, and what finders share.
+"""What a rule is, and what finders share.
 
 A rule looks at what the files of a package show (:class:`~bmz_export.inspection.Inspection`) and runs nothing. It says
 what a tool would stumble over in general, so that it holds for packages that nobody has seen yet.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Operation, Tensor
-from bmz_export.tools.tiling import Tiling
 
 Severity = Literal["error", "warning"]
 TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
@@ -36,7 +35,8 @@ class Rule:
     Attributes
     ----------
     name : str
-        Short and unique within a tool.
+        Short and unique within a tool. Two tools may have different rules of one name; a rule that they share is one
+        object.
     breaks : str
         What the tool's user sees where the rule is broken.
     source : str
@@ -68,36 +68,6 @@ class Rule:
             yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
         if failure:
             yield Finding(self.name, "error", failure, "nobody knows what the tool makes of it", self.way_out)
-
-
-class Tool(Protocol):
-    """A tool: its rules, the engines that it runs on, the weights that it takes and how it tiles."""
-
-    @property
-    def name(self) -> str:
-        """Unique."""
-
-    @property
-    def title(self) -> str:
-        """For tables."""
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """What it demands."""
-
-    @property
-    def engines(self) -> tuple[str, ...]:
-        """Names of the engines that it ships."""
-
-    @property
-    def install(self) -> str:
-        """How a user puts a package there, in a sentence."""
-
-    def weights_choice(self, inspection: Inspection) -> str | None:
-        """Return the weights format that it would run, None where it can run none."""
-
-    def tiling(self, inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-        """Return how it cuts an image of this (height, width) in pixels, None where it runs images whole."""
 
 
 def images(inspection: Inspection) -> Iterator[tuple[str, Tensor]]:

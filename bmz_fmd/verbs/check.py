@@ -45,15 +45,14 @@ def command(
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
+    named = {"deepimagej": fiji, "qupath": qupath, "ilastik": ilastik}
     options = CheckOptions(
         rules_only=rules_only,
         trust=trust,
         tiles=tiles,
         engines=engine_names(engines),
         timeout=timeout,
-        fiji=fiji,
-        qupath=qupath,
-        ilastik=ilastik,
+        programs={name: place for name, place in named.items() if place is not None},
     )
     certificate = check(package, options, told=lambda line: console.note(f"  {line}"))
     if json is not None:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from bmz_export.package import build
+from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated
 from training.networks import NETWORKS, create
 
@@ -42,5 +43,6 @@ def built_package(folder, network="dncnn", *, example=None, calibration=None, **
         network=network,
         settings=SMALL[network],
         example=noisy_image() if example is None else example,
+        scripts=scripts(),
         **words,
     )

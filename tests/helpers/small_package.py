@@ -16,6 +16,7 @@ def small_package(folder):
 
     from bmz_export.package.about import About
     from bmz_export.package.builder import build
+    from bmz_export.tools import scripts
     from training.calibration.layer import Calibrated
     from training.networks import create
 
@@ -31,7 +32,8 @@ def small_package(folder):
         cite=({"text": "Notes", "url": "https://example.org/notes"},),
         license="CC-BY-4.0",
     )
-    build(folder, model.eval(), network="dncnn", settings=NETWORK, example=image.astype(np.float32), about=about)
+    example = image.astype(np.float32)
+    build(folder, model.eval(), network="dncnn", settings=NETWORK, example=example, about=about, scripts=scripts())
     return folder
 
 

@@ -10,6 +10,7 @@ from bmz_export.checking import certificate as certificates
 from bmz_export.checking.check import CheckOptions, check
 from bmz_export.package.about import About
 from bmz_export.package.builder import build
+from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated
 from training.networks import NETWORKS, create
 
@@ -74,9 +75,8 @@ def build_unstated(folder, network, **calibration):
     """Write a sound package of a narrow network into a folder, but for its seam, and return its model and the rest."""
     model = model_of(network, **calibration)
     halo = SHORT_HALO if sees_all(network, **calibration) else None
-    return model, build(
-        folder, model, network=network, settings=NARROW[network], example=example(), about=ABOUT, halo=halo
-    )
+    words = {"about": ABOUT, "halo": halo, "scripts": scripts()}
+    return model, build(folder, model, network=network, settings=NARROW[network], example=example(), **words)
 
 
 def build_sound(folder, network, **calibration):

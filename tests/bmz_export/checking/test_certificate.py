@@ -22,7 +22,6 @@ from bmz_export.checking.report import draw, headline, lines, section, summary
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.tools import TOOLS
-from bmz_export.tools.qupath import QUPATH
 from bmz_fmd.verbs.check import show
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -179,8 +178,9 @@ def inspection(tmp_path_factory):
 
 
 def tilings(inspection, shape):
-    yield from ((name, TOOLS[name].tiling(inspection, shape)) for name in ("deepimagej", "qupath", "ilastik"))
-    yield "script", QUPATH.scripted(inspection, shape)
+    names = ("deepimagej", "qupath", "script", "ilastik")
+    ways = zip(names, (way for tool in TOOLS.values() for way in tool.tilings), strict=True)
+    return [(name, way.cut(inspection, shape)) for name, way in ways]
 
 
 @pytest.mark.parametrize("shape", [(900, 1200), (512, 512), (513, 511), (64, 700), (1100, 130)])

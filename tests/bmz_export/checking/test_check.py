@@ -13,10 +13,11 @@ from bmz_export.checking.check import CheckOptions, certify, check
 from bmz_export.checking.comparison import Comparison, Result
 from bmz_export.checking.report import headline
 from bmz_export.checking.runner import Runner
-from bmz_export.checking.tilings import SCRIPTED, WAYS, tile_as_tools
+from bmz_export.checking.tilings import tile_as_tools
 from bmz_export.engines import ENGINES, Outcome
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package, write_zip
+from bmz_export.tools import TOOLS
 from training.errors import UserError
 
 QUICK = CheckOptions(engines=("onnxruntime",))
@@ -367,8 +368,9 @@ def test_a_tiling_of_thousands_of_tiles_is_not_run(spoiled, small_tiles):
 
     certificate = check(describe(spoiled, change), CheckOptions(engines=("onnxruntime",), tiles=True))
     verdicts = {tile.way: tile.verdict for tile in certificate.tiles}
-    assert verdicts[WAYS["ilastik"]] == verdicts[SCRIPTED] == "not run"
-    assert verdicts[WAYS["deepimagej"]] == "passed"
+    (fiji,), (_, script), (ilastik,) = (TOOLS[name].tilings for name in ("deepimagej", "qupath", "ilastik"))
+    assert verdicts[ilastik.title] == verdicts[script.title] == "not run"
+    assert verdicts[fiji.title] == "passed"
 
 
 class Recorder:

@@ -1,5 +1,6 @@
 """A user's own Fiji, QuPath and ilastik, stood in for by programs that record what they were asked."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import tifffile
 from helpers.small_package import copy, small_package
 
 from bmz_export.checking.check import CheckOptions, check
+from bmz_export.tools import TOOLS
 from training.errors import UserError
 
 STAND_IN = """#!{python}
@@ -49,7 +51,7 @@ def stand_ins(sound, tmp_path):
     def make(shift=0.0, act=None):
         output, options, records = str(sound / "test_output.npy"), {}, {}
         for tool, name, body in (
-            ("fiji", "fiji-linux-x64", FIJI), ("qupath", "QuPath", QUPATH), ("ilastik", "bin/python", ILASTIK),
+            ("deepimagej", "fiji-linux-x64", FIJI), ("qupath", "QuPath", QUPATH), ("ilastik", "bin/python", ILASTIK),
         ):  # fmt: skip
             program = tmp_path / tool / name
             program.parent.mkdir(parents=True)
@@ -70,11 +72,11 @@ def rows(certificate):
 def test_each_tool_is_called_without_a_window_and_compared(sound, stand_ins):
     options, records = stand_ins()
     before = sorted(path.name for path in sound.iterdir())
-    certificate = check(sound, CheckOptions(engines=(), timeout=60, **options))
+    certificate = check(sound, CheckOptions(engines=(), timeout=60, programs=options))
     assert {row.verdict for row in rows(certificate).values()} == {"passed"}
     assert set(rows(certificate)) == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
     assert certificate.exit_code == 0
-    fiji, qupath = (records[tool].read_text() for tool in ("fiji", "qupath"))
+    fiji, qupath = (records[tool].read_text() for tool in ("deepimagej", "qupath"))
     assert '["--headless", "--console", "-macro"' in fiji
     assert qupath.startswith('["script", "--image=')
     assert sorted(path.name for path in sound.iterdir()) == before
@@ -82,7 +84,7 @@ def test_each_tool_is_called_without_a_window_and_compared(sound, stand_ins):
 
 def test_other_pixels_are_a_failure(sound, stand_ins):
     options, _ = stand_ins(shift=30.0)
-    certificate = check(sound, CheckOptions(engines=(), timeout=60, **options))
+    certificate = check(sound, CheckOptions(engines=(), timeout=60, programs=options))
     assert {row.verdict for row in rows(certificate).values()} == {"failed"}
     assert {fault.rule for fault in certificate.errors} == {"your-tool"}
     assert certificate.exit_code == 1
@@ -91,7 +93,7 @@ def test_other_pixels_are_a_failure(sound, stand_ins):
 @pytest.mark.parametrize("act", ["sys.exit('no model')", "pass", "import time; time.sleep(60)"])
 def test_a_tool_that_fails_leaves_nothing_or_hangs_is_told(sound, stand_ins, act):
     options, _ = stand_ins(act=act)
-    certificate = check(sound, CheckOptions(engines=(), timeout=5, fiji=options["fiji"]))
+    certificate = check(sound, CheckOptions(engines=(), timeout=5, programs={"deepimagej": options["deepimagej"]}))
     found = rows(certificate)["Fiji (deepImageJ)"]
     assert found.verdict == "failed"
     assert found.note
@@ -101,14 +103,20 @@ def test_a_script_that_lies_in_a_package_is_not_the_one_that_runs(sound, stand_i
     folder = copy(sound, tmp_path / "copy")
     (folder / "run_in_fiji.ijm").write_text("exec('something else');")
     options, _ = stand_ins()
-    certificate = check(folder, CheckOptions(engines=(), timeout=60, fiji=options["fiji"]))
+    certificate = check(folder, CheckOptions(engines=(), timeout=60, programs={"deepimagej": options["deepimagej"]}))
     assert rows(certificate)["Fiji (deepImageJ)"].verdict == "passed"
 
 
-@pytest.mark.parametrize("option", ["fiji", "qupath", "ilastik"])
-def test_a_place_that_is_not_the_tool_is_one_line(sound, tmp_path, option):
-    with pytest.raises(UserError, match=f"--{option}"):
-        check(sound, CheckOptions(engines=(), **{option: Path(tmp_path / "nothing")}))
+@pytest.mark.parametrize("tool", ["deepimagej", "qupath", "ilastik"])
+def test_a_place_that_is_not_the_tool_is_one_line(sound, tmp_path, tool):
+    with pytest.raises(UserError, match=f"^{re.escape(TOOLS[tool].title)}: .*nothing: there is no .*; name [^\n]*$"):
+        check(sound, CheckOptions(engines=(), programs={tool: Path(tmp_path / "nothing")}))
+
+
+@pytest.mark.parametrize("name", ["browser", "napari"])
+def test_what_cannot_be_run_is_one_line(sound, tmp_path, name):
+    with pytest.raises(UserError, match=f"`programs` {name}: .*deepimagej, qupath, ilastik"):
+        check(sound, CheckOptions(engines=(), programs={name: tmp_path}))
 
 
 def test_the_stand_ins_read_what_the_tools_would(sound):

@@ -13,7 +13,6 @@ from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.tools import TOOLS, Rule
 from bmz_export.tools.deepimagej import java_order
-from bmz_export.tools.qupath import QUPATH
 
 
 @pytest.fixture(scope="module")
@@ -647,8 +646,8 @@ def test_a_halo_that_leaves_hardly_anything_of_a_tile_gives_no_tiling(spoiled, h
 
     with open_package(describe(spoiled, change)) as package:
         inspection = Inspection(package)
-        assert (QUPATH.scripted(inspection, (900, 1200)) is not None) == cuts
-        assert (TOOLS["ilastik"].tiling(inspection, (900, 1200)) is not None) == cuts
+        for way in (TOOLS["qupath"].tilings[1], TOOLS["ilastik"].tilings[0]):
+            assert (way.cut(inspection, (900, 1200)) is not None) == cuts
 
 
 def test_a_patch_of_a_few_pixels_gives_no_tiling(spoiled):
@@ -658,5 +657,5 @@ def test_a_patch_of_a_few_pixels_gives_no_tiling(spoiled):
 
     with open_package(describe(spoiled, change)) as package:
         inspection = Inspection(package)
-        assert TOOLS["deepimagej"].tiling(inspection, (900, 1200)) is None
-        assert TOOLS["ilastik"].tiling(inspection, (900, 1200)) is None
+        for name in ("deepimagej", "ilastik"):
+            assert TOOLS[name].tilings[0].cut(inspection, (900, 1200)) is None
