@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     import torch
+
+    from training.data import Sample
 
 IntensityFit = Literal["dataset", "image", "none"]
 
@@ -33,7 +37,16 @@ class Intensity:
     def apply(self, noisy: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the clean plane (H, W) on the scale of the noisy one; both whole, so that crops agree."""
         slope, offset = fit_intensity(noisy, clean) if self.mode == "image" else (self.slope, self.offset)
-        return (slope * clean.astype(np.float64) + offset).astype(np.float32)
+        return _scaled(clean, slope, offset)
+
+    def scaling(self, sample: Sample) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """Return what brings the sample's clean image, or a region of it, onto the scale of its noisy one."""
+        slope, offset = fit_intensity(*sample.pair()) if self.mode == "image" else (self.slope, self.offset)
+        return partial(_scaled, slope=slope, offset=offset)
+
+
+def _scaled(image: NDArray[np.float32], slope: float, offset: float) -> NDArray[np.float32]:
+    return (slope * image.astype(np.float64) + offset).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""What an epoch is made of: each training image once, one crop of it, the same in every run of the same seed."""
+"""What an epoch is made of: each training image once, one patch of it, the same in every run of the same seed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 if TYPE_CHECKING:
-    from training.calibration.intensity import Intensity
-    from training.data import Sample
-    from training.runs.settings import Augment
+    from training.data.sample import Region, Sample
+    from training.data.settings import Augment
 
 MEMORY = 2**30
-"""Bytes of planes that are kept once they were read; what is beyond is read again in every epoch."""
+"""Bytes of images that are kept once they were read; of what is beyond, each patch is read from its file."""
 
 _VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
     "none": ((0, False),),
@@ -26,64 +25,77 @@ _VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
 }
 """Quarter turns, and whether the image is mirrored after them, of each copy in an epoch."""
 
-Plane = NDArray[np.float32]
+Image = NDArray[np.float32]
+Scaling = Callable[[Image], Image]
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class Planes:
-    """Noisy planes, and clean ones on their scale, kept in memory as long as there are few.
+class Images:
+    """Noisy images, and clean ones on their scale: kept in memory as long as there are few.
 
     Parameters
     ----------
     samples : sequence of Sample
-        What is read, when asked for.
-    intensity : Intensity
-        Brings the clean planes onto the noisy ones' scale.
+        Of one number of axes.
+    scaling : callable
+        Called once with each sample; returns what brings its clean image, or a region of it, onto the noisy one's
+        scale.
     """
 
-    def __init__(self, samples: Sequence[Sample], intensity: Intensity) -> None:
+    def __init__(self, samples: Sequence[Sample], scaling: Callable[[Sample], Scaling]) -> None:
         self._samples = samples
-        self._intensity = intensity
-        self._kept: dict[int, tuple[Plane, Plane]] = {}
+        self._scaling = scaling
+        self._scalings: dict[int, Scaling] = {}
+        self._kept: dict[int, tuple[Image, Image]] = {}
         self._room = MEMORY
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index: int) -> tuple[Plane, Plane]:
-        """Return noisy and clean, (H, W) each, in the noisy image's units."""
-        if index in self._kept:
-            return self._kept[index]
-        noisy, clean = self._samples[index].pair()
-        clean = self._intensity.apply(noisy, clean)
-        size = noisy.nbytes + clean.nbytes
-        if size <= self._room:
-            self._room -= size
-            self._kept[index] = noisy, clean
-        return noisy, clean
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Return the length of each axis of an image, (H, W) or (D, H, W)."""
+        return self._samples[index].shape
+
+    def read(self, index: int, region: Region) -> tuple[Image, Image]:
+        """Return a region of the noisy and of the clean image, in the noisy image's units."""
+        if index not in self._kept:
+            nbytes = 2 * np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
+            if nbytes > self._room:
+                return self._read(index, region)
+            self._room -= nbytes
+            self._kept[index] = self._read(index, None)
+        noisy, clean = self._kept[index]
+        return noisy[region], clean[region]
+
+    def _read(self, index: int, region: Region | None) -> tuple[Image, Image]:
+        sample = self._samples[index]
+        if index not in self._scalings:
+            self._scalings[index] = self._scaling(sample)
+        noisy, clean = sample.pair(region)
+        return noisy, self._scalings[index](clean)
 
 
-class Crops(Dataset[Batch]):
-    """The crops of one epoch after another, in an order of its own for each.
+class Patches(Dataset[Batch]):
+    """The patches of one epoch after another, in an order of its own for each.
 
-    Which crop an image gives depends on the seed, the epoch and the image alone, so a run that goes on after it was
+    Which patch an image gives depends on the seed, the epoch and the image alone, so a run that goes on after it was
     killed sees what it would have seen.
 
     Parameters
     ----------
-    planes : Planes
+    images : Images
         Training images.
-    side : int or None
-        Of the crops, in pixels, at most the smallest image's; None for whole images.
+    size : tuple of int or None
+        Of the patches in pixels, one number an axis, at most the smallest image's; None for whole images.
     augment : {"none", "rotate", "flip", "rotate+flip"}
-        Copies of each image: turned by quarters, mirrored, or both.
+        Copies of each image: turned by quarters in the plane of Y and X, mirrored along X, or both.
     seed : int
         Of order and places.
     """
 
-    def __init__(self, planes: Planes, side: int | None, augment: Augment, seed: int) -> None:
-        self._planes = planes
-        self._side = side
+    def __init__(self, images: Images, size: tuple[int, ...] | None, augment: Augment, seed: int) -> None:
+        self._images = images
+        self._size = size
         self._views = _VIEWS[augment]
         self._seed = seed
         self.set_epoch(1)
@@ -94,31 +106,29 @@ class Crops(Dataset[Batch]):
         self._order = np.random.default_rng([self._seed, 2, epoch]).permutation(len(self))
 
     def __len__(self) -> int:
-        return len(self._planes) * len(self._views)
+        return len(self._images) * len(self._views)
 
     def __getitem__(self, position: int) -> Batch:
-        """Return noisy and clean, float32 (1, side, side) each."""
+        """Return noisy and clean, float32 (1, *size) each."""
         index = int(self._order[position])
         image, view = divmod(index, len(self._views))
-        noisy, clean = self._planes[image]
+        shape = self._images.shape(image)
         rng = np.random.default_rng([self._seed, 3, self._epoch, index])
-        if self._side is not None:
-            top, left = (int(rng.integers(size - self._side + 1)) for size in noisy.shape)
-            place = slice(top, top + self._side), slice(left, left + self._side)
-            noisy, clean = noisy[place], clean[place]
+        noisy, clean = self._images.read(image, _place(rng, shape, self._size or shape))
         turns, mirrored = self._views[view]
         return _tensor(_turned(noisy, turns, mirrored)), _tensor(_turned(clean, turns, mirrored))
 
 
-def validation_crops(planes: Planes, side: int | None, pixels: int, seed: int) -> list[Batch]:
-    """Return crops that judge each epoch, spread evenly over the images, of about so many pixels in all.
+def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
+    """Return patches that judge each epoch, spread evenly over the images, of about so many pixels in all.
 
     Parameters
     ----------
-    planes : Planes
+    images : Images
         Validation images.
-    side : int or None
-        Of the crops, at most the image's; None for whole images. Smaller where one crop has more than ``pixels``.
+    size : tuple of int or None
+        Of the patches, one number an axis, at most the image's; None for whole images. Smaller where one patch has
+        more than ``pixels``.
     pixels : int
         In all.
     seed : int
@@ -127,31 +137,38 @@ def validation_crops(planes: Planes, side: int | None, pixels: int, seed: int) -
     Returns
     -------
     list of tuple of torch.Tensor
-        Noisy and clean, (1, 1, h, w) each.
+        Noisy and clean, (1, 1, H, W) or (1, 1, D, H, W) each.
     """
     rng = np.random.default_rng([seed, 4])
-    largest = max(16, int(pixels**0.5))
-    crops: list[Batch] = []
+    patches: list[Batch] = []
     spent = 0
-    order = rng.permutation(len(planes))
-    while not crops or spent < pixels:
-        noisy, clean = planes[int(order[len(crops) % len(order)])]
-        height, width = (min(size, side or size, largest) for size in noisy.shape)
-        if crops and spent + height * width > pixels:
+    order = rng.permutation(len(images))
+    while not patches or spent < pixels:
+        image = int(order[len(patches) % len(order)])
+        shape = images.shape(image)
+        largest = max(16, int(pixels ** (1 / len(shape))))
+        chosen = tuple(min(*sides, largest) for sides in zip(shape, size or shape, strict=True))
+        area = int(np.prod(chosen))
+        if patches and spent + area > pixels:
             break
-        top, left = int(rng.integers(noisy.shape[0] - height + 1)), int(rng.integers(noisy.shape[1] - width + 1))
-        place = slice(top, top + height), slice(left, left + width)
-        crops.append((_tensor(noisy[place])[None], _tensor(clean[place])[None]))
-        spent += height * width
-        if side is None and len(crops) == len(planes):
+        noisy, clean = images.read(image, _place(rng, shape, chosen))
+        patches.append((_tensor(noisy)[None], _tensor(clean)[None]))
+        spent += area
+        if size is None and len(patches) == len(images):
             break
-    return crops
+    return patches
 
 
-def _turned(plane: Plane, turns: int, mirrored: bool) -> Plane:
-    turned = np.rot90(plane, turns)
-    return turned[:, ::-1] if mirrored else turned
+def _place(rng: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...]) -> Region:
+    """Draw where a patch lies; an axis that it fills takes a number from the generator too."""
+    starts = [int(rng.integers(length - side + 1)) for length, side in zip(shape, size, strict=True)]
+    return tuple(slice(start, start + side) for start, side in zip(starts, size, strict=True))
 
 
-def _tensor(plane: Plane) -> torch.Tensor:
-    return torch.from_numpy(plane.copy())[None]
+def _turned(image: Image, turns: int, mirrored: bool) -> Image:
+    turned = np.rot90(image, turns, axes=(-2, -1))
+    return turned[..., ::-1] if mirrored else turned
+
+
+def _tensor(image: Image) -> torch.Tensor:
+    return torch.from_numpy(image.copy())[None]

@@ -1,11 +1,14 @@
 """Where pairs of images come from: the part of a run's settings that the data sets read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 from training.errors import SettingError
+
+Augment = Literal["none", "rotate", "flip", "rotate+flip"]
+"""Copies of each training image: turned by quarters, mirrored, or both; see ``training.data.patches.Patches``."""
 
 
 def _absolute(path: Path) -> Path:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
-from training.data.patches import Batch, Crops, Planes
+from training.data.patches import Batch, Images, Patches
 from training.errors import RunError
 from training.evaluation.metrics import psnr, ssim
 from training.methods.losses import choose
@@ -109,8 +109,8 @@ class Data(L.LightningDataModule):
         Says where the pairs are.
     intensity : Intensity
         Clean onto noisy.
-    side : int or None
-        Of the crops.
+    size : tuple of int or None
+        Of the crops, one number an axis; None: whole images.
     batch : int
         Crops in a step of one device.
     judges : sequence of Batch
@@ -120,23 +120,30 @@ class Data(L.LightningDataModule):
     """
 
     def __init__(
-        self, run: Run, intensity: Intensity, *, side: int | None, batch: int, judges: Sequence[Batch], done: int
+        self,
+        run: Run,
+        intensity: Intensity,
+        *,
+        size: tuple[int, ...] | None,
+        batch: int,
+        judges: Sequence[Batch],
+        done: int,
     ) -> None:
         super().__init__()
         self.run = run
         self.intensity = intensity
-        self.side = side
+        self.size = size
         self.batch = batch
         self.judges = list(judges)
         self.done = done
-        self.crops: Crops | None = None
+        self.crops: Patches | None = None
 
     def setup(self, stage: str) -> None:
         """Open the training images, where that was not done yet."""
         if self.crops is None:
             recipe = self.run.settings.recipe
-            planes = Planes(self.run.dataset().train, self.intensity)
-            self.crops = Crops(planes, self.side, recipe.augment, recipe.seed)
+            images = Images(self.run.dataset().train, self.intensity.scaling)
+            self.crops = Patches(images, self.size, recipe.augment, recipe.seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the crops of the present epoch: the trainer asks anew for each."""

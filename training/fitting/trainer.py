@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from training.data import ImageDataset
-from training.data.patches import Crops, Planes, validation_crops
+from training.data.patches import Images, Patches, validation_patches
 from training.errors import RunError, UserError
 from training.fitting.loop import COLUMNS, Data, Learner, Record, quiet, save_best
 from training.fitting.report import finish
@@ -135,11 +135,11 @@ def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Li
     side, batch = _crop(recipe, session, told)
     count = min(count, batch)  # the batch is over all GPUs
     share = _VALIDATION if place == "cpu" else _VALIDATION_GPU
-    crops = Crops(Planes(dataset.train, session.intensity), side, recipe.augment, recipe.seed)
+    size = None if side is None else (side, side)
+    scaling = session.intensity.scaling
+    crops = Patches(Images(dataset.train, scaling), size, recipe.augment, recipe.seed)
     area = side**2 if side is not None else session.shape[0] * session.shape[1]
-    judges = validation_crops(
-        Planes(dataset.validation, session.intensity), side, int(share * len(crops) * area), recipe.seed
-    )
+    judges = validation_patches(Images(dataset.validation, scaling), size, int(share * len(crops) * area), recipe.seed)
     learner = Learner(model, recipe, session.intensities, session.done).to(place).to(memory_format=torch.channels_last)
     if session.done == 0:
         _epoch_zero(run, session, learner, judges, place)
@@ -159,7 +159,7 @@ def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Li
     data = Data(
         run,
         session.intensity,
-        side=side,
+        size=size,
         batch=math.ceil(batch / count),
         judges=judges,
         done=session.done,

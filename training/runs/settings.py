@@ -13,13 +13,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from training.calibration.intensity import IntensityFit
-from training.data.settings import DataSettings
+from training.data.settings import Augment, DataSettings
 from training.errors import SettingError
 from training.networks import NETWORKS
 
 Statistics = Literal["dataset", "instance"]
 Transform = Literal["auto", "affine", "anscombe"]
-Augment = Literal["none", "rotate", "flip", "rotate+flip"]
 Loss = Literal["mae", "mse", "l1ssim"]
 M = TypeVar("M", bound=BaseModel)
 
