@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from math import lcm
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +16,13 @@ from bmz_export.package.archive import Package, open_package
 from bmz_export.package.description import Axis, Tensor
 from bmz_export.package.rdf import PROVENANCE
 from training.errors import PackageError
-from training.inference.networks import GLOBAL_HALO
-from training.inference.networks import halo as halo_for
-from training.inference.tiles import BYTES_PER_PIXEL, TilesChangeTheResult, is_out_of_memory, plan, smallest_tile
+from training.inference.backends import Predict, Run, from_onnx, from_torchscript
+from training.inference.denoiser import Denoiser, TilesChangeTheResult
+from training.inference.memory import is_out_of_memory
+from training.inference.tiles import GLOBAL_HALO, halo_for, in_tiles, plan, smallest_tile
 from training.networks import NETWORKS
 from training.runs.provenance import Provenance
 from training.util.devices import choose_device
-
-if TYPE_CHECKING:
-    from training.inference.denoising import Denoiser
-
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _ASSUMED_STRIDE = 16  # of a stranger's network that declares none: five levels of a U-Net
 Format = Literal["torchscript", "onnx", "pytorch_state_dict"]
@@ -58,38 +53,35 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         When the package cannot be read, takes or gives anything but single planes of one channel and one size, or holds
         no weights that may run here.
     """
-    from training.inference.denoising import Denoiser
-
     with open_package(path) as package:
         takes, gives = _planes_only(package)
         format = _choose_format(package, trust)
         place = "cpu" if format == "onnx" else choose_device(device)
-        whole = bool(takes.operations or gives.operations) or format == "pytorch_state_dict"
-        file = _safe_file(package, format, processing=whole, trust=trust)
-        if whole:
-            run = _through_core(package, takes, gives, format, place)
+        processed = bool(takes.operations or gives.operations) or format == "pytorch_state_dict"
+        file = _safe_file(package, format, processing=processed, trust=trust)
+        if processed:
+            predict = _through_core(package, takes, gives, format, place)
         else:
-            run = _in_order(_torchscript(file, place) if format == "torchscript" else _onnx(file), takes, gives)
+            run = from_torchscript(file, place) if format == "torchscript" else from_onnx(file)
+            predict = _in_order(run, takes, gives)
         provenance = _provenance(package)
-    halo = max((axis.halo for axis in gives.space), default=0) or GLOBAL_HALO
-    steps = [axis.step for axis in takes.space if axis.step]
-    stride, local = lcm(*steps, _ASSUMED_STRIDE), not any(each.measures for each in takes.operations + gives.operations)
-    run = _told(run, path)
-    memory = float(BYTES_PER_PIXEL)
+    predict = _checked(predict, path)
+    halo = tuple(axis.halo for axis in _space(gives))
+    halo = halo if any(halo) else (GLOBAL_HALO,) * len(halo)
     if provenance is None:
-        run = _any_size(run, takes, halo, stride, local)
-    else:  # ours take any size by themselves
-        network = NETWORKS[provenance.network.name]
-        stride, radius, memory = network.stride, _radius(provenance), network.bytes_per_pixel
-        local = radius is not None
-        halo = max(halo, halo_for(radius, stride))  # a package may declare less, where the seam is small
-    return Denoiser(
-        predict=run,
-        halo=halo,
+        stride = tuple(lcm(axis.step or 1, _ASSUMED_STRIDE) for axis in _space(takes))
+        local = not any(each.measures for each in takes.operations + gives.operations)
+        return Denoiser(_any_size(predict, takes, halo, stride, local), halo, stride, local=local, device=place)
+    network, radius = NETWORKS[provenance.network.name], _radius(provenance)
+    stride = (network.stride,) * len(halo)
+    needed = halo_for(None if radius is None else (radius,) * len(halo), stride)
+    return Denoiser(  # ours take any size by themselves
+        predict,
+        halo=tuple(map(max, halo, needed)),  # a package may declare less, where the seam is small
         stride=stride,
-        trained_on=None if provenance is None else provenance.trained_on,
-        local=local,
-        bytes_per_pixel=memory,
+        trained_on=provenance.trained_on,
+        local=radius is not None,
+        bytes_per_pixel=network.bytes_per_pixel,
         device=place,
     )
 
@@ -145,43 +137,7 @@ def _safe_file(package: Package, format: Format, *, processing: bool, trust: boo
     return file
 
 
-def _torchscript(file: Path, device: str) -> Run:
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*deprecated")
-            module = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError) as error:
-        raise PackageError(f"{file.name}: not TorchScript that this torch loads ({_first_line(error)})") from None
-
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            result: NDArray[np.float32] = module(torch.from_numpy(images).to(device)).float().cpu().numpy()
-        return result
-
-    return run
-
-
-def _onnx(file: Path) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        # from memory: a file that names others as its weights could read any file of this machine
-        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 its errors share no base of their own
-        raise PackageError(f"{file.name}: not ONNX that this runtime loads ({_first_line(error)})") from None
-    name = session.get_inputs()[0].name
-
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(session.run(None, {name: images})[0], dtype=np.float32)
-
-    return run
-
-
-def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format, device: str) -> Run:
+def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format, device: str) -> Predict:
     """bioimageio.core runs what has operations of its own, as the reference of what they mean, and state dicts."""
     from bioimageio.core import create_prediction_pipeline
     from bioimageio.core.digest_spec import create_sample_for_model
@@ -209,14 +165,19 @@ def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format
     return run
 
 
-def _in_order(run: Run, takes: Tensor, gives: Tensor) -> Run:
+def _in_order(run: Run, takes: Tensor, gives: Tensor) -> Predict:
     """Give the model its own order of axes, one image at a time where it takes no batch."""
     batch = takes.axis("b")
     together = batch is not None and batch.size is None
 
     def ordered(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        parts = [images] if together else [image[None] for image in images]
-        return np.concatenate([_unshape(run(_shape(part, takes)), gives) for part in parts])
+        results = []
+        for part in [images] if together else np.split(images, len(images)):
+            outputs = run(_shape(part, takes))
+            if len(outputs) != 1:
+                raise ValueError(f"it returns {len(outputs)} tensors")
+            results.append(_unshape(np.asarray(outputs[0], np.float32), gives))
+        return np.concatenate(results)
 
     return ordered
 
@@ -236,7 +197,7 @@ def _unshape(result: NDArray[np.float32], tensor: Tensor) -> NDArray[np.float32]
     return np.expand_dims(result, tuple("bcyx".index(letter) for letter in "bc" if letter not in tensor.order))
 
 
-def _told(run: Run, path: Path) -> Run:
+def _checked(run: Predict, path: Path) -> Predict:
     """Say in a line what a model does wrong: a stranger's may fail, or return another size, in any way."""
 
     def checked(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -259,52 +220,52 @@ def _told(run: Run, path: Path) -> Run:
     return checked
 
 
-def _any_size(run: Run, takes: Tensor, halo: int, stride: int, local: bool) -> Run:
-    y, x = takes.axis("y"), takes.axis("x")
-    assert y is not None and x is not None
-    if y.size is None and x.size is None:
+def _any_size(run: Predict, takes: Tensor, halo: tuple[int, ...], stride: tuple[int, ...], local: bool) -> Predict:
+    """Mirror images up to a size that the model takes; along an axis of one size alone, cut them into tiles of it."""
+    axes = _space(takes)
 
-        def padded(images: NDArray[np.float32]) -> NDArray[np.float32]:
-            height, width = images.shape[-2:]
-            return run(_mirror(images, _allowed(y, height), _allowed(x, width)))[..., :height, :width]
+    def mirrored(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        space = images.shape[2:]
+        lacking = [(0, _allowed(*each) - each[1]) for each in zip(axes, space, strict=True)]
+        result = run(np.ascontiguousarray(np.pad(images, [(0, 0), (0, 0), *lacking], mode="symmetric")))
+        return result[(slice(None), slice(None), *map(slice, space))]
 
-        return padded
-
-    side = min(axis.size for axis in (y, x) if axis.size is not None)
-    halo = min(halo, (side - stride) // 2 // stride * stride)
-    if side < smallest_tile(max(halo, 0), stride):
-        halo, stride = 0, 1
+    if all(axis.size is None for axis in axes):
+        return mirrored
+    cuts = [_within(*each) for each in zip(axes, halo, stride, strict=True)]
 
     def tiled(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        result = np.empty_like(images)
-        tiles = plan(images.shape[-2:], side, halo, stride)
+        sides = [axis.size or length for axis, length in zip(axes, images.shape[2:], strict=True)]
+        tiles = plan(images.shape[2:], sides, *zip(*cuts, strict=True))
         if len(tiles) > 1 and not local:
             warnings.warn(
-                f"the model takes {side} x {side} pixels alone and measures each image, so tiles change the result",
+                f"the model takes {' x '.join(map(str, sides))} pixels alone and measures each image, so tiles change "
+                "the result",
                 TilesChangeTheResult,
                 stacklevel=2,
             )
-        for rows, columns in tiles:
-            tile = images[..., rows.tile, columns.tile]
-            found = run(_mirror(tile, y.size or _allowed(y, side), x.size or _allowed(x, side)))
-            found = found[..., : tile.shape[-2], : tile.shape[-1]]
-            result[..., rows.core, columns.core] = found[..., rows.core_in_tile, columns.core_in_tile]
-        return result
+        return in_tiles(mirrored, images, tiles)
 
     return tiled
 
 
+def _within(axis: Axis, halo: int, stride: int) -> tuple[int, int]:
+    """Return the halo and stride that a tile of the axis's one size has room for."""
+    if axis.size is None:
+        return halo, stride
+    halo = max(min(halo, (axis.size - stride) // 2 // stride * stride), 0)
+    return (halo, stride) if axis.size >= smallest_tile(halo, stride) else (0, 1)
+
+
 def _allowed(axis: Axis, size: int) -> int:
-    """The least size ``min + n * step`` that holds ``size``."""
-    least, step = axis.min or 1, axis.step or 1
-    return least + max(0, -(-(size - least) // step)) * step
+    """Return the one size of an axis, or the least ``min + n * step`` that holds ``size``."""
+    least, step = axis.size or axis.min or 1, axis.step or 1
+    return least if axis.size else least + max(0, -(-(size - least) // step)) * step
 
 
-def _mirror(images: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    lacking = (height - images.shape[-2], width - images.shape[-1])
-    if not any(lacking):
-        return np.ascontiguousarray(images)
-    return np.pad(images, [(0, 0), (0, 0), (0, lacking[0]), (0, lacking[1])], mode="symmetric")
+def _space(tensor: Tensor) -> tuple[Axis, ...]:
+    """Return the axes y and x, in this order."""
+    return tuple(axis for letter in "yx" for axis in tensor.axes if axis.letter == letter)
 
 
 def _provenance(package: Package) -> Provenance | None:

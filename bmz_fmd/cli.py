@@ -133,7 +133,7 @@ def _usage(error: Exception) -> str:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    from training.inference.tiles import is_out_of_memory
+    from training.inference.memory import is_out_of_memory
 
     return is_out_of_memory(error)
 

@@ -11,7 +11,7 @@ from training.errors import UserError
 from training.util.hashing import sha256
 
 if TYPE_CHECKING:
-    from training.inference.denoising import Denoiser
+    from training.inference.denoiser import Denoiser
     from training.runs.run import Run
 
 _SHOWN = 3  # models that a message lists

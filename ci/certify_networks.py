@@ -25,7 +25,7 @@ from bmz_export.package.halo import measure_halo
 from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated
 from training.data import DataSettings, open_dataset
-from training.inference.networks import predictor
+from training.inference.backends import from_module
 from training.networks import NETWORKS, create
 
 GATES = {"ga1", "attgamma", "beta", "gamma", "temperature"}  # zero in a new KBNet: its blocks would do nothing
@@ -51,7 +51,7 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy[0].read()
     model = random_model(name, noisy)
     image = np.asarray(noisy, np.float32)[None, None]
-    halo, seams = measure_halo(predictor(model), image, stride=NETWORKS[name].stride)
+    halo, seams = measure_halo(from_module(model), image, stride=NETWORKS[name].stride)
     print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.inference.networks import predictor
+from training.inference.backends import from_module
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
@@ -29,7 +29,7 @@ def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: 
     A short receptive radius is taken whole: tiles are then exactly the whole image, on every image.
     """
     noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(predictor(model), noisy, stride=network.stride)
+    halo, _ = measure_halo(from_module(model), noisy, stride=network.stride)
     radius = network.radius(settings)
     return halo if radius is None or radius > _SHORT else max(halo, radius)
 

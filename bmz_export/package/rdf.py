@@ -16,8 +16,7 @@ from pathlib import Path
 from bmz_export.package.templates import fill
 from bmz_export.package.weights import ARCHITECTURE, CALLABLE, ONNX, OPSET, STATE_DICT, TORCHSCRIPT
 from training.errors import PackageError
-from training.inference.networks import GLOBAL_HALO
-from training.inference.networks import halo as halo_for
+from training.inference.tiles import GLOBAL_HALO
 from training.util.hashing import sha256
 
 RDF, README, COVER, PROVENANCE = "rdf.yaml", "README.md", "cover.png", "provenance.json"
@@ -80,7 +79,7 @@ def choose_tiling(radius: int | None, stride: int, halo: int | None = None) -> T
     unit = lcm(stride, 8)
     if halo is None:
         halo = GLOBAL_HALO if radius is None else min(radius, GLOBAL_HALO)
-    halo = halo_for(halo, unit)
+    halo = -(-halo // unit) * unit
     minimum = 64
     while minimum <= 2 * halo:
         minimum *= 2

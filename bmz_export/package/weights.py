@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bmz_export.package.templates import fill
 from training.errors import PackageError
+from training.inference.backends import Predict, Run, from_module, from_onnx, from_torchscript
 from training.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -202,11 +203,16 @@ def verify(
     UserError
         When a difference exceeds ``TOLERANCE`` or is not a number.
     """
-    expected = _run_module(model, images)
+    loaders: Mapping[str, Callable[[], Predict]] = {
+        "pytorch_state_dict": lambda: from_module(_from_state_dict(folder, kwargs)),
+        "torchscript": lambda: _first(from_torchscript(folder / TORCHSCRIPT)),
+        "onnx": lambda: _first(from_onnx(folder / ONNX)),
+    }
+    expected = [from_module(model)(image) for image in images]
     results = {}
-    for name, run in (("pytorch_state_dict", _run_state_dict), ("torchscript", _run_torchscript), ("onnx", _run_onnx)):
-        outputs = run(folder, kwargs, images)
-        results[name] = float(np.max([_difference(a, b) for a, b in zip(expected, outputs, strict=True)]))
+    for name, load in loaders.items():
+        predict = load()
+        results[name] = float(np.max([_difference(a, predict(b)) for a, b in zip(expected, images, strict=True)]))
         if not results[name] <= TOLERANCE:  # also refuses NaN
             raise PackageError(
                 f"{name}: the exported weights differ from the network by {results[name]:.1e} of the output's range "
@@ -315,35 +321,16 @@ def _difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> fl
     return float(np.abs(expected - found).max()) / extent
 
 
-def _run_module(module: "nn.Module", images: Arrays) -> Arrays:
-    import torch
-
-    with torch.no_grad():
-        return [module(torch.from_numpy(image)).numpy() for image in images]
-
-
-def _run_state_dict(folder: Path, kwargs: Mapping[str, Mapping[str, Any]], images: Arrays) -> Arrays:
+def _from_state_dict(folder: Path, kwargs: Mapping[str, Mapping[str, Any]]) -> "nn.Module":
+    """Return the model that the architecture file builds, with the weights of the state dict."""
     import torch
 
     namespace: dict[str, Any] = {"__name__": "architecture"}
     exec(compile((folder / ARCHITECTURE).read_text(encoding="utf-8"), ARCHITECTURE, "exec"), namespace)
-    module = namespace[CALLABLE](**kwargs)
+    module: nn.Module = namespace[CALLABLE](**kwargs)
     module.load_state_dict(torch.load(folder / STATE_DICT, weights_only=True))
-    return _run_module(module.eval(), images)
+    return module.eval()
 
 
-def _run_torchscript(folder: Path, kwargs: Mapping[str, Mapping[str, Any]], images: Arrays) -> Arrays:
-    import torch
-
-    with _deprecations_silenced():
-        module = torch.jit.load(str(folder / TORCHSCRIPT), map_location="cpu")  # type: ignore[no-untyped-call]
-    return _run_module(module, images)
-
-
-def _run_onnx(folder: Path, kwargs: Mapping[str, Mapping[str, Any]], images: Arrays) -> Arrays:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / ONNX), options, providers=["CPUExecutionProvider"])
-    return [session.run(None, {"raw": image})[0] for image in images]
+def _first(run: Run) -> Predict:
+    return lambda images: run(images)[0]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from training.inference.denoising import Denoiser
+    from training.inference.denoiser import Denoiser
 
 _SAID = 6  # images whose warnings are printed one by one
 
@@ -51,7 +51,7 @@ def command(
     """
     from bmz_fmd.models import open_model
     from training.images import check_writable, open_image, write_image
-    from training.inference.denoising import denoise, planes_in
+    from training.inference.denoising import denoise, plane_count
     from training.inference.files import check_space, images_in, results_for
 
     sources = images_in(images)
@@ -65,24 +65,25 @@ def command(
         denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges tile and channel alone
     _look_at(stacks, denoiser, channel)
 
-    with console.progress("Denoising", sum(planes_in(stack) for stack in stacks)) as advance:
+    with console.progress("Denoising", sum(plane_count(stack) for stack in stacks)) as advance:
         for stack, result in zip(stacks, results, strict=True):
             denoised = denoise(stack, denoiser, tile=tile, channel=channel, progress=_step(advance, result.name))
             write_image(result, denoised, like=stack, dtype=dtype, overwrite=overwrite)
     console.say(f"{len(results)} {'image' if len(results) == 1 else 'images'} denoised into {out}")
 
 
-def _step(advance: Callable[[float, str], None], name: str) -> Callable[[], None]:
-    return lambda: advance(1, name)
+def _step(advance: Callable[[float, str], None], name: str) -> Callable[[int], None]:
+    return lambda planes: advance(planes, name)
 
 
 def _look_at(stacks: list[xr.DataArray], denoiser: Denoiser, channel: str | None) -> None:
     """Read every image once, so that a damaged one stops the work now, and warn where one is unlike training."""
     from training.images import channel_number
-    from training.inference.denoising import look, planes_in
+    from training.inference.denoising import plane_count
+    from training.inference.statistics import image_statistics
 
     told = 0
-    with console.progress("Reading", sum(planes_in(stack) for stack in stacks)) as advance:
+    with console.progress("Reading", sum(plane_count(stack) for stack in stacks)) as advance:
         for stack in stacks:
             parts = {"": stack}
             if "C" in stack.dims:
@@ -90,11 +91,11 @@ def _look_at(stacks: list[xr.DataArray], denoiser: Denoiser, channel: str | None
                 parts = {f", channel {number}": stack.isel(C=[number]) for number in numbers}
                 chosen = None if channel is None else f", channel {channel_number(stack, channel)}"
             for label, part in parts.items():
-                seen = look(part)
-                advance(planes_in(part), stack.attrs["path"].name)
+                seen = image_statistics(part)
+                advance(plane_count(part), stack.attrs["path"].name)
                 if denoiser.trained_on is None or ("C" in stack.dims and chosen not in (None, label)):
                     continue
-                for difference in seen.beyond(denoiser.trained_on):
+                for difference in seen.differences(denoiser.trained_on):
                     told += 1
                     if told <= _SAID:
                         console.warn(f"{stack.attrs['path']}{label}: {difference}; look at the result with care")

@@ -16,7 +16,7 @@ from bmz_export.exporting import ExportOptions, export
 from bmz_export.opening import _any_size, open_denoiser
 from bmz_export.package.reading import read_description
 from training.errors import UserError
-from training.inference.tiles import TilesChangeTheResult
+from training.inference.denoiser import TilesChangeTheResult
 from training.runs.run import open_run
 
 
@@ -199,7 +199,7 @@ def test_the_one_size_of_a_stranger_that_measures_each_image_is_told(tmp_path):
     takes = read_description(folder / "rdf.yaml").inputs[0]
     image = np.zeros((1, 1, 150, 201), np.float32)
     with pytest.warns(TilesChangeTheResult, match="64 x 64 pixels alone"):
-        _any_size(lambda tiles: tiles, takes, halo=0, stride=1, local=False)(image)
+        _any_size(lambda tiles: tiles, takes, halo=(0, 0), stride=(1, 1), local=False)(image)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from helpers.small_run import small_run
 from bmz_fmd import cli, console
 from training.errors import UserError
 from training.images import open_image
-from training.inference.tiles import TilesChangeTheResult
+from training.inference.denoiser import TilesChangeTheResult
 
 
 @pytest.fixture

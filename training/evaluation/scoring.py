@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.data import Sample
-    from training.inference.denoising import Denoiser
+    from training.inference.denoiser import Denoiser
 
 _WRITER = "bmz-fmd evaluate"  # what the picture says of its origin
 _SHOWN = 3  # images in the picture of residuals
@@ -156,7 +156,7 @@ def evaluate(
     """
     if not (np.isfinite(data_range) and data_range > 0):
         raise UserError(f"`data_range` {data_range:g}: give the peak value to count from, above 0, such as 255")
-    planes = denoiser.planes(tile)
+    planes = denoiser.tiled(tile)
     images = []
     for sample in samples:
         noisy, clean = sample.pair()
@@ -211,7 +211,7 @@ def residual_picture(samples: Sequence[Sample], denoiser: Denoiser, path: Path, 
     """
     from matplotlib.figure import Figure
 
-    planes = denoiser.planes(tile)
+    planes = denoiser.tiled(tile)
     figure = Figure(figsize=(15, 2.9 * len(samples)), layout="constrained")
     grid: list[list[Axes]] = figure.subplots(len(samples), 6, squeeze=False).tolist()
     for axes, sample in zip(grid, samples, strict=True):

@@ -48,7 +48,7 @@ def score(
     before: dict[str, Scores] | None = None,
 ) -> dict[str, Scores]:
     """Return raw and affine scores over the test images; without ``before``, the model is the start."""
-    denoise = as_denoiser(model, provenance, place).planes()
+    denoise = as_denoiser(model, provenance, place).tiled()
     conventions: tuple[Convention, ...] = ("raw", "affine")
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with told.progress("scoring the test images", len(samples)) as advance:
@@ -86,7 +86,7 @@ def _rows(
     samples: Sequence[Sample], model: Calibrated, provenance: Provenance, place: str
 ) -> Iterator[tuple[str, Plane, Plane, Plane]]:
     """Yield name, noisy, denoised and clean (on the noisy scale) of a few test images, spread over all."""
-    denoise = as_denoiser(model, provenance, place).planes()
+    denoise = as_denoiser(model, provenance, place).tiled()
     intensity = Intensity(**provenance.intensity_fit.model_dump())
     for index in np.unique(np.linspace(0, len(samples) - 1, _SHOWN).round().astype(int)):
         sample = samples[int(index)]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from training.inference.networks import halo, predictor
+from training.inference.backends import from_module
+from training.inference.tiles import halo_for
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
-    from training.inference.denoising import Denoiser
+    from training.inference.denoiser import Denoiser
     from training.runs.provenance import NetworkUsed, Provenance
 
 
 def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoiser:
     """Return a calibrated model, moved to a device, as a callable over arrays, with what its tiling needs."""
-    from training.inference.denoising import Denoiser
+    from training.inference.denoiser import Denoiser
     from training.networks import NETWORKS
 
     network = NETWORKS[provenance.network.name]
-    radius = network.radius(provenance.network.settings)
+    radius, stride = network.radius(provenance.network.settings), (network.stride,) * 2
     return Denoiser(
-        predict=predictor(model.to(device).eval()),
-        halo=halo(radius, network.stride),
-        stride=network.stride,
+        predict=from_module(model.to(device).eval()),
+        halo=halo_for(None if radius is None else (radius,) * 2, stride),
+        stride=stride,
         trained_on=provenance.trained_on,
         local=radius is not None and provenance.calibration["statistics"] == "dataset",
         bytes_per_pixel=network.bytes_per_pixel,

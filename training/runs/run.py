@@ -24,7 +24,7 @@ from training.util.writing import replacing, write_text
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
     from training.data import ImageDataset
-    from training.inference.denoising import Denoiser
+    from training.inference.denoiser import Denoiser
 
 RUNS = Path("runs")
 """Where runs are written and looked for, below the working directory."""

@@ -1,11 +1,10 @@
 """TorchScript on the torch that is installed here, on the CPU."""
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bmz_export.engines.runtimes import Predict
+from training.inference.backends import from_torchscript
 
 
 def load(task: dict[str, Any]) -> Predict:
@@ -13,12 +12,4 @@ def load(task: dict[str, Any]) -> Predict:
     import torch
 
     torch.set_num_threads(task["threads"])
-    network = torch.jit.load(task["weights"], map_location="cpu").eval()  # type: ignore[no-untyped-call]
-
-    def predict(image: NDArray[np.float32]) -> list[NDArray[Any]]:
-        with torch.no_grad():
-            result = network(torch.from_numpy(image))
-        tensors = [result] if isinstance(result, torch.Tensor) else list(result)
-        return [tensor.numpy() for tensor in tensors]
-
-    return predict
+    return from_torchscript(Path(task["weights"]))

@@ -11,7 +11,7 @@ from training.data import Sample
 from training.errors import UserError
 from training.evaluation.residuals import correlation, surprise, suspicion
 from training.evaluation.scoring import evaluate, is_result, residual_picture, telling
-from training.inference.denoising import Denoiser
+from training.inference.denoiser import Denoiser
 from training.inference.files import check_replaceable
 
 SHAPE = (96, 128)
@@ -30,7 +30,7 @@ def pair(seed=0, *, gain=1.0, shift=0.0):
 
 
 def denoiser(function):
-    return Denoiser(function, halo=0, stride=1)
+    return Denoiser(function, halo=(0, 0), stride=(1, 1))
 
 
 def perfect(seed=0):

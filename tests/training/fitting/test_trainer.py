@@ -96,7 +96,7 @@ def test_the_provenance_says_what_made_it(whole):
 def test_the_scores_are_those_of_the_best_model_on_the_test_images(whole):
     from training.evaluation.metrics import psnr
 
-    denoise = whole.denoiser(device="cpu").planes()
+    denoise = whole.denoiser(device="cpu").tiled()
     scores = whole.provenance.scores["affine"]
     found = []
     for pair in whole.dataset().test:

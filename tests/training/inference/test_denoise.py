@@ -7,21 +7,16 @@ import xarray as xr
 from numpy.testing import assert_array_equal
 
 from training.errors import UserError
-from training.images import channel_number
-from training.inference.denoising import Denoiser, Look, denoise, look, planes_in
-
-
-class Seen:
-    """Figures of training images."""
-
-    low, high, noise = 100.0, 1100.0, 20.0
+from training.images import channel_number, planes
+from training.inference.denoiser import Denoiser
+from training.inference.denoising import denoise, plane_count
 
 
 def halve(batch):
     return batch / 2
 
 
-HALVE = Denoiser(halve, halo=2, stride=1)
+HALVE = Denoiser(halve, halo=(2, 2), stride=(1, 1))
 
 
 def image(shape, dims, dtype="uint16", **attrs):
@@ -57,14 +52,14 @@ def test_each_plane_goes_alone_through_the_network_and_only_when_asked_for():
 
     stack = image((4, 2, 6, 7), ("T", "C", "Y", "X"))
     told = []
-    result = denoise(stack, Denoiser(predict, halo=0, stride=1), progress=lambda: told.append(1))
+    result = denoise(stack, Denoiser(predict, halo=(0, 0), stride=(1, 1)), progress=told.append)
     assert shapes == []
     result[2, 1].compute()
     assert shapes == [(1, 1, 6, 7)]
     result.compute()
     assert shapes == [(1, 1, 6, 7)] * 9
     assert len(told) == 9
-    assert planes_in(stack) == 8
+    assert plane_count(stack) == 8
 
 
 def test_a_lazy_stack_stays_lazy_whatever_its_chunks():
@@ -112,44 +107,39 @@ def test_tiles_of_a_given_size():
         return batch
 
     given = image((100, 100), ("Y", "X"))
-    assert_array_equal(denoise(given, Denoiser(predict, halo=8, stride=4), tile=40), given)
+    assert_array_equal(denoise(given, Denoiser(predict, halo=(8, 8), stride=(4, 4)), tile=40), given)
     assert 2 * 8 < max(sizes) <= 40
     with pytest.raises(UserError, match="`tile` 12 is too small"):
-        denoise(given, Denoiser(predict, halo=8, stride=4), tile=12)
+        denoise(given, Denoiser(predict, halo=(8, 8), stride=(4, 4)), tile=12)
 
 
 def test_a_model_that_gives_nan_is_refused():
-    broken = Denoiser(lambda batch: batch * np.nan, halo=0, stride=1)
-    with pytest.raises(UserError, match="gave NaN or infinity for a plane of 5 x 6"):
+    broken = Denoiser(lambda batch: batch * np.nan, halo=(0, 0), stride=(1, 1))
+    with pytest.raises(UserError, match="gave NaN or infinity for an image of 5 x 6"):
         denoise(image((5, 6), ("Y", "X")), broken).compute()
 
 
-def test_an_image_is_looked_at_plane_by_plane():
-    noisy = np.random.default_rng(0).normal(500, 20, (12, 128, 128)).astype("uint16")
-    seen = look(xr.DataArray(noisy, dims=("Z", "Y", "X")))
-    assert seen.noise == pytest.approx(20, rel=0.05)
-    assert seen.low == pytest.approx(500 - 3.09 * 20, abs=2)
-    assert seen.high == pytest.approx(500 + 3.09 * 20, abs=2)
-    assert look(image((4, 4), ("Y", "X"))).noise is None
+@pytest.mark.parametrize("dims", ["ZYX", "TZCYX", "CZYX", "ZCYX"])
+def test_a_model_of_volumes_runs_over_z_stacks_whatever_the_order_of_the_axes(dims):
+    seen = []
+
+    def minus_mean(batch):
+        seen.append(batch.shape)
+        return batch - batch.mean(axis=(-3, -2, -1), keepdims=True)
+
+    sizes = {"T": 2, "Z": 4, "C": 3, "Y": 6, "X": 7}
+    given = image(tuple(sizes[letter] for letter in dims), tuple(dims), "float32")
+    told = []
+    volumes = Denoiser(minus_mean, halo=(0, 0, 0), stride=(1, 1, 1), local=False)
+    result = denoise(given, volumes, progress=told.append)
+    assert seen == []
+    written = np.stack([plane for _, plane in planes(result)]).reshape(given.shape)
+    np.testing.assert_allclose(written, given - given.mean(("Z", "Y", "X")), atol=1e-4)
+    assert result.dims == given.dims
+    assert seen == [(1, 1, 4, 6, 7)] * (given.size // (4 * 6 * 7)), "each stack is computed once"
+    assert sum(told) == plane_count(given)
 
 
-@pytest.mark.parametrize(
-    ("seen", "words"),
-    [
-        (Look(120, 1000, 20), []),
-        (Look(120, 1190, 29), []),
-        (Look(120, 5000, 20), ["intensities 120 to 5000 reach beyond those of training, 100 to 1100"]),
-        (Look(-300, 900, 20), ["intensities -300 to 900 reach beyond"]),
-        (Look(0, 1, None), ["intensities 0 to 1 lie at the low end"]),
-        (Look(120, 1000, 50), ["noise of standard deviation 50 is 2.5 times that of training, 20"]),
-        (
-            Look(0.1, 1, 0.02),
-            ["intensities 0.1 to 1 lie at the low end", "noise of standard deviation 0.02 is 0.001 times"],
-        ),
-    ],
-)
-def test_what_lies_beyond_training_is_said_with_the_figures(seen, words):
-    found = seen.beyond(Seen())
-    assert len(found) == len(words)
-    for sentence, start in zip(found, words, strict=True):
-        assert sentence.startswith(start)
+def test_a_model_of_volumes_needs_a_z_axis():
+    with pytest.raises(UserError, match=r"cells\.tif: has no Z axis"):
+        denoise(image((6, 7), ("Y", "X")), Denoiser(halve, halo=(0, 0, 0), stride=(1, 1, 1)))

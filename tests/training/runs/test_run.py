@@ -16,7 +16,6 @@ from training.calibration.search import Constants
 from training.data import open_dataset
 from training.data.settings import DataSettings
 from training.errors import UserError
-from training.inference.networks import halo
 from training.networks import NETWORKS, create
 from training.runs.provenance import (
     CheckpointUsed,
@@ -199,11 +198,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         beside.write_text("half")
         raise RuntimeError
     assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file.txt", "old")]
-
-
-@pytest.mark.parametrize(("radius", "stride", "pixels"), [(17, 1, 17), (None, 8, 96), (185, 8, 192), (9, 8, 16)])
-def test_the_halo_is_the_radius_in_whole_strides(radius, stride, pixels):
-    assert halo(radius, stride) == pixels
 
 
 def test_a_device_that_is_not_here_is_one_line():

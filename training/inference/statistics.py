@@ -1,0 +1,105 @@
+"""What an image holds, and in what it is unlike the images that a model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod, sqrt
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from training.calibration.noise import noise_level
+from training.images import planes
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+_SAMPLE = 2_000_000  # pixels that an image's percentiles are taken from
+_NOISE_PLANES = 9  # planes that an image's noise is the median of
+_SMALLEST_FOR_NOISE = 16  # pixels a side: below, an estimate of the noise says nothing
+_INTENSITY_MARGIN = 0.1  # of the trained range: an image may reach so far beyond it
+_NOISE_FACTOR = 1.5  # an image's noise may be so much more or less than in training
+
+
+class TrainedOn(Protocol):
+    """What a model saw in training, in the units of its training images."""
+
+    @property
+    def low(self) -> float:
+        """0.1 percentile of the noisy images."""
+
+    @property
+    def high(self) -> float:
+        """99.9 percentile of the noisy images."""
+
+    @property
+    def noise(self) -> float:
+        """Median standard deviation of their noise."""
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """What one reading of an image shows, in its own units.
+
+    Attributes
+    ----------
+    low, high : float
+        Its 0.1 and 99.9 percentile, over a grid of its pixels.
+    noise : float or None
+        Median standard deviation of the noise over some of its planes; None where they are too small to tell.
+    """
+
+    low: float
+    high: float
+    noise: float | None
+
+    def differences(self, trained_on: TrainedOn) -> list[str]:
+        """Return in what the image differs from the training images, each with the figures; empty if in nothing."""
+        found = []
+        margin = _INTENSITY_MARGIN * (trained_on.high - trained_on.low)
+        seen = f"{self.low:.4g} to {self.high:.4g}"
+        learnt = f"{trained_on.low:.4g} to {trained_on.high:.4g}"
+        if self.high > trained_on.high + margin or self.low < trained_on.low - margin:
+            found.append(f"intensities {seen} reach beyond those of training, {learnt}")
+        elif self.high < trained_on.low + margin:
+            found.append(f"intensities {seen} lie at the low end of those of training, {learnt}")
+        if self.noise is not None and trained_on.noise > 0:
+            ratio = self.noise / trained_on.noise
+            if not 1 / _NOISE_FACTOR <= ratio <= _NOISE_FACTOR:
+                found.append(
+                    f"noise of standard deviation {self.noise:.3g} is {ratio:.2g} times that of training, "
+                    f"{trained_on.noise:.3g}"
+                )
+        return found
+
+
+def image_statistics(image: xr.DataArray | NDArray[Any]) -> ImageStatistics:
+    """Read an image once, plane by plane, and return what it holds.
+
+    Parameters
+    ----------
+    image : DataArray or ndarray, (..., Y, X)
+        With one pixel at least. Of an image with channels, give one alone.
+
+    Returns
+    -------
+    ImageStatistics
+
+    Raises
+    ------
+    UserError
+        If a plane cannot be read (see ``training.images.open_image``).
+    """
+    import xarray as xr
+
+    image = xr.DataArray(image)
+    looked_at = set(np.linspace(0, prod(image.shape[:-2]) - 1, _NOISE_PLANES).astype(int).tolist())
+    step = max(1, ceil(sqrt(image.size / _SAMPLE)))
+    sample, noise = [], []
+    for number, (_, plane) in enumerate(planes(image)):
+        sample.append(plane[::step, ::step].ravel())
+        if number in looked_at and min(plane.shape) >= _SMALLEST_FOR_NOISE:
+            noise.append(noise_level(plane))
+    low, high = np.percentile(np.concatenate(sample).astype(np.float64), (0.1, 99.9))
+    return ImageStatistics(float(low), float(high), float(np.median(noise)) if noise else None)
