@@ -289,7 +289,7 @@ def test_a_model_with_statistics_of_each_image_warns_of_tiles(place):
     stack(place / "cells.tif")
     words = ("denoise", "cells.tif", "--model", "runs/instance", "--out")
     assert "change the result" not in bmz_fmd(*words, "whole").err
-    assert "warning: tiles of 16 pixels change the result" in bmz_fmd(*words, "tiled", "--tile", "16").err
+    assert "warning: tiles of 16 x 16 pixels change the result" in bmz_fmd(*words, "tiled", "--tile", "16").err
 
 
 def test_a_damaged_image_among_many_stops_the_work_before_it_begins(place):
