@@ -16,7 +16,7 @@ from bmz_export.package.about import About, citation_of, plain_name
 from bmz_export.package.licence import LICENCE, decide_licence
 from bmz_export.package.scripts import Script
 from bmz_export.package.weights import TORCHSCRIPT, write_weights
-from training.evaluation.pictures import cover
+from training.evaluation.cover import cover
 from training.networks import NETWORKS
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ _COLUMNS = (
     "SSIM denoised",
     "slope kept",
     "intensity kept",
-    "most suspicious",
+    "largest deviation",
 )
 
 
@@ -69,11 +69,12 @@ def command(
 ) -> None:
     """Score a model: PSNR and SSIM, whether it keeps intensities, and whether it invents structure.
 
-    "slope kept" and "intensity kept" are 1 for a quantitative result. "most suspicious" is the largest deviation of
+    "slope kept" and "intensity kept" are 1 for a quantitative result. "largest deviation" is the largest deviation of
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
     """
     from bmz_fmd.models import model_kind, open_model
-    from training.evaluation.scoring import evaluate, is_result, residual_picture, telling
+    from training.evaluation.pictures import residual_picture
+    from training.evaluation.scoring import evaluate, images_to_show, is_result
     from training.inference.files import check_replaceable
 
     kind = model_kind(model)
@@ -115,9 +116,7 @@ def command(
         _store(json_file, opened, settings, result)
         console.note(f"figures stored in {json_file}")
     if picture is not None:
-        names = telling(result)
-        shown = [pair for pair in pairs if pair.name in names]
-        residual_picture(shown, opened.denoiser, picture, tile=tile)
+        residual_picture(images_to_show(result, pairs, opened.denoiser, tile=tile), picture)
         console.note(f"picture of residuals in {picture}")
 
 
@@ -168,16 +167,16 @@ def _print(result: Evaluation, model: Path) -> None:
 
 
 def _row(name: str, figures: Figures) -> tuple[str, ...]:
-    return (
-        name,
+    cells = (
         f"{figures.psnr_noisy:.2f}",
         f"{figures.psnr_denoised:.2f}",
         f"{figures.ssim_noisy:.4f}",
         f"{figures.ssim_denoised:.4f}",
         f"{figures.slope_kept:.3f}",
         f"{figures.intensity_kept:.3f}",
-        f"{figures.most_surprising:.1f}",
+        f"{figures.largest_deviation:.1f}",
     )
+    return (name, *("-" if cell == "nan" else cell for cell in cells))
 
 
 def _store(path: Path, model: Model, settings: dict[str, object], result: Evaluation) -> None:

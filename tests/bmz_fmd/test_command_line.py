@@ -365,6 +365,16 @@ def test_scores_are_printed_and_stored_with_all_that_made_them(place):
     assert (place / "scores" / "small-residuals.png").stat().st_size > 1000
 
 
+def test_a_dead_frame_has_no_figures_and_does_not_lift_the_mean(place):
+    pairs(place)
+    for which in ("noisy", "clean"):
+        tifffile.imwrite(place / which / "fov_0.tif", np.zeros((48, 64), np.uint8))
+    ended = bmz_fmd("evaluate", "-m", "runs/small", "--noisy", "noisy", "--clean", "clean", "--data-range", 255)
+    assert ended.code == 0
+    assert "fov_0: the clean image has one value only" in ended.out
+    assert "nan" not in ended.out and "100.00" not in ended.out
+
+
 def test_a_second_evaluation_replaces_the_first(place):
     pairs(place, 1)
     words = ("evaluate", "-m", "runs/small", "--noisy", "noisy", "--clean", "clean", "--json", "scores.json")

@@ -12,7 +12,7 @@ Convention = Literal["raw", "affine"]
 """``raw`` compares as the files are; ``affine`` first fits ``slope * image + offset`` to the clean image."""
 
 _SSIM_WINDOW = 7
-_EQUAL = 100.0  # dB
+_EQUAL = 100.0  # dB, of equal images
 
 
 def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention) -> NDArray[np.float64]:
@@ -25,11 +25,13 @@ def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention)
 
 
 def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
-    """Return the peak signal-to-noise ratio in dB, at most 100: what equal images count, so that means stay finite.
+    """Return the peak signal-to-noise ratio in dB, at most 100 (equal images); NaN where the clean image is constant.
+
+    A constant image shows nothing that a score could judge: a dead frame would count as perfect.
 
     Parameters
     ----------
-    clean, image : array_like, shape (H, W)
+    clean, image : array_like, shape (..., H, W)
         In the same units.
     data_range : float
         What counts as the peak, in those units; never guessed from the data.
@@ -37,6 +39,8 @@ def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
         Whether ``image`` is first fitted to ``clean``.
     """
     reference = np.asarray(clean, dtype=np.float64)
+    if is_constant(reference):
+        return float("nan")
     values = apply_convention(image, reference, convention)
     with np.errstate(divide="ignore"):
         ratio = peak_signal_noise_ratio(reference, values, data_range=data_range)  # type: ignore[no-untyped-call]
@@ -46,19 +50,37 @@ def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
 def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
     """Return the structural similarity with scikit-image's defaults (a window of 7 x 7, smaller in smaller images).
 
-    Parameters as for :func:`psnr`. Images narrower than 3 pixels have no window and give NaN.
+    Parameters as for :func:`psnr`; a volume's is the mean over its planes. NaN where the clean image is constant or
+    narrower than 3 pixels, which leaves no window.
 
     References
     ----------
     Wang et al., Image quality assessment, IEEE TIP 13(4), 2004, https://doi.org/10.1109/TIP.2003.819861
     """
     reference = np.asarray(clean, dtype=np.float64)
-    smallest = min(reference.shape)
-    if smallest < 3:
+    smallest = min(reference.shape[-2:])
+    if smallest < 3 or is_constant(reference):
         return float("nan")
     window = min(_SSIM_WINDOW, smallest - (smallest + 1) % 2)
     values = apply_convention(image, reference, convention)
-    similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        reference, values, data_range=data_range, win_size=window
+    planes = zip(*(stack.reshape(-1, *stack.shape[-2:]) for stack in (reference, values)), strict=True)
+    return float(
+        np.mean(
+            [
+                structural_similarity(first, second, data_range=data_range, win_size=window)  # type: ignore[no-untyped-call]
+                for first, second in planes
+            ]
+        )
     )
-    return float(similarity)
+
+
+def is_constant(image: ArrayLike) -> bool:
+    """Return whether all pixels have one value, as those of a dead frame or an empty field have."""
+    return bool(np.ptp(np.asarray(image)) == 0)
+
+
+def mean_and_deviation(values: ArrayLike) -> tuple[float, float]:
+    """Return mean and standard deviation (ddof 0) of the figures that exist; NaN where none does."""
+    found = np.asarray(values, dtype=np.float64)
+    found = found[~np.isnan(found)]
+    return (float(found.mean()), float(found.std())) if found.size else (float("nan"), float("nan"))

@@ -1,29 +1,55 @@
-"""Pictures: the curves of a training run, the panel of test images, and a package's cover."""
+"""Pictures of a training and of an evaluation: curves, the panel of test images, residuals."""
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.residuals import LIMIT, deviation_map, largest_deviation
 from training.util.writing import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COVER_BYTES = 500_000
-"""What a cover may weigh."""
+WRITER = "bmz-fmd"
+"""What a PNG says under ``Software``: a picture of ours may be replaced by a later one."""
 
-_COVER_HEIGHT = 400
-_LARGEST = 512  # pixels a side that a panel shows of an image
+_LARGEST = 512  # pixels a side that a picture shows of an image
+_SMALLEST_WITH_INSET = 64  # pixels a side
 _INK = {"train": "#0072b2", "validation": "#d55e00", "best": "#777777"}  # distinct also for colour-blind eyes
+_MARK = "#ffd400"
+_NAME = 28  # characters of an image's name
 
 Plane = NDArray[np.float32]
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image and what became of it, as a picture shows it.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    noisy, denoised, clean : NDArray, shape (H, W)
+        In one unit: the clean image on the scale of the noisy one.
+    psnr_noisy, psnr_denoised : float
+        dB; NaN where there is none.
+    """
+
+    name: str
+    noisy: Plane
+    denoised: Plane
+    clean: Plane
+    psnr_noisy: float
+    psnr_denoised: float
 
 
 def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) -> None:
@@ -61,72 +87,168 @@ def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) 
     _save(figure, path)
 
 
-def panel(rows: Sequence[tuple[str, Plane, Plane, Plane]], path: Path) -> None:
+def panel(
+    rows: Sequence[Shown], path: Path, *, pixel_size: tuple[float, float, str] | None = None, unit: str = "image units"
+) -> None:
     """Draw noisy, denoised, clean and their difference for some images, and write a PNG.
 
     Parameters
     ----------
-    rows : sequence of (name, noisy, denoised, clean)
-        Planes (H, W) in the same units. Noisy, denoised and clean share their gray levels, from the 0.1 to the 99.9
-        percentile of the clean image; the difference, denoised minus clean, has a colour bar in image units. Of large
-        images the middle is shown.
+    rows : sequence of Shown
+        Noisy, denoised and clean share their grey levels, from the 0.1 to the 99.9 percentile of the clean image; the
+        difference, denoised minus clean, has a colour bar. Of large images the part with most structure is shown.
     path : Path
         Of the PNG.
+    pixel_size : (float, float, str), optional
+        Height and width of a pixel, and their unit, for the scale bar.
+    unit : str
+        Of the intensities, for the colour bar.
     """
     figure = _figure(13.2, 3.1 * len(rows) + 0.3)
-    grid = figure.subplots(len(rows), 4, squeeze=False)
-    for axes, (name, noisy, denoised, clean) in zip(grid, rows, strict=True):
-        images = [_middle(image) for image in (noisy, denoised, clean)]
-        low, high = (float(value) for value in np.percentile(images[2], [0.1, 99.9]))
-        for spot, image in zip(axes, images, strict=False):
-            spot.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), interpolation="nearest")
-        difference = images[1] - images[2]
-        reach = max(float(np.percentile(np.abs(difference), 99.5)), 1e-9)
-        shown = axes[3].imshow(difference, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
-        figure.colorbar(shown, ax=axes[3], fraction=0.046, pad=0.03)
-        axes[0].set_ylabel(name if len(name) <= 28 else f"{name[:25]}...")
-    for spot, title in zip(grid[0], ("noisy", "denoised", "clean", "denoised - clean"), strict=True):
-        spot.set_title(title)
-    for spot in grid.flat:
-        spot.set(xticks=[], yticks=[])
+    grid: list[list[Axes]] = figure.subplots(len(rows), 4, squeeze=False).tolist()
+    for axes, row in zip(grid, rows, strict=True):
+        window = busiest_window(row.clean, _LARGEST)
+        _draw_images(axes[:3], row, window, pixel_size)
+        difference = row.denoised[window] - row.clean[window]
+        _draw_map(axes[3], difference, _reach(difference), "denoised - clean", unit)
+    _label(grid, [row.name for row in rows])
     _save(figure, path)
 
 
-def cover(noisy: Plane, denoised: Plane) -> bytes:
-    """Return a PNG, twice as wide as high and below 500 kB: the same square before and after, side by side.
+def residual_picture(
+    rows: Sequence[Shown], path: Path, *, pixel_size: tuple[float, float, str] | None = None, unit: str = "image units"
+) -> None:
+    """Draw what a denoiser did to a few images, so that invented structure can be seen, and write a PNG.
+
+    A row an image; from left to right: noisy, denoised, clean, what was removed (noisy minus denoised: it should look
+    like noise), the error (denoised minus clean), and the smoothed residual in standard deviations of its noise (see
+    ``residuals.deviation_map``: it should show nothing). Of large images the part around its largest value is shown.
 
     Parameters
     ----------
-    noisy, denoised : NDArray, shape (H, W)
-        In the same units; they share their gray levels.
+    rows : sequence of Shown
+        Few.
+    path : Path
+        Of the PNG; folders are made.
+    pixel_size, unit
+        As for ``panel``.
     """
-    from PIL import Image
-
-    side = min(noisy.shape)
-    halves = [_middle(image, side) for image in (noisy, denoised)]
-    low, high = (float(value) for value in np.percentile(halves[1], [0.1, 99.9]))
-    gray = [np.clip((half - low) / max(high - low, 1e-9), 0, 1) for half in halves]
-    height = _COVER_HEIGHT
-    while True:
-        line = np.full((height, 2), 255, dtype=np.uint8)
-        left, right = (
-            np.asarray(
-                Image.fromarray((half * 255).astype(np.uint8)).resize(
-                    (height - 1, height), Image.Resampling.NEAREST if side < height else Image.Resampling.LANCZOS
-                )
-            )
-            for half in gray
+    figure = _figure(17.5, 2.9 * len(rows) + 0.3)
+    grid: list[list[Axes]] = figure.subplots(len(rows), 6, squeeze=False).tolist()
+    for axes, row in zip(grid, rows, strict=True):
+        deviations = deviation_map(row.noisy, row.denoised)
+        largest = largest_deviation(deviations)
+        y, x = (_around(centre, length) for centre, length in zip(largest.at, row.noisy.shape, strict=True))
+        window = (y, x)
+        _draw_images(axes[:3], row, window, pixel_size)
+        removed, error = row.noisy - row.denoised, row.denoised - row.clean
+        reach = _reach(removed)
+        _draw_map(axes[3], removed[window], reach, "removed: noisy - denoised", unit)
+        _draw_map(axes[4], error[window], reach, "error: denoised - clean", unit)
+        _draw_map(
+            axes[5], deviations[window], 2 * LIMIT, f"smoothed residual, largest {largest.largest:.1f}", "sd of noise"
         )
-        stream = io.BytesIO()
-        Image.fromarray(np.hstack([left, line, right])).save(stream, "PNG", optimize=True)
-        if stream.tell() < COVER_BYTES:
-            return stream.getvalue()
-        height = math.floor(height * 0.8)
+    _label(grid, [row.name for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _save(figure, path)
 
 
-def _middle(image: Plane, side: int = _LARGEST) -> NDArray[np.float64]:
-    top, left = (max((size - side) // 2, 0) for size in image.shape)
-    return np.asarray(image[top : top + side, left : left + side], dtype=np.float64)
+def busiest_window(image: NDArray[Any], side: int) -> Window:
+    """Return the window of at most ``side`` pixels a side in which an image (H, W) varies most."""
+    from scipy import ndimage
+
+    shape = tuple(min(side, length) for length in image.shape)
+    values = image.astype(np.float64) - float(image.mean(dtype=np.float64))
+    mean, squares = (ndimage.uniform_filter(part, shape, mode="nearest") for part in (values, values**2))
+    inside = tuple(
+        slice(size // 2, length - (size - size // 2) + 1) for size, length in zip(shape, image.shape, strict=True)
+    )
+    spread = (squares - mean**2)[inside]
+    y, x = (int(start) for start in np.unravel_index(int(spread.argmax()), spread.shape))
+    return slice(y, y + shape[0]), slice(x, x + shape[1])
+
+
+def bar_length(pixel: float, width: int) -> float:
+    """Return the length of a scale bar: 1, 2 or 5 times a power of ten, at most a quarter of ``width`` pixels."""
+    most = pixel * width / 4
+    power = 10.0 ** np.floor(np.log10(most))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= most))
+
+
+def _draw_images(axes: Sequence[Axes], row: Shown, window: Window, pixel_size: tuple[float, float, str] | None) -> None:
+    """Draw noisy, denoised and clean in one grey scale, each with the same part magnified."""
+    images = {
+        _titled("noisy", row.psnr_noisy): row.noisy[window],
+        _titled("denoised", row.psnr_denoised): row.denoised[window],
+        "clean": row.clean[window],
+    }
+    low, high = (float(value) for value in np.percentile(images["clean"], [0.1, 99.9]))
+    levels: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9), "interpolation": "nearest"}
+    part = None
+    if min(images["clean"].shape) >= _SMALLEST_WITH_INSET:
+        part = busiest_window(images["clean"], min(images["clean"].shape) // 6)
+    for spot, (title, image) in zip(axes, images.items(), strict=True):
+        spot.imshow(image, **levels)
+        spot.set_title(title, fontsize=10)
+        if part is not None:
+            _draw_inset(spot, image, part, levels)
+    if pixel_size is not None and images["clean"].shape[1] >= _SMALLEST_WITH_INSET:
+        _draw_bar(axes[0], pixel_size, images["clean"].shape)
+
+
+def _titled(title: str, psnr: float) -> str:
+    return title if np.isnan(psnr) else f"{title}, {psnr:.2f} dB"
+
+
+def _draw_inset(axes: Axes, image: NDArray[Any], part: Window, levels: dict[str, Any]) -> None:
+    """Show a part of an image magnified in the upper corner that is farther from it."""
+    from matplotlib.patches import Rectangle
+
+    y, x = part
+    left = x.start + x.stop > image.shape[1]
+    inset = axes.inset_axes((0.01 if left else 0.61, 0.61, 0.38, 0.38))
+    inset.imshow(image[part], **levels)
+    inset.set(xticks=[], yticks=[])
+    for edge in inset.spines.values():
+        edge.set_edgecolor(_MARK)
+    size = (x.stop - x.start, y.stop - y.start)
+    axes.add_patch(Rectangle((x.start - 0.5, y.start - 0.5), *size, fill=False, edgecolor=_MARK))
+
+
+def _draw_bar(axes: Axes, pixel_size: tuple[float, float, str], shape: tuple[int, ...]) -> None:
+    from matplotlib.patches import Rectangle
+
+    _, pixel, unit = pixel_size
+    length = bar_length(pixel, shape[1])
+    width, thick = length / pixel, max(shape[0] / 60, 1)
+    x, y = 0.04 * shape[1], 0.95 * shape[0]
+    axes.add_patch(Rectangle((x, y - thick), width, thick, facecolor="white", edgecolor="black", linewidth=0.5))
+    text = axes.text(x, y - 1.5 * thick, f"{length:g} {unit}", color="white", fontsize=9, va="bottom")
+    text.set_bbox({"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0})
+
+
+def _draw_map(axes: Axes, values: NDArray[Any], reach: float, title: str, unit: str) -> None:
+    """Draw signed values around 0 in blue and red, with a colour bar."""
+    shown = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
+    axes.set_title(title, fontsize=10)
+    bar = axes.get_figure(root=True).colorbar(shown, ax=axes, fraction=0.046, pad=0.03)  # type: ignore[union-attr]
+    bar.set_label(unit)
+
+
+def _label(grid: Sequence[Sequence[Axes]], names: Sequence[str]) -> None:
+    for axes, name in zip(grid, names, strict=True):
+        axes[0].set_ylabel(name if len(name) <= _NAME else f"{name[: _NAME - 3]}...")
+        for spot in axes:
+            spot.set(xticks=[], yticks=[])
+
+
+def _reach(values: NDArray[Any]) -> float:
+    return max(float(np.percentile(np.abs(values), 99.5)), 1e-9)
+
+
+def _around(centre: int, length: int) -> slice:
+    start = min(max(centre - _LARGEST // 2, 0), max(length - _LARGEST, 0))
+    return slice(start, start + _LARGEST)
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -138,4 +260,4 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as beside:
-        figure.savefig(beside, format="png")
+        figure.savefig(beside, format="png", metadata={"Software": WRITER})

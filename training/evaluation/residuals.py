@@ -1,4 +1,4 @@
-"""What a denoiser took away: noise only, or structure too; and where it put structure that the data do not hold.
+"""Whether a denoiser took away noise only: the residual, smoothed, in standard deviations of its noise.
 
 The residual, noisy minus denoised, of a faithful denoiser is noise: smoothed, it averages out everywhere. Where the
 denoiser invents or removes an object, the smoothed residual shows it, without any clean image. So the residual is
@@ -17,7 +17,7 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SURPRISING = 5.0
+LIMIT = 5.0
 """Standard deviations of smoothed white noise: chance reaches them in about one of two million pixels."""
 
 _SMOOTHING = 2.0  # standard deviation in pixels of the Gaussian that objects are looked for with
@@ -27,36 +27,35 @@ _REACH = 4.0  # standard deviations at which a Gaussian is cut
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class Deviation:
     """How far a residual is from noise.
 
     Attributes
     ----------
     share : float
-        Part of the pixels beyond ``SURPRISING``; 0 to 1.
+        Part of the pixels beyond ``LIMIT``; 0 to 1.
     largest : float
         The largest value of the map, without its sign.
-    y, x : int
-        Where that is.
+    at : tuple of int
+        Where that is: row and column, or depth, row and column.
     """
 
     share: float
     largest: float
-    y: int
-    x: int
+    at: tuple[int, ...]
 
 
-def surprise(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]:
+def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]:
     """Return the smoothed residual in units of the standard deviation that its noise alone would give it.
 
     Parameters
     ----------
-    noisy, denoised : ndarray, (H, W)
+    noisy, denoised : ndarray, (H, W) or (D, H, W)
         In the same units.
 
     Returns
     -------
-    ndarray, float64, (H, W)
+    ndarray, float64, of the same shape
         About normally distributed with standard deviation 1, or less, where the residual is white noise. Positive
         where the denoiser took away brightness that the data hold, negative where it added some that they do not.
         0 where the residual is constant.
@@ -68,7 +67,7 @@ def surprise(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]
     kernel = _gaussian(_SMOOTHING)
     smooth = _filter(residual, kernel)
     weight, squares = _filter(ones, kernel), _filter(ones, kernel**2)
-    centre = kernel.max() ** 2 / weight
+    centre = kernel.max() ** residual.ndim / weight
     fine = residual - smooth / weight  # noise without what is as large as an object
     left = np.maximum(1 - 2 * centre + squares / weight**2, 1e-9)  # of white noise's variance, in ``fine``
     near = _gaussian(_NEIGHBOURHOOD)
@@ -77,11 +76,11 @@ def surprise(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]
     return np.divide(smooth, expected, out=np.zeros_like(smooth), where=expected > 0)
 
 
-def suspicion(surprises: NDArray[np.float64]) -> Suspicion:
-    """Return in figures how far a residual is from noise: what stands out of the map of ``surprise``."""
-    size = np.abs(surprises)
-    y, x = np.unravel_index(int(size.argmax()), size.shape)
-    return Suspicion(float((size > SURPRISING).mean()), float(size[y, x]), int(y), int(x))
+def largest_deviation(deviations: NDArray[np.float64]) -> Deviation:
+    """Return in figures how far a residual is from noise: what stands out of its ``deviation_map``."""
+    size = np.abs(deviations)
+    at = tuple(int(index) for index in np.unravel_index(int(size.argmax()), size.shape))
+    return Deviation(float((size > LIMIT).mean()), float(size[at]), at)
 
 
 def correlation(first: NDArray[Any], second: NDArray[Any]) -> float:
@@ -99,6 +98,7 @@ def _gaussian(sigma: float) -> NDArray[np.float64]:
 
 
 def _filter(image: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlate along both axes with zeros outside: what is missing at the edges is accounted for by the caller."""
-    along_y = ndimage.correlate1d(image, kernel, axis=0, mode="constant")
-    return np.asarray(ndimage.correlate1d(along_y, kernel, axis=1, mode="constant"), np.float64)
+    """Correlate along every axis with zeros outside: what is missing at the edges is accounted for by the caller."""
+    for axis in range(image.ndim):
+        image = np.asarray(ndimage.correlate1d(image, kernel, axis=axis, mode="constant"), np.float64)
+    return image

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.calibration.intensity import fit_affine
 from training.errors import UserError
-from training.evaluation.metrics import Convention, psnr, ssim
-from training.evaluation.residuals import SURPRISING, correlation, surprise, suspicion
-from training.util.writing import replacing
+from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
+from training.evaluation.pictures import WRITER, Shown
+from training.evaluation.residuals import LIMIT, correlation, deviation_map, largest_deviation
+from training.inference.statistics import image_statistics
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from training.data import Sample
     from training.inference.denoiser import Denoiser
+    from training.inference.statistics import TrainedOn
 
-_WRITER = "bmz-fmd evaluate"  # what the picture says of its origin
 _SHOWN = 3  # images in the picture of residuals
-_LARGEST_SHOWN = 512  # pixels a side: of larger images the picture shows the part around the most suspicious place
 
 
 class _Part(BaseModel):
@@ -34,7 +33,7 @@ class _Part(BaseModel):
 
 
 class Figures(_Part):
-    """The figures of one image, or their mean or standard deviation over images.
+    """The figures of one image, or their mean or standard deviation over images; NaN, null in JSON, is none.
 
     Attributes
     ----------
@@ -53,11 +52,11 @@ class Figures(_Part):
     structure_removed : float
         Correlation of what was removed (noisy minus denoised) with the clean image: 0 if it is noise alone; above 0
         where bright structure was weakened, below where it was strengthened.
-    surprising : float
+    beyond_noise : float
         Part of the pixels where the smoothed residual is beyond 5 standard deviations of its noise: there the denoiser
         put, or took away, structure against the data. None is expected.
-    most_surprising : float
-        The largest such value, in standard deviations.
+    largest_deviation : float
+        The largest value of the smoothed residual, in standard deviations.
     """
 
     psnr_noisy: float
@@ -71,19 +70,33 @@ class Figures(_Part):
     slope_kept: float
     intensity_kept: float
     structure_removed: float
-    surprising: float
-    most_surprising: float
+    beyond_noise: float
+    largest_deviation: float
 
 
 class ImageFigures(Figures):
-    """The figures of one image, by the pair's name, and its most suspicious place (row and column)."""
+    """The figures of one image.
+
+    Attributes
+    ----------
+    name : str
+        Of the pair.
+    largest_deviation_at : tuple of int
+        Row and column (of a volume: depth, row, column) of the largest deviation.
+    constant : bool
+        Whether the clean image has one value only: there is nothing to score then.
+    unlike_training : tuple of str
+        In what the noisy image differs from those that the model was trained on, with the figures.
+    """
 
     name: str
-    most_surprising_at: tuple[int, int]
+    largest_deviation_at: tuple[int, ...]
+    constant: bool
+    unlike_training: tuple[str, ...] = ()
 
 
 class Evaluation(_Part):
-    """The figures of all images, their mean and their standard deviation (over the images as they are, ddof 0)."""
+    """The figures of all images, and mean and standard deviation (ddof 0) over those that have the figure."""
 
     convention: Convention
     data_range: float
@@ -93,9 +106,22 @@ class Evaluation(_Part):
 
     def findings(self) -> list[str]:
         """Return in words, a sentence each, what the figures say."""
-        mean, many = self.mean, len(self.images)
+        many = len(self.images)
         over = f"over {many} images" if many > 1 else "in one image"
-        suspicious = [image for image in self.images if image.most_surprising > SURPRISING]
+        constant = [image.name for image in self.images if image.constant]
+        found = []
+        if constant:
+            found.append(
+                f"{', '.join(constant[:_SHOWN])}{', ...' if len(constant) > _SHOWN else ''}: the clean image has one "
+                f"value only, so there is nothing to score; {len(constant)} of {many} left out of the means"
+            )
+            over = f"over {many - len(constant)} of {many} images"
+        if len(constant) < many:
+            found += self._scores(over)
+        return [*found, self._structure()]
+
+    def _scores(self, over: str) -> list[str]:
+        mean = self.mean
         found = [
             f"PSNR {mean.psnr_noisy:.2f} -> {mean.psnr_denoised:.2f} dB "
             f"({mean.psnr_denoised - mean.psnr_noisy:+.2f}), SSIM {mean.ssim_noisy:.4f} -> {mean.ssim_denoised:.4f}, "
@@ -104,19 +130,26 @@ class Evaluation(_Part):
             f"{mean.slope_noisy:.4g} and {mean.offset_noisy:.4g}, so {100 * mean.slope_kept:.1f} % of the contrast is "
             f"kept, and {100 * mean.intensity_kept:.2f} % of the total intensity",
         ]
-        if suspicious:
-            worst = max(suspicious, key=lambda image: image.most_surprising)
-            found.append(
-                f"Look for invented or lost structure in {len(suspicious)} of {many}: most in {worst.name} at row "
-                f"{worst.most_surprising_at[0]}, column {worst.most_surprising_at[1]}, where the smoothed residual "
-                f"is {worst.most_surprising:.1f} standard deviations from noise"
-            )
-        else:
-            found.append(
-                f"What was removed looks like noise: nowhere is the smoothed residual beyond {SURPRISING:g} "
-                f"standard deviations; its correlation with the clean image is {mean.structure_removed:.3f}"
-            )
+        if mean.psnr_denoised <= mean.psnr_noisy:
+            found.append("By PSNR the denoised images are no closer to the clean ones than the noisy images are")
         return found
+
+    def _structure(self) -> str:
+        beyond = [image for image in self.images if image.largest_deviation > LIMIT]
+        if beyond:
+            worst = max(beyond, key=lambda image: image.largest_deviation)
+            *_, row, column = worst.largest_deviation_at
+            return (
+                f"Look for invented or lost structure in {len(beyond)} of {len(self.images)}: most in {worst.name} at "
+                f"row {row}, column {column}, where the smoothed residual is {worst.largest_deviation:.1f} standard "
+                "deviations from noise"
+            )
+        removed = self.mean.structure_removed
+        related = "" if np.isnan(removed) else f"; its correlation with the clean image is {removed:.3f}"
+        return (
+            "What was removed looks like noise: nowhere is the smoothed residual beyond "
+            f"{LIMIT:g} standard deviations{related}"
+        )
 
 
 def evaluate(
@@ -152,74 +185,69 @@ def evaluate(
     Raises
     ------
     UserError
-        If there is no pair, one cannot be read, or ``data_range`` is not above 0.
+        If there is no sample, one has no clean image or cannot be read, or ``data_range`` is not above 0.
     """
     if not (np.isfinite(data_range) and data_range > 0):
         raise UserError(f"`data_range` {data_range:g}: give the peak value to count from, above 0, such as 255")
-    planes = denoiser.tiled(tile)
-    images = []
+    denoise = denoiser.tiled(tile)
+    images: list[ImageFigures] = []
     for sample in samples:
         noisy, clean = sample.pair()
         images.append(
             _figures(
                 sample.name,
                 noisy=noisy,
-                denoised=planes(noisy),
+                denoised=denoise(noisy),
                 clean=clean,
                 convention=convention,
                 data_range=data_range,
+                trained_on=denoiser.trained_on,
             )
         )
         if progress is not None:
             progress()
     if not images:
         raise UserError("nothing to evaluate: there is no pair of a noisy and a clean image")
+    over = {key: mean_and_deviation([getattr(image, key) for image in images]) for key in Figures.model_fields}
     return Evaluation(
         convention=convention,
         data_range=data_range,
         images=tuple(images),
-        mean=_over(images, np.mean),
-        sd=_over(images, np.std),
+        mean=Figures(**{key: mean for key, (mean, _) in over.items()}),
+        sd=Figures(**{key: deviation for key, (_, deviation) in over.items()}),
     )
 
 
-def telling(evaluation: Evaluation) -> list[str]:
-    """Return the names of the images worth a look: the most suspicious, the worst and the middle one by PSNR."""
-    by_score = sorted(evaluation.images, key=lambda image: image.psnr_denoised)
-    most = max(evaluation.images, key=lambda image: image.most_surprising)
-    names = [most.name, by_score[0].name, by_score[len(by_score) // 2].name]
-    return list(dict.fromkeys(names))[:_SHOWN]
+def images_to_show(
+    evaluation: Evaluation, samples: Iterable[Sample], denoiser: Denoiser, *, tile: int | None = None
+) -> list[Shown]:
+    """Return the images worth a look: of the largest deviation, and the worst and the middle one by PSNR.
 
-
-def residual_picture(samples: Sequence[Sample], denoiser: Denoiser, path: Path, *, tile: int | None = None) -> None:
-    """Draw what the denoiser did to a few images, so that invented structure can be seen.
-
-    A row an image; from left to right: noisy, denoised, clean, what was removed (noisy minus denoised: it should look
-    like noise), the error (denoised minus clean, the clean image fitted to the noisy one's units), and the map of
-    suspicion (the smoothed residual in standard deviations of its noise: it should show nothing).
+    Of a volume the plane with its largest deviation.
 
     Parameters
     ----------
-    samples : sequence of Sample
-        Few: see ``telling``.
-    denoiser : Denoiser
-        The same as for ``evaluate``.
-    path : Path
-        Written as PNG, whole or not at all.
-    tile : int, optional
+    evaluation : Evaluation
+        Of these samples by this denoiser.
+    samples, denoiser, tile
         As for ``evaluate``.
     """
-    from matplotlib.figure import Figure
-
-    planes = denoiser.tiled(tile)
-    figure = Figure(figsize=(15, 2.9 * len(samples)), layout="constrained")
-    grid: list[list[Axes]] = figure.subplots(len(samples), 6, squeeze=False).tolist()
-    for axes, sample in zip(grid, samples, strict=True):
-        noisy, clean = sample.pair()
-        _draw_row(axes, sample.name, noisy, planes(noisy), clean)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=110, format="png", metadata={"Software": _WRITER})
+    scored = [image for image in evaluation.images if not image.constant] or evaluation.images
+    by_score = sorted(scored, key=lambda image: image.psnr_denoised)
+    largest = max(evaluation.images, key=lambda image: image.largest_deviation)
+    chosen = {image.name: image for image in (largest, by_score[0], by_score[len(by_score) // 2])}
+    denoise = denoiser.tiled(tile)
+    found = []
+    for sample in samples:
+        if sample.name in chosen:
+            noisy, clean = sample.pair()
+            slope, offset = fit_affine(clean, noisy)
+            fitted = (slope * clean.astype(np.float64) + offset).astype(np.float32)
+            image = chosen[sample.name]
+            plane = image.largest_deviation_at[:-2]  # of a volume
+            noisy, denoised, fitted = (part[plane] for part in (noisy, denoise(noisy), fitted))
+            found.append(Shown(sample.name, noisy, denoised, fitted, image.psnr_noisy, image.psnr_denoised))
+    return found
 
 
 def is_result(path: Path) -> bool:
@@ -229,7 +257,7 @@ def is_result(path: Path) -> bool:
 
         try:
             with Image.open(path) as picture:
-                return picture.info.get("Software") == _WRITER
+                return picture.info.get("Software") == WRITER
         except (UnidentifiedImageError, OSError):
             return False
     try:
@@ -247,10 +275,13 @@ def _figures(
     clean: NDArray[np.float32],
     convention: Convention,
     data_range: float,
+    trained_on: TrainedOn | None,
 ) -> ImageFigures:
-    slope, offset = fit_affine(clean, denoised)
-    slope_noisy, offset_noisy = fit_affine(clean, noisy)
-    seen = suspicion(surprise(noisy, denoised))
+    constant = is_constant(clean)
+    nothing = (float("nan"), float("nan"))
+    slope, offset = nothing if constant else fit_affine(clean, denoised)
+    slope_noisy, offset_noisy = nothing if constant else fit_affine(clean, noisy)
+    deviation = largest_deviation(deviation_map(noisy, denoised))
     return ImageFigures(
         name=name,
         psnr_noisy=psnr(clean, noisy, data_range=data_range, convention=convention),
@@ -263,59 +294,14 @@ def _figures(
         offset_noisy=offset_noisy,
         slope_kept=_ratio(slope, slope_noisy),
         intensity_kept=_ratio(float(denoised.sum(dtype=np.float64)), float(noisy.sum(dtype=np.float64))),
-        structure_removed=correlation(noisy.astype(np.float64) - denoised, clean),
-        surprising=seen.share,
-        most_surprising=seen.largest,
-        most_surprising_at=(seen.y, seen.x),
+        structure_removed=nothing[0] if constant else correlation(noisy.astype(np.float64) - denoised, clean),
+        beyond_noise=deviation.share,
+        largest_deviation=deviation.largest,
+        largest_deviation_at=deviation.at,
+        constant=constant,
+        unlike_training=() if trained_on is None else tuple(image_statistics(noisy).differences(trained_on)),
     )
 
 
 def _ratio(above: float, below: float) -> float:
     return above / below if below != 0 else float("nan")
-
-
-def _over(images: Sequence[Figures], summary: Callable[..., np.floating]) -> Figures:
-    """Return the mean or the standard deviation of each figure; NaN where an image has none."""
-    with np.errstate(invalid="ignore"):
-        return Figures(
-            **{key: float(summary([getattr(image, key) for image in images])) for key in Figures.model_fields}
-        )
-
-
-def _draw_row(
-    axes: Sequence[Axes],
-    name: str,
-    noisy: NDArray[np.float32],
-    denoised: NDArray[np.float32],
-    clean: NDArray[np.float32],
-) -> None:
-    """Draw one image: three pictures in one grey scale, three maps around 0 in blue and red."""
-    slope, offset = fit_affine(clean, noisy)
-    fitted = slope * clean.astype(np.float64) + offset
-    removed, error, map_ = noisy - denoised, denoised - fitted, surprise(noisy, denoised)
-    seen = suspicion(map_)
-    window = (_around(seen.y, noisy.shape[0]), _around(seen.x, noisy.shape[1]))
-    low, high = np.percentile(fitted, (0.1, 99.9))
-    spread = max(float(np.percentile(np.abs(removed), 99.5)), 1e-12)
-    greys: tuple[tuple[str, NDArray[Any]], ...] = (("noisy", noisy), ("denoised", denoised), ("clean", fitted))
-    for axis, (title, picture) in zip(axes[:3], greys, strict=True):
-        axis.imshow(picture[window], cmap="gray", vmin=low, vmax=high)
-        axis.set_title(title, fontsize=9)
-    maps = (
-        ("removed: noisy - denoised", removed, spread),
-        ("error: denoised - clean", error, spread),
-        (f"against the data, in sd (most {seen.largest:.1f})", map_, 2 * SURPRISING),
-    )
-    for axis, (title, around_zero, limit) in zip(axes[3:], maps, strict=True):
-        shown = axis.imshow(around_zero[window], cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axis.set_title(title, fontsize=9)
-        axis.get_figure(root=True).colorbar(shown, ax=axis, shrink=0.8)  # type: ignore[union-attr]
-    for axis in axes:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    axes[0].set_ylabel(name, fontsize=8)
-
-
-def _around(centre: int, length: int) -> slice:
-    start = min(max(centre - _LARGEST_SHOWN // 2, 0), max(length - _LARGEST_SHOWN, 0))
-    return slice(start, start + _LARGEST_SHOWN)

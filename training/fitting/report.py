@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.calibration.intensity import Intensity
 from training.calibration.layer import Calibrated
 from training.data import ImageDataset, Sample
 from training.evaluation import pictures as figures
-from training.evaluation.metrics import Convention, psnr, ssim
+from training.evaluation.metrics import Convention, mean_and_deviation, psnr, ssim
 from training.runs.model import as_denoiser
 from training.runs.provenance import Provenance, Score, Scores
 from training.runs.run import CURVES, PANEL, Run, load_checkpoint
 from training.util.progress import Listener
 
 _SHOWN = 3  # test images in the panel
-
-Plane = NDArray[np.float32]
 
 
 def finish(run: Run, dataset: ImageDataset, place: str, told: Listener) -> None:
@@ -34,7 +31,8 @@ def finish(run: Run, dataset: ImageDataset, place: str, told: Listener) -> None:
     found = {"scores": scores, "best_epoch": epoch, "epochs": max((int(row["epoch"]) for row in rows), default=epoch)}
     run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
     figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
-    figures.panel(list(_rows(dataset.test, model, provenance, place)), run.folder / PANEL)
+    rows_shown = list(_rows(dataset.test, model, provenance, place, data_range=peak))
+    figures.panel(rows_shown, run.folder / PANEL, pixel_size=dataset.source.pixel_size)
 
 
 def score(
@@ -78,17 +76,19 @@ def score(
 
 
 def _summary(values: Sequence[tuple[float, float]]) -> Score:
-    (ratio, similarity), (ratio_std, similarity_std) = np.mean(values, axis=0), np.std(values, axis=0)
+    (ratio, ratio_std), (similarity, similarity_std) = map(mean_and_deviation, zip(*values, strict=True))
     return Score(psnr=ratio, psnr_std=ratio_std, ssim=similarity, ssim_std=similarity_std)
 
 
 def _rows(
-    samples: Sequence[Sample], model: Calibrated, provenance: Provenance, place: str
-) -> Iterator[tuple[str, Plane, Plane, Plane]]:
-    """Yield name, noisy, denoised and clean (on the noisy scale) of a few test images, spread over all."""
+    samples: Sequence[Sample], model: Calibrated, provenance: Provenance, place: str, *, data_range: float
+) -> Iterator[figures.Shown]:
+    """Yield a few test images, spread over all, the clean ones on the noisy scale; PSNR by the affine convention."""
     denoise = as_denoiser(model, provenance, place).tiled()
     intensity = Intensity(**provenance.intensity_fit.model_dump())
     for index in np.unique(np.linspace(0, len(samples) - 1, _SHOWN).round().astype(int)):
         sample = samples[int(index)]
         noisy, clean = sample.pair()
-        yield sample.name, noisy, denoise(noisy), intensity.apply(noisy, clean)
+        denoised = denoise(noisy)
+        scores = (psnr(clean, image, data_range=data_range, convention="affine") for image in (noisy, denoised))
+        yield figures.Shown(sample.name, noisy, denoised, intensity.apply(noisy, clean), *scores)

@@ -1,6 +1,7 @@
 """Scores by their definition, whether intensities are kept, and whether structure is invented."""
 
 import json
+from dataclasses import replace
 
 import matplotlib.image
 import numpy as np
@@ -9,10 +10,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from training.data import Sample
 from training.errors import UserError
-from training.evaluation.residuals import correlation, surprise, suspicion
-from training.evaluation.scoring import evaluate, is_result, residual_picture, telling
+from training.evaluation.pictures import residual_picture
+from training.evaluation.residuals import correlation, deviation_map, largest_deviation
+from training.evaluation.scoring import evaluate, images_to_show, is_result
 from training.inference.denoiser import Denoiser
 from training.inference.files import check_replaceable
+from training.runs.provenance import TrainedOnData
 
 SHAPE = (96, 128)
 
@@ -60,14 +63,14 @@ def test_the_affine_convention_forgives_exposure_to_noisy_and_denoised_alike():
 
 
 def test_mean_and_standard_deviation_run_over_the_images():
-    told = []
+    calls = []
     pairs = [pair(seed) for seed in range(3)]
-    result = evaluate(pairs, UNCHANGED, convention="raw", data_range=255, progress=lambda: told.append(1))
+    result = evaluate(pairs, UNCHANGED, convention="raw", data_range=255, progress=lambda: calls.append(1))
     values = [image.psnr_denoised for image in result.images]
     assert [image.name for image in result.images] == ["fov_0", "fov_1", "fov_2"]
     assert result.mean.psnr_denoised == pytest.approx(np.mean(values))
     assert result.sd.psnr_denoised == pytest.approx(np.std(values))
-    assert len(told) == 3
+    assert len(calls) == 3
 
 
 def test_a_perfect_result_is_quantitative_and_leaves_noise_alone():
@@ -77,7 +80,7 @@ def test_a_perfect_result_is_quantitative_and_leaves_noise_alone():
     assert mean.slope_kept == pytest.approx(1, abs=0.02)
     assert mean.intensity_kept == pytest.approx(1, abs=0.005)
     assert abs(mean.structure_removed) < 0.05
-    assert mean.surprising == 0
+    assert mean.beyond_noise == 0
     assert mean.psnr_denoised == 100
 
 
@@ -97,16 +100,16 @@ def test_an_invented_object_is_found_where_it_is():
     inventing = denoiser(lambda batch: (clean + ghost).astype(np.float32)[None, None])
     result = evaluate([pair()], inventing, convention="raw", data_range=255)
     image = result.images[0]
-    assert image.most_surprising > 5
-    assert np.hypot(image.most_surprising_at[0] - 40, image.most_surprising_at[1] - 90) < 4
+    assert image.largest_deviation > 5
+    assert np.hypot(image.largest_deviation_at[0] - 40, image.largest_deviation_at[1] - 90) < 4
     assert "invented or lost structure in 1 of 1" in result.findings()[2]
-    assert surprise(noisy, clean + ghost)[40, 90] < -5
-    assert suspicion(surprise(noisy, clean)).largest < 5
+    assert deviation_map(noisy, clean + ghost)[40, 90] < -5
+    assert largest_deviation(deviation_map(noisy, clean)).largest < 5
 
 
-def test_the_map_of_suspicion_of_pure_noise_has_standard_deviation_one_up_to_the_edges():
+def test_the_deviation_map_of_pure_noise_has_standard_deviation_one_up_to_the_edges():
     noise = np.random.default_rng(0).normal(0, 3, (400, 400))
-    seen = surprise(noise, np.zeros_like(noise))
+    seen = deviation_map(noise, np.zeros_like(noise))
     assert seen.std() == pytest.approx(1, abs=0.05)
     rim = np.concatenate([seen[0], seen[-1], seen[:, 0], seen[:, -1]])
     assert rim.std() == pytest.approx(1, abs=0.15)
@@ -114,8 +117,8 @@ def test_the_map_of_suspicion_of_pure_noise_has_standard_deviation_one_up_to_the
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 3)])
 def test_small_and_constant_images_have_figures_too(shape):
-    assert suspicion(surprise(np.ones(shape), np.ones(shape))).largest == 0
-    assert np.isfinite(surprise(np.random.default_rng(0).normal(size=shape), np.zeros(shape))).all()
+    assert largest_deviation(deviation_map(np.ones(shape), np.ones(shape))).largest == 0
+    assert np.isfinite(deviation_map(np.random.default_rng(0).normal(size=shape), np.zeros(shape))).all()
     assert correlation(np.ones(shape), np.ones(shape)) == 0
 
 
@@ -129,11 +132,46 @@ def test_an_image_without_noise_counts_100_db_in_the_mean():
     assert result.sd.psnr_noisy == pytest.approx((100 - second.psnr_noisy) / 2)
 
 
-def test_what_is_no_number_is_null_in_json():
-    dark = Sample.of_arrays("dark", np.zeros(SHAPE), np.zeros(SHAPE))
-    stored = json.loads(evaluate([dark], UNCHANGED, convention="raw", data_range=255).model_dump_json())
+def dead():
+    """A frame of a shutter that stayed closed, black in both images."""
+    return Sample.of_arrays("dead", np.zeros(SHAPE), np.zeros(SHAPE))
+
+
+@pytest.mark.parametrize("convention", ["raw", "affine"])
+def test_a_dead_frame_is_named_and_left_out_of_the_means(convention):
+    alone = evaluate([pair()], UNCHANGED, convention=convention, data_range=255)
+    result = evaluate([dead(), pair()], UNCHANGED, convention=convention, data_range=255)
+    assert {key: pytest.approx(value) for key, value in alone.mean} == {
+        **dict(result.mean), "beyond_noise": alone.mean.beyond_noise, "largest_deviation": alone.mean.largest_deviation
+    }  # fmt: skip
+    words = "\n".join(result.findings())
+    assert "dead: the clean image has one value only" in words
+    assert "1 of 2 left out of the means" in words
+    assert "nan" not in words
+
+
+def test_what_has_no_figure_is_null_in_json_and_said_in_words():
+    result = evaluate([dead()], UNCHANGED, convention="raw", data_range=255)
+    stored = json.loads(result.model_dump_json())
     assert stored["images"][0]["intensity_kept"] is None
-    assert stored["images"][0]["name"] == "dark"
+    assert stored["images"][0]["name"] == "dead"
+    assert "nan" not in "\n".join(result.findings())
+
+
+def test_a_result_that_is_no_closer_to_the_clean_image_says_so():
+    words = evaluate([pair()], UNCHANGED, convention="raw", data_range=255).findings()
+    assert "no closer to the clean ones" in " ".join(words)
+    words = evaluate([pair()], perfect(), convention="raw", data_range=255).findings()
+    assert "no closer" not in " ".join(words)
+
+
+def test_an_image_unlike_those_of_training_is_named():
+    seen = TrainedOnData(dtype="uint8", low=30, high=230, noise=11)
+    model = replace(UNCHANGED, trained_on=seen)
+    bright = Sample.of_arrays("bright", 10 * scene()[1], 10 * scene()[0])
+    alike, other = evaluate([pair(), bright], model, convention="raw", data_range=255).images
+    assert alike.unlike_training == ()
+    assert "reach beyond those of training, 30 to 230" in other.unlike_training[0]
 
 
 @pytest.mark.parametrize("data_range", [0, -1, float("nan"), float("inf")])
@@ -147,14 +185,15 @@ def test_no_pair_is_refused():
         evaluate([], UNCHANGED, convention="raw", data_range=255)
 
 
-def test_the_picture_of_residuals_shows_the_telling_images(tmp_path):
+def test_the_images_to_show_are_the_worst_and_the_middle_one(tmp_path):
     pairs = [pair(seed) for seed in range(4)]
     result = evaluate(pairs, UNCHANGED, convention="raw", data_range=255)
-    names = telling(result)
-    assert min(result.images, key=lambda image: image.psnr_denoised).name in names
-    assert 1 <= len(names) <= 3
+    shown = images_to_show(result, pairs, UNCHANGED)
+    worst = min(result.images, key=lambda image: image.psnr_denoised)
+    assert 1 <= len(shown) <= 3
+    assert (worst.name, worst.psnr_denoised) in [(image.name, image.psnr_denoised) for image in shown]
     path = tmp_path / "deeper" / "residuals.png"
-    residual_picture([one for one in pairs if one.name in names], UNCHANGED, path)
+    residual_picture(shown, path, pixel_size=(0.1, 0.1, "µm"))
     assert matplotlib.image.imread(path).shape[1] > 1000
     assert [file.name for file in path.parent.iterdir()] == ["residuals.png"]
 
@@ -163,7 +202,7 @@ def test_a_result_replaces_an_earlier_one_and_nothing_else(tmp_path):
     scores, picture = tmp_path / "scores.json", tmp_path / "residuals.png"
     result = evaluate([pair()], UNCHANGED, convention="raw", data_range=255)
     scores.write_text(result.model_dump_json())
-    residual_picture([pair()], UNCHANGED, picture)
+    residual_picture(images_to_show(result, [pair()], UNCHANGED), picture)
     check_replaceable(scores, "--json", ".json", is_result)
     check_replaceable(picture, "--figure", ".png", is_result)
     check_replaceable(tmp_path / "new" / "scores.json", "--json", ".json", is_result)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.evaluation.pictures import COVER_BYTES, cover, curves, panel
+from training.evaluation.cover import COVER_BYTES, cover
+from training.evaluation.pictures import Shown, bar_length, busiest_window, curves, panel
 
 
 def width(path):
@@ -39,7 +40,8 @@ def test_a_panel_takes_images_of_any_size_and_even_of_one_value(tmp_path, shape)
     rng = np.random.default_rng(0)
     clean = np.full(shape, 7, dtype=np.float32)
     noisy = clean + rng.normal(0, 1, shape).astype(np.float32)
-    panel([("a_very_long_name_of_a_field_of_view_001", noisy, clean, clean)], tmp_path / "panel.png")
+    row = Shown("a_very_long_name_of_a_field_of_view_001", noisy, clean, clean, 20.0, math.nan)
+    panel([row], tmp_path / "panel.png", pixel_size=(0.1, 0.1, "µm"), unit="photons")
     assert width(tmp_path / "panel.png") > 1000
 
 
@@ -57,3 +59,25 @@ def test_a_cover_is_twice_as_wide_as_high_with_before_left_and_after_right():
 def test_a_cover_is_light_even_of_pure_noise(shape):
     noise = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     assert len(cover(noise, noise)) < COVER_BYTES
+
+
+def test_a_cover_shows_where_there_is_signal():
+    image = np.zeros((600, 400), np.float32)
+    image[500:520, 40:60] = np.arange(400, dtype=np.float32).reshape(20, 20)
+    left = np.asarray(Image.open(io.BytesIO(cover(image, image))))[:, :400]
+    assert (left[100:] > 128).any()
+
+
+def test_the_part_that_is_shown_is_the_one_that_varies_most():
+    image = np.full((90, 120), 1000.0)
+    image[70:75, 10:15] += np.arange(5)
+    y, x = busiest_window(image, 20)
+    assert y.start <= 70 and y.stop >= 75 and x.start <= 10 and x.stop >= 15
+    assert (y.stop - y.start, x.stop - x.start) == (20, 20)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "width", "length"), [(0.1, 512, 10), (0.065, 512, 5), (1, 64, 10), (2.5e-3, 100, 0.05), (0.4, 100, 10)]
+)
+def test_a_scale_bar_has_a_round_length_of_at_most_a_quarter_of_the_width(pixel, width, length):
+    assert bar_length(pixel, width) == pytest.approx(length)

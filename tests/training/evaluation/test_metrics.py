@@ -7,7 +7,7 @@ import pytest
 
 from training.calibration.intensity import fit_affine
 from training.calibration.noise import noise_level
-from training.evaluation.metrics import psnr, ssim
+from training.evaluation.metrics import mean_and_deviation, psnr, ssim
 
 
 @pytest.fixture
@@ -63,3 +63,22 @@ def test_the_noise_level_is_read_from_one_image_over_smooth_structure(sigma):
 
 def test_an_image_of_one_pixel_shows_no_noise():
     assert noise_level(np.ones((1, 1))) == 0
+
+
+@pytest.mark.parametrize("convention", ["raw", "affine"])
+@pytest.mark.parametrize("score", [psnr, ssim])
+def test_a_constant_clean_image_has_no_score(score, convention, clean):
+    dead = np.zeros((20, 20))
+    assert math.isnan(score(dead, dead, data_range=255, convention=convention))
+    assert not math.isnan(score(clean, np.zeros_like(clean), data_range=255, convention=convention))
+
+
+def test_means_run_over_the_figures_that_exist():
+    assert mean_and_deviation([1, math.nan, 3]) == (2, 1)
+    assert all(map(math.isnan, mean_and_deviation([math.nan])))
+
+
+def test_a_volume_is_scored_as_its_planes_are(clean):
+    noisy = clean + np.random.default_rng(1).normal(0, 5, clean.shape)
+    planes = [ssim(clean, image, data_range=255) for image in (noisy, clean)]
+    assert ssim(np.stack([clean, clean]), np.stack([noisy, clean]), data_range=255) == pytest.approx(np.mean(planes))
