@@ -164,7 +164,7 @@ def _example(run: Run, file: Path | None) -> tuple[NDArray[Any], str]:
     from training.images import channel_number, open_image, planes
 
     image = open_image(file)
-    channel = run.settings.data.channel
+    channel = run.settings.data.options.get("channel")
     if channel is not None and image.sizes.get("C", 1) > 1:
         image = image.isel(C=[channel_number(image, channel)])
     _, plane = next(planes(image))

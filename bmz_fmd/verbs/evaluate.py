@@ -132,11 +132,9 @@ def _pairs(
     """Return the pairs to score: of the folders given, or the run's own test images."""
     if model.run is not None and noisy is None:
         return model.run.dataset().test
-    from training.data import DataSettings
-    from training.data.sets.own import read_pairs
+    from training.data.sets.folders import FolderOptions, read_folders
 
-    settings = DataSettings(noisy=noisy, clean=clean, pattern=pattern, channel=channel)
-    found = read_pairs(settings)
+    found = read_folders(FolderOptions(noisy=noisy, clean=clean, pattern=pattern, channel=channel))
     for note in found.notes:
         console.warn(note)
     return found.samples

@@ -1,26 +1,13 @@
-"""Data sets: each gives noisy and clean planes, split for training, validation and test.
-
-A new data set is a file with a class that is an ``ImageDataset``, and its line in ``DATASETS``.
-"""
+"""Data sets: each gives samples, split for training, validation and test. A new one is a file in ``sets``."""
 
 import difflib
-from collections.abc import Callable
 
 from training.data.sample import ImageDataset, Sample
-from training.data.sets.hagen import NAMES as HAGEN
-from training.data.sets.hagen import HagenStacks
-from training.data.sets.own import OwnPairs
-from training.data.sets.simulated import Simulated
-from training.data.settings import DataSettings
+from training.data.sets import DATASETS, register
+from training.data.settings import FOLDERS, DataSettings, check_options
 from training.errors import DataError
 
-__all__ = ["DATASETS", "DataSettings", "ImageDataset", "Sample", "open_dataset"]
-
-DATASETS: dict[str, Callable[..., ImageDataset]] = {
-    "simulated": Simulated,
-    **dict.fromkeys(HAGEN, HagenStacks),
-}
-"""What ```dataset``` may say; each is called as ``(settings, test_fraction=..., seed=...)``."""
+__all__ = ["DATASETS", "DataSettings", "ImageDataset", "Sample", "open_dataset", "register"]
 
 
 def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> ImageDataset:
@@ -29,7 +16,7 @@ def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> 
     Parameters
     ----------
     settings
-        Where the pairs come from.
+        Where the images come from.
     test_fraction
         Share of the fields of view that tests, above 0 and below 1; 0.1 is the published split of the Hagen stacks.
     seed
@@ -38,14 +25,15 @@ def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> 
     Raises
     ------
     UserError
-        Where the settings contradict each other, or the files do not make pairs.
+        Where no data set has that name, it cannot have these options, or its files do not fit together.
     """
-    if settings.dataset is None:
-        if settings.noisy is not None or settings.clean is not None:
-            return OwnPairs(settings, test_fraction=test_fraction, seed=seed)
-        raise DataError("nothing to train on: give `dataset` NAME, or `noisy` DIR and `clean` DIR")
-    if settings.dataset not in DATASETS:
-        near = difflib.get_close_matches(settings.dataset, DATASETS, n=1)
+    name = settings.dataset or FOLDERS
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name, DATASETS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise DataError(f"`dataset` {settings.dataset} is unknown: {hint}the names are {', '.join(DATASETS)}")
-    return DATASETS[settings.dataset](settings, test_fraction=test_fraction, seed=seed)
+        raise DataError(f"`dataset` {name} is unknown: {hint}the names are {', '.join(DATASETS)}")
+    if settings.dataset is None and not {"noisy", "clean"} & settings.options.keys():
+        raise DataError("nothing to train on: give `dataset` NAME, or `noisy` DIR and `clean` DIR")
+    dataset = DATASETS[name]
+    options = check_options(dataset.options, settings.options, settings.dataset)
+    return dataset(name, options, test_fraction=test_fraction, seed=seed)

@@ -1,6 +1,7 @@
 """Which clean file belongs to which noisy one."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +18,14 @@ _EXAMPLE = "`pattern` '{}_low.tif={}_high.tif'"
 
 @dataclass(frozen=True)
 class Match:
-    """A noisy file, its clean one, and the part of the name that they share."""
+    """A noisy file, its clean one if there is one, and the part of the name that they share."""
 
     shared: str
     noisy: Path
-    clean: Path
+    clean: Path | None
 
 
-def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Match], list[Path]]:
+def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[list[Match], list[Path]]:
     """Pair the files of two folders, or two files.
 
     By ``pattern`` where one is given; else by equal name, and what is left by equal name before the ending.
@@ -32,7 +33,8 @@ def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Ma
     Parameters
     ----------
     noisy, clean
-        Two folders, whose subfolders are not searched, or two files. With a pattern they may be the same folder.
+        Two folders, whose subfolders are not searched, or two files. With a pattern they may be the same folder;
+        without ``clean``, every noisy file stands alone.
     pattern
         ``NOISY=CLEAN``, each with one ``{}`` for what the two names share; with or without the ending.
 
@@ -49,8 +51,13 @@ def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Ma
         Where a path is missing, nothing matches, or several files match one.
     """
     for option, path in (("`noisy`", noisy), ("`clean`", clean)):
-        if not path.exists():
+        if path is not None and not path.exists():
             raise DataError(f"{option} {path} does not exist: check the path")
+    if clean is None:
+        if pattern is not None:
+            raise DataError("`pattern` says how names of a pair differ: give `clean`, or leave it out")
+        alone = images_in(noisy) if noisy.is_dir() else [noisy]
+        return _by_stem([Match("", path, None) for path in alone]), []
     if noisy.is_dir() != clean.is_dir():
         folder, file = (noisy, clean) if noisy.is_dir() else (clean, noisy)
         raise DataError(f"{folder} is a folder and {file} a file: give two folders or two files")
@@ -58,7 +65,7 @@ def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Ma
     if not noisy.is_dir():
         if same:
             raise DataError(f"`noisy` and `clean` are the same file {noisy}: give the clean image of it")
-        return [Match(stem(noisy), noisy, clean)], []
+        return _by_stem([Match("", noisy, clean)]), []
     if same and pattern is None:
         raise DataError(f"`noisy` and `clean` are the same folder {noisy}: say how the names differ, as {_EXAMPLE}")
     files = images_in(noisy), images_in(clean)
@@ -67,9 +74,7 @@ def match(noisy: Path, clean: Path, pattern: str | None = None) -> tuple[list[Ma
     else:
         found = _paired(files, (_name, _name), "their names")
         found += _paired((_left(files[0], found), _left(files[1], found)), (stem, stem), "the name before its ending")
-        often = Counter(stem(one.noisy) for one in found)
-        shared = (stem(one.noisy) if often[stem(one.noisy)] == 1 else one.noisy.name for one in found)
-        found = [replace(one, shared=name) for one, name in zip(found, shared, strict=True)]
+        found = _by_stem(found)
     if not found:
         raise DataError(_nothing(noisy, clean, files, pattern))
     place = {path: number for number, path in enumerate(files[0])}
@@ -106,18 +111,23 @@ def stem(path: Path) -> str:
     >>> stem(Path("a/fov_1.ome.tif")), stem(Path("fov.2.png"))
     ('fov_1', 'fov.2')
     """
-    return path.stem.removesuffix(".ome").removesuffix(".OME")
+    return composed(path.stem.removesuffix(".ome").removesuffix(".OME"))
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents composed (NFC): macOS stores decomposed names, others mostly composed ones."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _parse(pattern: str) -> tuple[_Key, _Key]:
     sides = pattern.split("=")
     if len(sides) != 2 or any(side.count("{}") != 1 for side in sides):
         raise DataError(f"`pattern` {pattern!r} is not NOISY=CLEAN with one {{}} on each side: write it as {_EXAMPLE}")
-    first, second = (re.compile(re.escape(side).replace(r"\{\}", "(.+)")) for side in sides)
+    first, second = (re.compile(re.escape(composed(side)).replace(r"\{\}", "(.+)")) for side in sides)
 
     def shared(expression: re.Pattern[str]) -> _Key:
         def key(path: Path) -> str | None:
-            found = expression.fullmatch(path.name) or expression.fullmatch(stem(path))
+            found = expression.fullmatch(composed(path.name)) or expression.fullmatch(stem(path))
             return found[1] if found else None
 
         return key
@@ -126,7 +136,13 @@ def _parse(pattern: str) -> tuple[_Key, _Key]:
 
 
 def _name(path: Path) -> str:
-    return path.name
+    return composed(path.name)
+
+
+def _by_stem(found: Sequence[Match]) -> list[Match]:
+    """Call each match by its name before the ending, or its whole name where several would be called alike."""
+    often = Counter(stem(one.noisy) for one in found)
+    return [replace(one, shared=stem(one.noisy) if often[stem(one.noisy)] == 1 else _name(one.noisy)) for one in found]
 
 
 def _left(paths: Iterable[Path], found: Sequence[Match]) -> list[Path]:
@@ -154,7 +170,7 @@ def _paired(files: tuple[Sequence[Path], Sequence[Path]], keys: tuple[_Key, _Key
 
 
 def _nothing(noisy: Path, clean: Path, files: tuple[list[Path], list[Path]], pattern: str | None) -> str:
-    here, there = (", ".join(path.name for path in side[:2]) for side in files)
+    here, there = (", ".join(_name(path) for path in side[:2]) for side in files)
     how = f"the pattern {pattern!r}" if pattern else "their names"
     way = f"say how the names differ, as {_suggestion(files) or _EXAMPLE}"
     return f"no file of {noisy} ({here}) matches one of {clean} ({there}) by {how}: {way}"
@@ -164,7 +180,7 @@ def _suggestion(files: tuple[list[Path], list[Path]]) -> str | None:
     """Return the pattern that the names themselves suggest, where it pairs some of them."""
     sides = []
     for side in files:
-        names = [path.name for path in side]
+        names = [_name(path) for path in side]
         front = _common_start(names).rstrip("0123456789")
         back = _common_start([name[len(front) :][::-1] for name in names])[::-1].lstrip("0123456789")
         sides.append((front, back, {name[len(front) : len(name) - len(back)] for name in names} - {""}))

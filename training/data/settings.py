@@ -1,74 +1,97 @@
-"""Where pairs of images come from: the part of a run's settings that the data sets read."""
+"""Where the images come from: the part of a run's settings that names a data set and its own options."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from training.errors import SettingError
 
 Augment = Literal["none", "rotate", "flip", "rotate+flip"]
 """Copies of each training image: turned by quarters, mirrored, or both; see ``training.data.patches.Patches``."""
 
+_NAMED = ("data", "noisy", "clean", "pattern", "channel", "preparation")
+"""Options that a person gives by their own names; any other is given as ``option`` KEY=VALUE."""
+
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+FOLDERS = "folders"
+"""The data set of a user's own images, which is meant where none is named."""
+
 Location = Annotated[Path, AfterValidator(_absolute)]
 """A path that means the same from every working folder, so that a run can be opened from anywhere."""
 
 
-class DataSettings(BaseModel):
-    """What to train on: a named data set, or a user's own pairs.
+class DatasetOptions(BaseModel):
+    """What a data set can be told: each has a class of its own, whose fields are its options."""
 
-    ``training.data.open_dataset`` judges what fits together and answers with one line; here are the types alone.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Options = TypeVar("Options", bound=DatasetOptions)
+
+
+class DataSettings(BaseModel):
+    """A data set and its options.
+
+    Options may stand beside the name as well, as in the settings of version 0.1, where ``preparation`` was written for
+    every data set. Those of a data set that is known are checked and completed.
+
+    Raises
+    ------
+    UserError
+        Where the data set has no such option, or it cannot have that value.
+
+    Examples
+    --------
+    >>> DataSettings.model_validate({"dataset": "simulated", "options": {"images": 8}}).options["size"]
+    256
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str | None = None
-    """A name of ``training.data.DATASETS``; None for the user's own pairs."""
+    """A name of ``training.data.DATASETS``; None for the user's own folders."""
 
-    data: Location | None = None
-    """The folder somewhere below which the files of ``dataset`` lie."""
+    options: dict[str, Any] = {}
 
-    noisy: Location | None = None
-    """The user's noisy images: a folder, or one file of several planes."""
-
-    clean: Location | None = None
-    """The user's clean images: a folder, or one file of several planes."""
-
-    pattern: str | None = None
-    """``NOISY=CLEAN``: how the names of a pair differ, where ``{}`` is what they share (``{}_low.tif={}_high.tif``)."""
-
-    channel: str | None = None
-    """The channel that trains, by its name or its number (from 0), where the files hold several."""
-
-    preparation: str = "whole"
-    """What is cut from each image; the data set says what it knows (Hagen: ``whole``, ``quarter``, ``c-quarter``)."""
-
-    options: dict[str, int | float | str] = {}
-    """Further settings that a data set documents (``simulated``: the fields of ``Simulation``)."""
-
-    @field_validator("options", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _numbers_or_words(cls, options: dict[str, object]) -> dict[str, object]:
-        for key, value in options.items():
-            if not isinstance(value, int | float | str):
-                raise SettingError(f"`option` {key}={value!r} will not do: give a number or a word")
-        return options
+    def _checked(cls, keys: dict[str, Any]) -> dict[str, Any]:
+        from training.data.sets import DATASETS
+
+        beside = {key: keys[key] for key in _NAMED if keys.get(key) is not None}
+        if beside.get("preparation") == "whole":  # as version 0.1 wrote it for data sets that have none
+            del beside["preparation"]
+        dataset = keys.get("dataset")
+        options = {**(keys.get("options") or {}), **beside}
+        known = DATASETS.get(dataset or FOLDERS)
+        if known is not None and (dataset or {"noisy", "clean"} & options.keys()):
+            options = check_options(known.options, options, dataset).model_dump()
+        return {key: value for key, value in keys.items() if key not in _NAMED} | {"options": options}
 
 
-def refuse_others(settings: DataSettings, reader: str, read: set[str]) -> None:
-    """Refuse an option that ``reader`` would leave unread, instead of ignoring it.
-
-    Raises
-    ------
-    UserError
-        Naming the option.
-    """
-    for name, field in DataSettings.model_fields.items():
-        if name not in read and getattr(settings, name) != field.get_default(call_default_factory=True):
-            option = "option" if name == "options" else name  # each --option is one of them
-            raise SettingError(f"`{option}` has no meaning for {reader}: leave it out")
+def check_options(model: type[Options], options: Mapping[str, Any], dataset: str | None) -> Options:
+    """Return a data set's options, or a ``UserError`` of the first that is wrong."""
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as errors:
+        error = errors.errors()[0]
+    key = str(error["loc"][0])
+    where = f"`dataset` {dataset}" if dataset else "your own images"
+    option = f"`{key}`" if key in _NAMED else f"`option` {key}"
+    match error["type"]:
+        case "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            told = f"{option} has no meaning for {where}: leave it out; the options are {known}"
+        case "missing":
+            told = f"{where} needs {option}: say it"
+        case _:
+            told = f"{option}={error['input']!r} of {where}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    raise SettingError(told)

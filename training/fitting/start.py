@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.data import DataSettings, open_dataset
-from training.errors import SettingError
+from training.errors import DataError, SettingError
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
 from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
@@ -67,6 +67,8 @@ def begin(words: Words, runs: Path = RUNS) -> tuple[Run, str | None]:
         )
     data = words.data or DataSettings()
     dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+    if any(sample.clean is None for sample in dataset.train):
+        raise DataError("`noisy` is given without `clean`: training learns from pairs of both")
     checkpoint, note = _checkpoint(words.checkpoint, network, network_settings)
     settings = Settings(
         name=words.name or free_name(dataset.name, network, runs),

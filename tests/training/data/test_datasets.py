@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import pickle
+import unicodedata
 import weakref
 
 import numpy as np
@@ -10,12 +11,18 @@ import pytest
 import tifffile
 from helpers.image_sets import save_set
 from PIL import Image
+from pydantic import Field
 
-from training.data import DATASETS, DataSettings, Sample, open_dataset
+from training.data import DATASETS, DataSettings, Sample, open_dataset, register
 from training.data.quality import inspect
+from training.data.sample import ArraySource, DataSource
 from training.data.sets.hagen import NAMES
-from training.data.splits import field_of
+from training.data.settings import DatasetOptions
+from training.data.splits import field_of, split
 from training.errors import UserError
+from training.fitting.trainer import train
+from training.runs.run import create_run, open_run
+from training.runs.settings import Recipe, Settings
 
 RNG = np.random.default_rng(0)
 
@@ -153,6 +160,39 @@ class TestMatching:
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(pair)).pair(), pair.pair())
 
 
+class TestUnicode:
+    @pytest.mark.parametrize("pattern", [None, "é{}.tif=é{}.tif"])
+    def test_a_name_is_the_same_however_its_accents_are_stored(self, tmp_path, pattern):
+        for side, form in (("noisy", "NFD"), ("clean", "NFC")):
+            for number in range(3):
+                save(tmp_path / side / unicodedata.normalize(form, f"é{number}.tif"), picture())
+        data = own(tmp_path / "noisy", tmp_path / "clean", pattern=pattern)
+        assert not any("partner" in line for line in data.warnings())
+        assert len(every(data)) == 3
+        found = [*names(every(data)), *data.hashes()]
+        assert all(unicodedata.is_normalized("NFC", name) for name in found)
+
+    def test_the_shared_case(self, cases):
+        data = own(cases / "unicode_names" / "noisy", cases / "unicode_names" / "clean")
+        assert {*names(every(data))} == {"Präparat_é1", "Präparat_é2"}
+
+
+class TestWithoutClean:
+    def test_noisy_images_alone_are_samples(self, tmp_path):
+        noisy, _ = folders(tmp_path, "abcd")
+        data = own(noisy, None)
+        assert sorted(names(every(data))) == list("abcd")
+        assert data.train[0].noisy[0].read().shape == (24, 20)
+        assert all(key.startswith("noisy/") for key in data.hashes())
+        assert data.warnings() == []
+        with pytest.raises(UserError, match="has no clean image, and what was asked for needs one: give `clean`"):
+            data.train[0].pair()
+
+    def test_a_pattern_has_nothing_to_pair(self, tmp_path):
+        noisy, _ = folders(tmp_path, "abcd")
+        refused("`pattern` says how names of a pair differ: give `clean`", noisy=noisy, pattern="{}=x{}")
+
+
 class TestChannels:
     @pytest.fixture
     def two(self, tmp_path):
@@ -267,7 +307,6 @@ class TestWhatDoesNotFit:
         refused("nothing to train on")
 
     def test_half_a_pair_of_folders(self, tmp_path):
-        refused("`noisy` is given without `clean`", noisy=tmp_path)
         refused("`clean` is given without `noisy`", clean=tmp_path)
 
     def test_a_missing_folder(self, tmp_path):
@@ -343,8 +382,8 @@ class TestWhatDoesNotFit:
 
     def test_an_option_of_other_data_is_not_ignored(self, tmp_path):
         noisy, clean = folders(tmp_path, "abc")
-        refused("`preparation` has no meaning for your own pairs", noisy=noisy, clean=clean, preparation="quarter")
-        refused("`option` has no meaning for your own pairs", noisy=noisy, clean=clean, options={"spots": 3})
+        refused("`preparation` has no meaning for your own images", noisy=noisy, clean=clean, preparation="quarter")
+        refused("`option` spots has no meaning for your own images", noisy=noisy, clean=clean, options={"spots": 3})
         refused("`noisy` has no meaning for `dataset` nucleus", noisy=noisy, dataset="nucleus")
 
     def test_an_unknown_name_suggests_the_nearest(self):
@@ -370,7 +409,7 @@ class TestWarnings:
 
     def test_pairs_that_show_different_things_and_not_how_they_are_shifted(self, tmp_path):
         (line,) = self.write(tmp_path, [(picture(size), picture(size)) for size in [(24, 20), (70, 80), (128, 128)]])
-        assert line.startswith("2 of 3 pairs looked at show little in common, least 0")
+        assert line.startswith("2 of 3 pairs inspected show little in common, least 0")
         assert line.endswith("do their names belong together?")
 
     def test_nothing_where_all_is_well(self, tmp_path):
@@ -378,7 +417,7 @@ class TestWarnings:
 
     def test_shifted_pairs_with_the_pixels(self, tmp_path):
         (line,) = self.write(tmp_path, [self.spots((3, -4)) for _ in range(5)])
-        assert line.startswith("5 of 5 pairs looked at are shifted")
+        assert line.startswith("5 of 5 pairs inspected are shifted")
         assert "most 0" in line
         assert float(line.split("median ")[1].split()[0]) == pytest.approx(5, abs=0.2)
 
@@ -390,7 +429,7 @@ class TestWarnings:
         noisy = pairs[2][0]
         noisy[:16, :16] = 4095
         (line,) = self.write(tmp_path, pairs)
-        assert line.startswith("1 of 4 noisy images looked at are saturated, most 02 with 1.6 % of its pixels at 4095")
+        assert line.startswith("1 of 4 noisy images inspected are saturated, most 02 with 1.6 % of its pixels at 4095")
 
     def test_files_that_were_scaled_on_their_own(self, tmp_path):
         def scaled(image):
@@ -412,7 +451,28 @@ class TestWarnings:
             return image
 
         (line,) = self.write(tmp_path, [(scaled((24, 20)), scaled((24, 20))) for _ in range(4)])
-        assert "each file was scaled on its own" in line
+        assert "each file was scaled by itself" in line
+
+    def test_hot_pixels_hide_no_register(self, tmp_path):
+        """They lie at the same places in all noisy images and in no clean one."""
+        hot = tuple(RNG.integers(0, 128, (2, 25)))
+        pairs = [self.spots() for _ in range(4)]
+        for noisy, _ in pairs:
+            noisy[hot] = np.arange(500, 3500, 120)
+        assert self.write(tmp_path, pairs) == []
+
+    def test_the_shared_case_of_hot_pixels(self, cases):
+        assert own(cases / "hot_pixels" / "noisy", cases / "hot_pixels" / "clean").warnings() == []
+
+    @pytest.mark.parametrize("sides", [("noisy",), ("noisy", "clean")])
+    def test_a_dead_frame_is_named_and_hides_nothing_of_the_others(self, tmp_path, sides):
+        pairs = [self.spots((3, -4)) for _ in range(4)]
+        for side in sides:
+            pairs[2][("noisy", "clean").index(side)][:] = 0
+        *dead, shifted = self.write(tmp_path, pairs)
+        told = "1 of 4 {} images inspected are 0 everywhere, first 02: nothing is learned from them, leave them out"
+        assert dead == [told.format(side) for side in sides]
+        assert shifted.startswith("3 of 4 pairs inspected are shifted")
 
     def test_one_pair_at_a_time_is_in_memory(self):
         made = []
@@ -553,7 +613,7 @@ class TestRealFiles:
         data = own(root / "low", root / "high", test_fraction=0.2)
         assert names(data.test) == [f"fov_{number:03d}" for number in range(65, 81)]
         told = data.warnings()
-        assert any("scaled on its own" in line for line in told)
+        assert any("scaled by itself" in line for line in told)
         assert not any("shifted" in line for line in told)
         assert len(data.hashes()) == 160
 
@@ -562,6 +622,69 @@ class TestRealFiles:
         refused(f"{name}-lowsnr.tif: one image only", dataset=name, data=shared("data/hagen_samples"))
 
 
-def test_every_name_opens_something():
-    assert {"simulated", *NAMES} <= DATASETS.keys()
-    assert len(NAMES) == 10
+class TestRegistry:
+    def test_every_file_of_the_folder_is_found(self):
+        assert {"folders", "simulated", *NAMES} == DATASETS.keys()
+        assert len(NAMES) == 10
+
+    @pytest.fixture
+    def ramps(self):
+        """A data set that lies elsewhere, of three frames a field and with an option that is a list."""
+
+        class RampOptions(DatasetOptions):
+            heights: list[int]
+            noise: float = Field(default=3.0, gt=0)
+
+        class Ramps:
+            options = RampOptions
+            source = DataSource(dtype="float32")
+
+            def __init__(self, name, options, *, test_fraction, seed):
+                ramp = np.linspace(0, 1, 48, dtype="f4")[None] * np.ones((48, 1), "f4")
+                rng = np.random.default_rng(0)
+                samples = []
+                for height in options.heights:
+                    frames = [ArraySource(height * ramp + rng.normal(0, options.noise, ramp.shape)) for _ in range(3)]
+                    clean = ArraySource(height * ramp)
+                    samples.append(Sample(f"ramp_{height}", f"{height}", "YX", ramp.shape, tuple(frames), clean))
+                parts = split(samples, where=name, test_fraction=test_fraction, seed=seed)
+                self.name, self.train, self.validation, self.test = name, parts.train, parts.validation, parts.test
+
+            def hashes(self):
+                return {}
+
+            def warnings(self):
+                return []
+
+        register("ramps", Ramps)
+        yield Ramps
+        DATASETS.pop("ramps", None)
+
+    def test_another_data_set_has_options_of_its_own(self, ramps):
+        settings = DataSettings(dataset="ramps", options={"heights": [100, 200, 300, 400]})
+        assert settings.options == {"heights": [100, 200, 300, 400], "noise": 3.0}
+        data = open_dataset(settings, test_fraction=0.1, seed=0)
+        assert names(data.test) == ["ramp_400"]
+        assert len(data.train[0].noisy) == 3
+        refused(r"`option` noise=-1 of `dataset` ramps", dataset="ramps", options={"heights": [1], "noise": -1})
+        refused("`dataset` ramps needs `option` heights", dataset="ramps")
+        with pytest.raises(ValueError, match="there is a data set ramps already"):
+            register("ramps", ramps)
+
+    def test_it_trains(self, ramps, tmp_path):
+        data = DataSettings(dataset="ramps", options={"heights": [100, 200, 300, 400]})
+        recipe = Recipe(epochs=1, crop=16)
+        settings = Settings(
+            name="a", network="dncnn", network_settings={"depth": 3, "width": 4}, data=data, recipe=recipe
+        )
+        run = create_run(settings, tmp_path / "a")
+        train(run, device="cpu")
+        assert open_run(run.folder).provenance.data.splits["test"] == ["ramp_400"]
+
+    def test_a_name_that_is_unknown_says_what_there_is(self):
+        refused("`dataset` lysosomes is unknown: the names are .*nucleus.*simulated", dataset="lysosomes")
+
+    def test_settings_of_a_data_set_that_is_not_there_can_still_be_read(self, ramps):
+        settings = DataSettings(dataset="ramps", options={"heights": [1, 2]})
+        DATASETS.pop("ramps")
+        assert DataSettings.model_validate(settings.model_dump(mode="json")) == settings

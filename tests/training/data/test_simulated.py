@@ -94,10 +94,10 @@ def test_a_smaller_aperture_sees_less_detail():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"images": 1}, "option images"),
-        ({"size": "large"}, "option size"),
-        ({"colour": 3}, "option colour"),
-        ({"wavelength": -1}, "option wavelength"),
+        ({"images": 1}, "`option` images=1 of `dataset` simulated"),
+        ({"size": "large"}, "`option` size='large'"),
+        ({"colour": 3}, "`option` colour has no meaning .* the options are images, size, seed"),
+        ({"wavelength": -1}, "`option` wavelength=-1"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(options, told):
@@ -107,5 +107,5 @@ def test_an_option_that_makes_no_sense_is_named(options, told):
 
 
 def test_an_option_for_other_data_is_refused_not_ignored(tmp_path):
-    with pytest.raises(UserError, match="`data` has no meaning for the simulated data"):
+    with pytest.raises(UserError, match="`data` has no meaning for `dataset` simulated"):
         open_dataset(DataSettings(dataset="simulated", data=tmp_path), test_fraction=0.1, seed=0)

@@ -15,7 +15,7 @@ import numpy as np
 from training.data.files import FileDataset, check_alike, check_values, source_of
 from training.data.preparation import prepare
 from training.data.sample import Sample, Source
-from training.data.settings import DataSettings, refuse_others
+from training.data.settings import DatasetOptions, Location
 from training.errors import DataError
 from training.images import open_image, source_in
 
@@ -37,6 +37,16 @@ _PUBLISHED = {
 }
 
 
+class HagenOptions(DatasetOptions):
+    """Where the two files lie, and what is cut from their frames."""
+
+    data: Location | None = None
+    """A folder somewhere below which both files lie."""
+
+    preparation: str = "whole"
+    """``whole``, ``quarter`` or ``c-quarter``; see ``preparation.prepare``."""
+
+
 class HagenStacks(FileDataset):
     """One of the ten data sets: page i of the low-SNR stack belongs to page i of the high-SNR one.
 
@@ -44,20 +54,22 @@ class HagenStacks(FileDataset):
 
     Parameters
     ----------
-    settings
-        ``dataset``, a name of ``NAMES``; ``data``, the folder somewhere below which the two files lie; ``preparation``.
+    name
+        One of ``NAMES``.
+    options
+        Where the files lie.
     test_fraction, seed
         As in ``splits.split``.
     """
 
-    def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
-        name = settings.dataset or ""
-        refuse_others(settings, f"`dataset` {name}", {"dataset", "data", "preparation"})
-        if settings.data is None:
+    options = HagenOptions
+
+    def __init__(self, name: str, options: HagenOptions, *, test_fraction: float, seed: int) -> None:
+        if options.data is None:
             raise DataError(f"`dataset` {name} needs `data` DIR, the folder that holds {name}-lowsnr.tif")
-        if not settings.data.is_dir():
-            raise DataError(f"`data` {settings.data} is no folder: name the one that holds {name}-lowsnr.tif")
-        low, high = (_find(settings.data, f"{name}-{side}snr.tif") for side in ("low", "high"))
+        if not options.data.is_dir():
+            raise DataError(f"`data` {options.data} is no folder: name the one that holds {name}-lowsnr.tif")
+        low, high = (_find(options.data, f"{name}-{side}snr.tif") for side in ("low", "high"))
         noisy, clean = open_image(low), open_image(high)
         check_alike(noisy, clean)
         check_values(noisy)
@@ -66,12 +78,12 @@ class HagenStacks(FileDataset):
         for number, sources in enumerate(zip(_pages(noisy), _pages(clean), strict=True)):
             frame = f"frame_{number:03d}"
             whole = Sample(f"{name}_{frame}", frame, "YX", sources[0].shape, sources[:1], sources[1])
-            samples.extend(prepare(whole, settings.preparation, low.name))
+            samples.extend(prepare(whole, options.preparation, low.name))
         super().__init__(
             name,
             source_of(noisy, title=f"Hagen et al. 2021, {name}", **_PUBLISHED),
             samples,
-            {path.relative_to(settings.data).as_posix(): path for path in (low, high)},
+            {path.relative_to(options.data).as_posix(): path for path in (low, high)},
             test_fraction=test_fraction,
             seed=seed,
         )
@@ -105,3 +117,6 @@ def _below(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders.sort(key=lambda name: (Path(place, name).is_symlink(), name))  # by its own path rather than by a link
         yield from (Path(place, name) for name in files)
+
+
+DATASETS = dict.fromkeys(NAMES, HagenStacks)

@@ -12,20 +12,15 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from training.data.sample import DataSource, Region, Sample
-from training.data.settings import DataSettings, refuse_others
+from training.data.settings import DatasetOptions
 from training.data.splits import split
-from training.errors import DataError
-
-NAME = "simulated"
 
 
-class Simulation(BaseModel):
-    """What the simulated microscope is; every field may be given in ``DataSettings.options``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Simulation(DatasetOptions):
+    """What the simulated microscope is."""
 
     images: int = Field(default=40, ge=2, le=10_000)
     size: int = Field(default=256, ge=16, le=8192)
@@ -66,41 +61,36 @@ class Simulated:
 
     Parameters
     ----------
-    settings
-        ``options`` holds fields of ``Simulation``.
+    name
+        Of the data set.
+    options
+        What the microscope is.
     test_fraction, seed
         As in ``splits.split``; the images depend on ``Simulation.seed`` alone.
     """
 
-    name = NAME
+    options = Simulation
 
-    def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
-        refuse_others(settings, "the simulated data", {"dataset", "options"})
-        try:
-            self.simulation = Simulation.model_validate(settings.options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            known = ", ".join(Simulation.model_fields)
-            raise DataError(f"option {key} of the simulated data: {first['msg']}; it knows {known}") from error
-        shape = (self.simulation.size, self.simulation.size)
+    def __init__(self, name: str, options: Simulation, *, test_fraction: float, seed: int) -> None:
+        self.name = name
+        shape = (options.size, options.size)
         samples = [
             Sample(
                 name := f"field_{number:03d}_{_kind(number)}",
                 field=name,
                 axes="YX",
                 shape=shape,
-                noisy=(_Drawn(self.simulation, number, self.simulation.noisy_exposure, stream=1),),
-                clean=_Drawn(self.simulation, number, self.simulation.clean_exposure, stream=2),
+                noisy=(_Drawn(options, number, options.noisy_exposure, stream=1),),
+                clean=_Drawn(options, number, options.clean_exposure, stream=2),
             )
-            for number in range(self.simulation.images)
+            for number in range(options.images)
         ]
         parts = split(samples, where=self.name, test_fraction=test_fraction, seed=seed)
         self.train: Sequence[Sample] = parts.train
         self.validation: Sequence[Sample] = parts.validation
         self.test: Sequence[Sample] = parts.test
         self._warning = parts.warning
-        size = self.simulation.pixel_size
+        size = options.pixel_size
         self.source = DataSource(
             dtype="uint16",
             pixel_size=(size, size, "µm"),
@@ -221,3 +211,6 @@ def _filaments(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
             weight = np.abs(1 - down - rest[0]) * np.abs(1 - right - rest[1])
             np.add.at(canvas, (corner[0] + down, corner[1] + right), brightness * weight)
     return np.minimum(canvas[:size, :size], 4.0)
+
+
+DATASETS = {"simulated": Simulated}

@@ -1,4 +1,4 @@
-"""A user's own pairs: two folders of images, or two files."""
+"""A user's own images: two folders, or two files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.data.files import FileDataset, check_alike, check_values, source_of
-from training.data.matching import Match, match, stem
+from training.data.matching import Match, composed, match, stem
 from training.data.sample import DataSource, Sample
-from training.data.settings import DataSettings, refuse_others
+from training.data.settings import FOLDERS, DatasetOptions, Location
 from training.data.splits import field_of
 from training.errors import DataError
 from training.images import FileSource, channel_names, channel_number, open_image, source_in
@@ -27,9 +27,23 @@ if TYPE_CHECKING:
 _OF_ONE_FIELD = "TZCSHALEV"
 
 
+class FolderOptions(DatasetOptions):
+    """Which images: two folders, or two files of several planes."""
+
+    noisy: Location | None = None
+    clean: Location | None = None
+    """Without it, samples have no clean image."""
+
+    pattern: str | None = None
+    """``NOISY=CLEAN``: how the names of a pair differ, where ``{}`` is what they share (``{}_low.tif={}_high.tif``)."""
+
+    channel: str | None = None
+    """The channel to take, by its name or its number (from 0), where the files hold several."""
+
+
 @dataclass(frozen=True)
-class ReadPairs:
-    """All pairs of two folders or files, not split."""
+class Found:
+    """All samples of the images, not split."""
 
     samples: tuple[Sample, ...]
     source: DataSource
@@ -40,20 +54,24 @@ class ReadPairs:
     """What a user should know of the matching, a line each."""
 
 
-class OwnPairs(FileDataset):
+class Folders(FileDataset):
     """Noisy and clean images under a user's own names, plane by plane.
 
     Parameters
     ----------
-    settings
-        ``noisy`` and ``clean``, with ``pattern`` and ``channel`` where they are needed.
+    name
+        Not used: the data set is called as the folder of its noisy images.
+    options
+        Which images.
     test_fraction, seed
         As in ``splits.split``. Time points, depths and repeats of one field of view, by name or axis, stay together.
     """
 
-    def __init__(self, settings: DataSettings, *, test_fraction: float, seed: int) -> None:
-        found = read_pairs(settings)
-        folder = settings.noisy or Path()
+    options = FolderOptions
+
+    def __init__(self, name: str, options: FolderOptions, *, test_fraction: float, seed: int) -> None:
+        found = read_folders(options)
+        folder = options.noisy or Path()
         super().__init__(
             _friendly(folder.name if folder.is_dir() else stem(folder)),
             found.source,
@@ -65,48 +83,49 @@ class OwnPairs(FileDataset):
         )
 
 
-def read_pairs(settings: DataSettings) -> ReadPairs:
-    """Match, open and check a user's own files; ``noisy`` and ``clean`` with ``pattern`` and ``channel`` say which.
+def read_folders(options: FolderOptions) -> Found:
+    """Match, open and check a user's own files.
 
     Raises
     ------
     UserError
         Where they do not make pairs.
     """
-    refuse_others(settings, "your own pairs", {"noisy", "clean", "pattern", "channel"})
-    if settings.noisy is None or settings.clean is None:
-        there, missing = ("`noisy`", "`clean`") if settings.clean is None else ("`clean`", "`noisy`")
-        raise DataError(f"{there} is given without {missing}: pairs need both")
-    matches, left = match(settings.noisy, settings.clean, settings.pattern)
+    if options.noisy is None:
+        raise DataError("`clean` is given without `noisy`: pairs need both")
+    matches, left = match(options.noisy, options.clean, options.pattern)
     samples: list[Sample] = []
     files: dict[str, Path] = {}
     sources: list[DataSource] = []
     for found in matches:
-        noisy, clean = _opened(found, settings.channel)
-        samples.extend(_samples(found.shared, noisy, clean))
-        files |= {f"noisy/{found.noisy.name}": found.noisy, f"clean/{found.clean.name}": found.clean}
-        sources.append(source_of(noisy))
+        images = _opened(found, options.channel)
+        samples.extend(_samples(found.shared, images))
+        named = zip(("noisy", "clean"), images, strict=False)
+        files |= {f"{side}/{composed(image.attrs['path'].name)}": image.attrs["path"] for side, image in named}
+        sources.append(source_of(images[0]))
     notes = []
     if left:
-        names = ", ".join(path.name for path in left[:3])
+        names = ", ".join(composed(path.name) for path in left[:3])
         notes.append(
             f"{counted(len(left), 'file')} without a partner left out: {names}{', ...' if len(left) > 3 else ''}"
         )
     kinds = sorted({source.dtype for source in sources})
     if len(kinds) > 1:
         notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
-    return ReadPairs(tuple(_numbered(samples)), sources[0], files, tuple(notes))
+    return Found(tuple(_numbered(samples)), sources[0], files, tuple(notes))
 
 
-def _opened(found: Match, channel: str | None) -> tuple[xarray.DataArray, xarray.DataArray]:
-    noisy, clean = open_image(found.noisy), open_image(found.clean)
-    if channel not in (None, "0") and "C" not in (*noisy.dims, *clean.dims):
+def _opened(found: Match, channel: str | None) -> list[xarray.DataArray]:
+    """Return one channel of the noisy image, and of the clean one where there is one."""
+    images = [open_image(path) for path in (found.noisy, found.clean) if path is not None]
+    if channel not in (None, "0") and not any("C" in image.dims for image in images):
         raise DataError(f"`channel` {channel} is not in {found.noisy}: it has one channel, leave the option out")
-    noisy, clean = _one_channel(noisy, channel), _one_channel(clean, channel)
-    check_alike(noisy, clean)
-    check_values(noisy)
-    check_values(clean)
-    return noisy, clean
+    images = [_one_channel(image, channel) for image in images]
+    if found.clean is not None:
+        check_alike(*images)
+    for image in images:
+        check_values(image)
+    return images
 
 
 def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:
@@ -122,12 +141,19 @@ def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArr
     return image.isel(C=number, drop=True).assign_attrs(channel=number)
 
 
-def _samples(shared: str, noisy: xarray.DataArray, clean: xarray.DataArray) -> Iterator[Sample]:
+def _samples(shared: str, images: Sequence[xarray.DataArray]) -> Iterator[Sample]:
     name, field = _friendly(shared), field_of(shared)
-    for (index, first), (_, second) in zip(_planes(noisy), _planes(clean), strict=True):
-        parts = {dim: f"{dim.lower()}{at:0{len(str(noisy.sizes[dim] - 1))}}" for dim, at in index.items()}
+    for (index, noisy), *clean in zip(*map(_planes, images), strict=True):
+        parts = {dim: f"{dim.lower()}{at:0{len(str(images[0].sizes[dim] - 1))}}" for dim, at in index.items()}
         apart = [part for dim, part in parts.items() if dim not in _OF_ONE_FIELD]
-        yield Sample("_".join([name, *parts.values()]), "_".join([field, *apart]), "YX", first.shape, (first,), second)
+        yield Sample(
+            "_".join([name, *parts.values()]),
+            "_".join([field, *apart]),
+            axes="YX",
+            shape=noisy.shape,
+            noisy=(noisy,),
+            clean=clean[0][1] if clean else None,
+        )
 
 
 def _planes(image: xarray.DataArray) -> Iterator[tuple[dict[str, int], FileSource]]:
@@ -153,3 +179,6 @@ def _numbered(samples: Sequence[Sample]) -> Iterator[Sample]:
 
 def _friendly(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)
+
+
+DATASETS = {FOLDERS: Folders}
