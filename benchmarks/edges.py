@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from training.calibration.layer import Calibrated
-from training.checkpoints import load_checkpoint
+from training.checkpoints import load_weights
 from training.images import open_image, planes
 from training.networks import NETWORKS, create
 
@@ -30,9 +30,9 @@ def main() -> None:
     given = arguments.parse_args()
 
     denoiser = create(given.network)
-    load_checkpoint(given.checkpoint, denoiser)
+    load_weights(given.checkpoint, denoiser)
     network = NETWORKS[given.network]
-    radius = network.radius(network.settings) or 32
+    radius = max(network.radius(network.settings) or (32,))
     _, plane = next(planes(open_image(given.image)))
     image = np.asarray(plane, np.float32)[:SIDE, :SIDE]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.checkpoints import load_checkpoint
+from training.checkpoints import load_weights
 from training.evaluation.metrics import psnr
 from training.images import open_image, planes
 from training.networks import create
@@ -26,7 +26,7 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     given = arguments.parse_args()
     network = create("dncnn").eval()
-    load_checkpoint(given.checkpoint, network)
+    load_weights(given.checkpoint, network)
     for channel in range(3):
         found = []
         for field in FIELDS:

@@ -73,11 +73,10 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         local = not any(each.measures for each in takes.operations + gives.operations)
         return Denoiser(_any_size(predict, takes, halo, stride, local), halo, stride, local=local, device=place)
     network, radius = NETWORKS[provenance.network.name], _radius(provenance)
-    stride = (network.stride,) * len(halo)
-    needed = halo_for(None if radius is None else (radius,) * len(halo), stride)
+    stride = network.stride
     return Denoiser(  # ours take any size by themselves
         predict,
-        halo=tuple(map(max, halo, needed)),  # a package may declare less, where the seam is small
+        halo=tuple(map(max, halo, halo_for(radius, stride))),  # a package may declare less, where the seam is small
         stride=stride,
         trained_on=provenance.trained_on,
         local=radius is not None,
@@ -279,8 +278,8 @@ def _provenance(package: Package) -> Provenance | None:
         return None
 
 
-def _radius(provenance: Provenance) -> int | None:
-    """Receptive radius in pixels; None where the whole image matters."""
+def _radius(provenance: Provenance) -> tuple[int, ...] | None:
+    """Receptive radius in pixels along each axis; None where the whole image matters."""
     try:
         radius = NETWORKS[provenance.network.name].radius(provenance.network.settings)
     except (TypeError, ValueError):  # settings that are none: whoever wrote them

@@ -51,7 +51,7 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     noisy = open_dataset(DataSettings(dataset="simulated"), test_fraction=0.1, seed=0).test[0].noisy[0].read()
     model = random_model(name, noisy)
     image = np.asarray(noisy, np.float32)[None, None]
-    halo, seams = measure_halo(from_module(model), image, stride=NETWORKS[name].stride)
+    halo, seams = measure_halo(from_module(model), image, stride=max(NETWORKS[name].stride))
     print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -80,15 +80,15 @@ def random_model(name: str, noisy: np.ndarray) -> Calibrated:
                 values.normal_(0.3, 0.1)
     network = NETWORKS[name]
     low, high = np.percentile(noisy, [0.1, 99.9])
-    radius = network.radius(network.settings)
+    radius, stride = network.radius(network.settings), max(network.stride)
     return Calibrated(
         denoiser,
         offset=float(low),
         scale=float(high - low),
         sigma=25 / 255,
         noise_map=network.noise_map,
-        multiple=network.stride,
-        margin=32 if radius is None else -(-min(radius, 32) // network.stride) * network.stride,
+        multiple=stride,
+        margin=32 if radius is None else -(-min(max(radius), 32) // stride) * stride,
     ).eval()
 
 

@@ -126,8 +126,9 @@ def build(
     checkpoint = provenance.checkpoint if provenance else None
     licence = decide_licence(about.license, checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    radius = None if model.statistics == "instance" else entry.radius(settings)
-    tiling = rdf.choose_tiling(radius, entry.stride, halo)
+    reach = None if model.statistics == "instance" else entry.radius(settings)
+    radius = None if reach is None else max(reach)
+    tiling = rdf.choose_tiling(radius, max(entry.stride), halo)
 
     sample = tensors.choose_region(example, tiling.minimum)
     noisy, denoised = tensors.write_tensors(folder, model, sample)

@@ -29,9 +29,9 @@ def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: 
     A short receptive radius is taken whole: tiles are then exactly the whole image, on every image.
     """
     noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(from_module(model), noisy, stride=network.stride)
+    halo, _ = measure_halo(from_module(model), noisy, stride=max(network.stride))
     radius = network.radius(settings)
-    return halo if radius is None or radius > _SHORT else max(halo, radius)
+    return halo if radius is None or max(radius) > _SHORT else max(halo, *radius)
 
 
 def measure_halo(

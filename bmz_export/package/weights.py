@@ -111,10 +111,8 @@ def compose_architecture(network: str, kwargs: Mapping[str, Mapping[str, Any]]) 
         ``network`` and ``calibration`` arguments, for the example in the file's docstring.
     """
     entry = NETWORKS[network]
-    sources = [
-        files("training.networks").joinpath(f"{network}.py").read_text(encoding="utf-8").strip(),
-        files("training.calibration").joinpath("layer.py").read_text(encoding="utf-8").strip(),
-    ]
+    layer = files("training.calibration").joinpath("layer.py")
+    sources = [file.read_text(encoding="utf-8").strip() for file in (entry.path, layer)]
     _refuse_shared_names(sources)
     return fill(
         "architecture.py.j2",

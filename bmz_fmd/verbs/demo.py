@@ -32,7 +32,7 @@ def command(
             network="dncnn",
             network_changes=("depth=8", "width=32"),
             checkpoint="none",
-            recipe="demo",
+            changes=("epochs=20", "crop=96", "lr=0.001", "decay_epochs=3"),
             name=name,
         )
     )

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from helpers.building import SMALL
 from helpers.command_line import snapshot
 from helpers.small_run import small_run
 
 from bmz_export.exporting import Addition, ExportOptions, export
 from bmz_export.package.about import About
 from training.errors import UserError
+from training.networks import NETWORKS
 from training.runs.provenance import CheckpointUsed, Score, Scores
 from training.runs.run import open_run
 
@@ -46,7 +46,10 @@ def test_the_package_says_how_it_was_made(run, out):
     assert json.loads((exported.folder / "provenance.json").read_text()) == json.loads(run.provenance.model_dump_json())
     described = yaml.safe_load((exported.folder / "rdf.yaml").read_text())
     assert described["name"] == "DnCNN denoiser for simulated"
-    assert described["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]["network"] == SMALL["dncnn"]
+    assert (
+        described["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]["network"]
+        == NETWORKS["dncnn"].small_settings
+    )
 
 
 @pytest.mark.parametrize("fit", ["none", "image"])

@@ -8,20 +8,19 @@ from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated
 from training.networks import NETWORKS, create
 
-SMALL = {
-    "dncnn": {"depth": 3, "width": 4},
-    "drunet": {"widths": (4, 6, 8, 10), "blocks": 1},
-    "restormer": {"width": 8, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 1, 2, 2)},
-    "kbnet": {"width": 4, "encoder_blocks": (1, 1, 1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1)},
-}
-
 
 def random_model(network="dncnn", settings=None, **calibration):
     """Return a calibrated network with random weights that do something, in eval mode."""
     torch.manual_seed(0)
     entry = NETWORKS[network]
-    constants = {"offset": 100.0, "scale": 50.0, "sigma": 0.1, "noise_map": entry.noise_map, "multiple": entry.stride}
-    denoiser = create(network, **(SMALL[network] if settings is None else settings))
+    constants = {
+        "offset": 100.0,
+        "scale": 50.0,
+        "sigma": 0.1,
+        "noise_map": entry.noise_map,
+        "multiple": max(entry.stride),
+    }
+    denoiser = create(network, **(entry.small_settings if settings is None else settings))
     for weights in denoiser.parameters():
         if weights.dim() > 1:
             torch.nn.init.normal_(weights, std=0.2)
@@ -41,7 +40,7 @@ def built_package(folder, network="dncnn", *, example=None, calibration=None, **
         folder,
         random_model(network, **(calibration or {})),
         network=network,
-        settings=SMALL[network],
+        settings=NETWORKS[network].small_settings,
         example=noisy_image() if example is None else example,
         scripts=scripts(),
         **words,

@@ -43,7 +43,7 @@ def model_of(network, *, seed=0, **calibration):
             torch.nn.init.normal_(parameter, std=GAIN.get(network, 0.7) / parameter[0].numel() ** 0.5)
         elif not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    settings = {"noise_map": entry.noise_map, "multiple": entry.stride, "margin": 4, **calibration}
+    settings = {"noise_map": entry.noise_map, "multiple": max(entry.stride), "margin": 4, **calibration}
     if settings.get("statistics") == "instance":
         settings |= {"offset": 0.0, "scale": 1.0}
     elif settings.get("transform") == "anscombe":

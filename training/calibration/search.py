@@ -60,7 +60,7 @@ def estimate(
     recipe: Recipe,
     *,
     pretrained: bool,
-    radius: int | None,
+    radius: tuple[int, ...] | None,
     quick: bool = False,
     progress: Callable[[str], object] = lambda what: None,
 ) -> Constants:
@@ -85,19 +85,19 @@ def estimate(
         ``transform``, ``statistics``, ``sigma`` and ``seed`` count here.
     pretrained : bool
         Whether the weights are worth a search.
-    radius : int or None
-        The network's receptive radius in pixels.
+    radius : tuple of int or None
+        The network's receptive radius in pixels, along each axis.
     quick : bool
         Whether the search computes in bfloat16.
     progress : callable
         Called with the transform's name after each trial.
     """
-    margin = MARGIN if radius is None else min(radius, MARGIN)
+    margin, stride = MARGIN if radius is None else min(max(radius), MARGIN), max(network.stride)
     base = Constants(
         statistics=recipe.statistics,
         noise_map=network.noise_map,
-        multiple=network.stride,
-        margin=-(-margin // network.stride) * network.stride,
+        multiple=stride,
+        margin=-(-margin // stride) * stride,
     )
     maps = _maps(seen, recipe)
     if not pretrained:

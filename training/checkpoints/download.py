@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from training.checkpoints.published import CHECKPOINTS, Checkpoint
+from training.checkpoints.published import Checkpoint, published_checkpoints
 from training.checkpoints.reading import read_weights
 from training.errors import CheckpointError, UserError
 from training.util.cache import cache_folder
@@ -17,7 +14,7 @@ from training.util.hashing import sha256
 
 def cached(name: str) -> Path | None:
     """Return the path of a published checkpoint that was fetched before and is whole, else None."""
-    path, known = _path(name), CHECKPOINTS[name].sha256
+    path, known = _path(name), published_checkpoints()[name].sha256
     if not path.is_file() or (known is not None and sha256(path) != known):
         return None
     return path
@@ -31,9 +28,9 @@ def fetch(name: str, *, progress: bool = False) -> Path:
     Parameters
     ----------
     name : str
-        A key of ``CHECKPOINTS``.
+        A key of ``published_checkpoints()``.
     progress : bool
-        Whether a bar on standard error shows the download.
+        Whether a bar on standard error shows the download, where that is a terminal.
 
     Raises
     ------
@@ -41,7 +38,7 @@ def fetch(name: str, *, progress: bool = False) -> Path:
         For a checkpoint that no program may fetch, or a download that fails, breaks off or is not the published
         file; nothing is left behind then.
     """
-    checkpoint = CHECKPOINTS[name]
+    checkpoint = published_checkpoints()[name]
     if not checkpoint.urls:
         raise CheckpointError(
             f"{name}: its authors let no program fetch it; open {checkpoint.source} in a browser, download "
@@ -74,11 +71,14 @@ class _DownloadError(Exception):
 def _download(url: str, checkpoint: Checkpoint, progress: bool) -> Path:
     import pooch
     import requests
+    from tqdm import tqdm
 
     path = _path(checkpoint.name)
     pooch.get_logger().setLevel(logging.WARNING)  # it would announce the download and advise to note the hash
     try:
-        with _bar(checkpoint.name) if progress else _no_bar() as bar:
+        # pooch asks whether the bar is true, which one without a total does not answer.
+        size, disable = (checkpoint.megabytes or 1) * 10**6, None if progress else True
+        with tqdm(desc=checkpoint.name, total=size, unit="B", unit_scale=True, leave=False, disable=disable) as bar:
             pooch.retrieve(
                 url,
                 known_hash=checkpoint.sha256,
@@ -105,36 +105,3 @@ def _download(url: str, checkpoint: Checkpoint, progress: bool) -> Path:
             path.unlink()
             raise _DownloadError("what came is no checkpoint") from None
     return path
-
-
-@contextmanager
-def _no_bar() -> Iterator[bool]:
-    yield False
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[_Bar]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress, progress.add_task(name, total=None))
-
-
-class _Bar:
-    """A bar of rich, as pooch drives one."""
-
-    def __init__(self, progress: Any, task: Any) -> None:  # noqa: ANN401
-        self._progress = progress
-        self._task = task
-        self.total = 0
-
-    def update(self, number: int) -> None:
-        self._progress.update(self._task, total=self.total or None, advance=number)
-
-    def reset(self) -> None:
-        self._progress.reset(self._task)
-
-    def close(self) -> None:
-        self._progress.stop_task(self._task)

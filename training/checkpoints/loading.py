@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.checkpoints.download import fetch
-from training.checkpoints.published import CHECKPOINTS, Checkpoint
+from training.checkpoints.published import Checkpoint, published_checkpoints
 from training.checkpoints.reading import read_weights
 from training.errors import CheckpointError
 from training.util.hashing import sha256
@@ -25,7 +25,7 @@ class Origin:
     Attributes
     ----------
     name : str
-        Name in ``CHECKPOINTS``, or of the file.
+        Of the published checkpoint, or of the file.
     sha256 : str
         Of the file.
     licence : str or None
@@ -46,13 +46,13 @@ class Origin:
     citation: str | None
 
 
-def load_checkpoint(source: str | Path, network: nn.Module, *, progress: bool = False) -> Origin | None:
+def load_weights(source: str | Path, network: nn.Module, *, progress: bool = False) -> Origin | None:
     """Fill a network with the weights of a checkpoint.
 
     Parameters
     ----------
     source : str or Path
-        A key of ``CHECKPOINTS``, which is fetched where it is not cached yet, or a file: a state dict in torch's
+        A published checkpoint's name, which is fetched where it is not cached yet, or a file: a state dict in torch's
         present or legacy layout, bare or under ``params``, ``params_ema``, ``net``, ``state_dict`` or ``model``, its
         keys with or without a prefix such as ``module.``; or a run's checkpoint, of which the denoiser is taken.
     network : torch.nn.Module
@@ -72,9 +72,10 @@ def load_checkpoint(source: str | Path, network: nn.Module, *, progress: bool = 
         fit; the first three differences are named.
     """
     name = str(source)
-    path = fetch(name, progress=progress) if name in CHECKPOINTS else Path(source)
+    published = published_checkpoints()
+    path = fetch(name, progress=progress) if name in published else Path(source)
     if not path.is_file():
-        raise CheckpointError(f"{name}: no such file, and no published checkpoint; those are {', '.join(CHECKPOINTS)}")
+        raise CheckpointError(f"{name}: no such file, and no published checkpoint; those are {', '.join(published)}")
     weights = _unprefixed(read_weights(path), network)
     _refuse_misfit(name, weights, network)
     network.load_state_dict(weights)
@@ -83,7 +84,7 @@ def load_checkpoint(source: str | Path, network: nn.Module, *, progress: bool = 
 
 def _origin(name: str, path: Path) -> Origin | None:
     digest = sha256(path)
-    known = CHECKPOINTS.get(name) or _published(path, digest)
+    known = published_checkpoints().get(name) or _published(path, digest)
     if known is not None:
         return Origin(known.name, digest, known.licence, known.spdx, known.source, known.citation)
     unknown = Origin(path.name, digest, None, None, path.name, None)
@@ -103,7 +104,11 @@ def _published(path: Path, digest: str) -> Checkpoint | None:
     The name is no proof, but the careful side: whoever downloads such a file by hand is bound by its licence.
     """
     return next(
-        (one for one in CHECKPOINTS.values() if digest == one.sha256 or (not one.sha256 and path.name == one.file)),
+        (
+            one
+            for one in published_checkpoints().values()
+            if digest == one.sha256 or (not one.sha256 and path.name == one.file)
+        ),
         None,
     )
 

@@ -134,7 +134,7 @@ def _network(name: str) -> str:
 
 def _checkpoint(asked: str | None, network: str, network_settings: dict[str, object]) -> tuple[str | None, str | None]:
     """Return the checkpoint to start from as settings say it, and a note; a file or name that will not do raises."""
-    from training.checkpoints import CHECKPOINTS, cached, default_checkpoint, load_checkpoint
+    from training.checkpoints import cached, default_checkpoint, load_weights, published_checkpoints
 
     try:
         bare = create(network, **network_settings)
@@ -142,18 +142,20 @@ def _checkpoint(asked: str | None, network: str, network_settings: dict[str, obj
         raise SettingError(f"`network_settings`: {error}") from None
     if asked is None:
         published = default_checkpoint(network)
-        if dict(network_settings):
-            return None, f"training {network} from scratch: no weights are published for its changed settings"
-        if cached(published) is None and not CHECKPOINTS[published].urls:
-            where = CHECKPOINTS[published].source
+        if published is None or network_settings:
+            what = "it" if published is None else "its changed settings"
+            return None, f"training {network} from scratch: no weights are published for {what}"
+        name = published.name
+        if cached(name) is None and not published.urls:
             return (
                 None,
-                f"training {network} from scratch; download its weights from {where} and give `checkpoint` FILE",
+                f"training {network} from scratch; download its weights from {published.source} and give "
+                "`checkpoint` FILE",
             )
-        if cached(published) is None:
-            return None, f"training {network} from scratch; `checkpoint` {published} starts from the published weights"
-        return published, f"starting from the published checkpoint {published}"
+        if cached(name) is None:
+            return None, f"training {network} from scratch; `checkpoint` {name} starts from the published weights"
+        return name, f"starting from the published checkpoint {name}"
     if asked.lower() in _SCRATCH:
         return None, None
-    load_checkpoint(asked, bare, progress=True)
-    return (asked if asked in CHECKPOINTS else str(Path(asked).expanduser().absolute())), None
+    load_weights(asked, bare, progress=True)
+    return (asked if asked in published_checkpoints() else str(Path(asked).expanduser().absolute())), None

@@ -13,7 +13,7 @@ from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
 from training.calibration.search import estimate
 from training.calibration.statistics import Survey, survey
-from training.checkpoints import load_checkpoint as load_weights
+from training.checkpoints import load_weights
 from training.data import ImageDataset
 from training.errors import DataError
 from training.fitting.report import score

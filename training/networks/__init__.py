@@ -1,12 +1,21 @@
-"""The registry of networks: what each is, where it comes from, and ``create``; readable without torch."""
+"""The registry of networks, a file each: what each is, where it comes from, and ``create``; readable without torch.
+
+A file in this folder, or one that is registered, imports torch and the standard library alone (it travels inside
+packages) and holds three things: a literal ``DESCRIPTION``, a function ``receptive_radius`` of the network's settings,
+and the class.
+"""
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from types import MappingProxyType
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module, util
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,151 +24,112 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """What is known of a network before any weights.
+    """What is known of a network before any weights: its file's ``DESCRIPTION``, whose keys are these attributes.
 
     Attributes
     ----------
     name : str
-        Name in the registry and of the file (``training/networks/<name>.py``).
+        Of the file, without ``.py``.
+    path : Path
+        The file.
     class_name : str
-        The class in that file.
+        The class in that file (``class`` in the description).
     title : str
         The name in the paper.
     paper : str
         Citation with DOI or address.
     source : str
         Address of the published code.
-    code_licence : str
+    licence : str
         Licence of the published code (SPDX where one exists).
-    stride : int
-        Total stride: sizes that the bare network takes are multiples of it.
+    stride : tuple of int
+        Total stride along each space axis: sizes that the bare network takes are multiples of it. A single number in
+        the description means the same along each axis.
     noise_map : bool
         Whether it wants a second channel that holds the noise level.
     bytes_per_pixel : int
         Working memory that a pixel of the image takes at the published size, in float32 (measured on 512 x 512).
     settings : Mapping
         Constructor settings as published (gray, Gaussian denoising).
-    radius : Callable
-        From settings (those left out are the published ones) to the receptive radius in pixels: the farthest, along
-        an axis, that an input pixel lies from an output pixel which it changes. None where a global operation sees
-        the whole image.
+    small_settings : Mapping
+        Settings of a network small enough for tests; those left out are the published ones.
+    axes : str
+        Space axes, "YX" or "ZYX".
+    recipe : Mapping
+        How it is trained unless something else is asked for: keys of ``training.runs.settings.Recipe``.
+    checkpoints : Mapping
+        Its published weights, see ``training.checkpoints``; none where nobody published any.
     """
 
     name: str
+    path: Path
     class_name: str
     title: str
     paper: str
     source: str
-    code_licence: str
-    stride: int
+    licence: str
+    stride: tuple[int, ...]
     noise_map: bool
     bytes_per_pixel: int
     settings: Mapping[str, Any]
-    radius: Callable[[Mapping[str, Any]], int | None]
+    small_settings: Mapping[str, Any]
+    axes: str = "YX"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    checkpoints: Mapping[str, Any] = field(default_factory=dict)
+
+    def radius(self, settings: Mapping[str, Any]) -> tuple[int, ...] | None:
+        """Return the receptive radius: how far from an output pixel the input pixels lie that change it.
+
+        Parameters
+        ----------
+        settings : Mapping
+            Constructor settings; those left out are the published ones.
+
+        Returns
+        -------
+        tuple of int or None
+            Pixels along each space axis, or None where a global operation sees the whole image.
+        """
+        radius = self.module().receptive_radius(**{**self.settings, **settings})
+        return None if radius is None else _per_axis(radius, self.axes)
+
+    def module(self) -> ModuleType:
+        """Return the file as a module, imported once; it imports torch."""
+        if self.path.parent == _FOLDER:
+            return import_module(f"{__name__}.{self.name}")
+        name = f"{__name__}.registered_{self.name}"
+        if getattr(sys.modules.get(name), "__file__", None) != str(self.path):
+            spec = util.spec_from_file_location(name, self.path)
+            if spec is None or spec.loader is None:
+                raise ValueError(f"{self.path}: not a Python file")
+            sys.modules[name] = util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
 
 
-_DNCNN = {"depth": 17, "width": 64}
-_DRUNET = {"widths": (64, 128, 256, 512), "blocks": 4}
-_RESTORMER = {
-    "width": 48,
-    "blocks": (4, 6, 6, 8),
-    "refinement_blocks": 4,
-    "heads": (1, 2, 4, 8),
-    "expansion": 2.66,
-}
-_KBNET = {"width": 64, "encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)}
+def register(path: Path) -> Network:
+    """Add the network of a file to ``NETWORKS``, under the file's name.
 
-
-def _dncnn_radius(settings: Mapping[str, Any]) -> int:
-    """One pixel for each 3 x 3 convolution."""
-    return int({**_DNCNN, **settings}["depth"])
-
-
-def _drunet_radius(settings: Mapping[str, Any]) -> int:
-    """Follow the interval of pixels that one output pixel needs down to the lowest level and up again.
-
-    The farther end depends on where the pixel lies on the grid of the strides, hence the maximum over all phases.
+    Raises
+    ------
+    ValueError
+        Where the name is taken, or ``DESCRIPTION`` is missing, no literal, or lacks a key.
     """
-    chosen = {**_DRUNET, **settings}
-    strided, block = 3, 2 * int(chosen["blocks"])
-    radius = 0
-    for pixel in range(2**strided):
-        first, last = pixel - 1, pixel + 1  # the last convolution
-        for _ in range(strided):
-            first, last = (first - block) // 2, (last + block) // 2  # 2 x 2 transposed convolution, stride 2
-        first, last = first - block, last + block
-        for _ in range(strided):
-            first, last = 2 * first - block, 2 * last + 1 + block  # 2 x 2 convolution, stride 2
-        radius = max(radius, pixel - (first - 1), last + 1 - pixel)  # the first convolution
-    return radius
+    network = _read(Path(path))
+    if network.name in NETWORKS:
+        raise ValueError(f"{path}: there is a network {network.name} already; give the file another name")
+    NETWORKS[network.name] = network
+    return network
 
 
-def _sees_everything(settings: Mapping[str, Any]) -> None:
-    """Return None: an average over the whole image reaches every pixel, whatever the settings."""
-
-
-NETWORKS: dict[str, Network] = {
-    network.name: network
-    for network in (
-        Network(
-            name="dncnn",
-            class_name="DnCNN",
-            title="DnCNN",
-            paper="K. Zhang, W. Zuo, Y. Chen, D. Meng, L. Zhang: Beyond a Gaussian Denoiser: Residual Learning of Deep "
-            "CNN for Image Denoising. IEEE Transactions on Image Processing 26(7), 2017. doi:10.1109/TIP.2017.2662206",
-            source="https://github.com/cszn/KAIR",
-            code_licence="MIT",
-            stride=1,
-            noise_map=False,
-            bytes_per_pixel=900,
-            settings=MappingProxyType(_DNCNN),
-            radius=_dncnn_radius,
-        ),
-        Network(
-            name="drunet",
-            class_name="DRUNet",
-            title="DRUNet",
-            paper="K. Zhang, Y. Li, W. Zuo, L. Zhang, L. Van Gool, R. Timofte: Plug-and-Play Image Restoration with "
-            "Deep Denoiser Prior. IEEE Transactions on Pattern Analysis and Machine Intelligence 44(10), 2022. "
-            "doi:10.1109/TPAMI.2021.3088914",
-            source="https://github.com/cszn/DPIR",
-            code_licence="MIT",
-            stride=8,
-            noise_map=True,
-            bytes_per_pixel=2_800,
-            settings=MappingProxyType(_DRUNET),
-            radius=_drunet_radius,
-        ),
-        Network(
-            name="restormer",
-            class_name="Restormer",
-            title="Restormer",
-            paper="S. W. Zamir, A. Arora, S. Khan, M. Hayat, F. S. Khan, M.-H. Yang: Restormer: Efficient Transformer "
-            "for High-Resolution Image Restoration. CVPR 2022. doi:10.1109/CVPR52688.2022.00564",
-            source="https://github.com/swz30/Restormer",
-            code_licence="Academic Public License (non-commercial)",
-            stride=8,
-            noise_map=False,
-            bytes_per_pixel=16_000,
-            settings=MappingProxyType(_RESTORMER),
-            radius=_sees_everything,
-        ),
-        Network(
-            name="kbnet",
-            class_name="KBNet",
-            title="KBNet",
-            paper="Y. Zhang, D. Li, X. Shi, D. He, K. Song, X. Wang, H. Qin, H. Li: KBNet: Kernel Basis Network for "
-            "Image Restoration. arXiv:2303.02881, 2023. https://arxiv.org/abs/2303.02881",
-            source="https://github.com/zhangyi-3/KBNet",
-            code_licence="MIT",
-            stride=16,
-            noise_map=False,
-            bytes_per_pixel=8_200,
-            settings=MappingProxyType(_KBNET),
-            radius=_sees_everything,
-        ),
-    )
-}
+@contextmanager
+def registered(path: Path) -> Iterator[Network]:
+    """Have the network of a file in ``NETWORKS`` for a while, as in a test."""
+    network = register(path)
+    try:
+        yield network
+    finally:
+        del NETWORKS[network.name]
 
 
 def create(name: str, **settings: object) -> nn.Module:
@@ -175,9 +145,9 @@ def create(name: str, **settings: object) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        Takes (B, 1, H, W) float32 (DRUNet (B, 2, H, W): image, noise map), with the noise-free image in about
-        [0, 1] and H, W multiples of ``NETWORKS[name].stride``, and returns (B, 1, H, W). The start is drawn from
-        torch's global random generator.
+        Takes (B, 1, *space) float32 (with a noise map (B, 2, *space): image, noise map), with the noise-free image in
+        about [0, 1] and sizes that are multiples of ``NETWORKS[name].stride``, and returns (B, 1, *space). The start
+        is drawn from torch's global random generator.
 
     Raises
     ------
@@ -192,9 +162,31 @@ def create(name: str, **settings: object) -> nn.Module:
         raise ValueError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(network.settings)}")
     for key, value in settings.items():
         _check(f"{name}: {key}", value, network.settings[key])
-    build = getattr(import_module(f"{__name__}.{name}"), network.class_name)
+    build = getattr(network.module(), network.class_name)
     module: nn.Module = build(**{**network.settings, **settings})
     return module
+
+
+def _read(path: Path) -> Network:
+    """Return what a file's ``DESCRIPTION`` says, without running the file."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["DESCRIPTION"]:
+            try:
+                keys = ast.literal_eval(node.value)
+                keys["class_name"] = keys.pop("class")
+                keys["stride"] = _per_axis(keys["stride"], keys.get("axes", "YX"))
+                return Network(name=path.stem, path=path.resolve(), **keys)
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{path}: its DESCRIPTION is not right: {error}") from None
+    raise ValueError(f"{path}: has no DESCRIPTION, so it is no network")
+
+
+def _per_axis(value: int | tuple[int, ...], axes: str) -> tuple[int, ...]:
+    """Return one number an axis; a single one means the same along each."""
+    values = (value,) * len(axes) if isinstance(value, int) else tuple(value)
+    if len(values) != len(axes):
+        raise ValueError(f"{list(values)} is not one number for each of the axes {axes}")
+    return values
 
 
 def _check(what: str, value: object, published: object) -> None:
@@ -209,3 +201,10 @@ def _check(what: str, value: object, published: object) -> None:
     right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
     if not right or (kind == "whole number" and not isinstance(value, int)):
         raise ValueError(f"{what} is a {kind} above 0 such as {published}, not {value!r}")
+
+
+_FOLDER = Path(__file__).resolve().parent
+NETWORKS: dict[str, Network] = {
+    path.stem: _read(path) for path in sorted(_FOLDER.glob("*.py")) if path.stem != "__init__"
+}
+"""Name to network, for each file of this folder and each that was registered."""

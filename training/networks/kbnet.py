@@ -1,8 +1,5 @@
 """KBNet: a U-Net whose convolution kernels are mixed anew at each pixel from a learned basis.
 
-Y. Zhang, D. Li, X. Shi, D. He, K. Song, X. Wang, H. Qin, H. Li: KBNet: Kernel Basis Network for Image Restoration.
-arXiv:2303.02881, 2023. https://arxiv.org/abs/2303.02881
-
 The form that the paper calls KBNet_s, for gray images (141,964,353 parameters). Each block weights its channels by an
 average over the whole image. Only torch is imported: this file travels inside packages.
 """
@@ -13,9 +10,42 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+DESCRIPTION = {
+    "class": "KBNet",
+    "title": "KBNet",
+    "paper": "Y. Zhang, D. Li, X. Shi, D. He, K. Song, X. Wang, H. Qin, H. Li: KBNet: Kernel Basis Network for Image "
+    "Restoration. arXiv:2303.02881, 2023. https://arxiv.org/abs/2303.02881",
+    "source": "https://github.com/zhangyi-3/KBNet",
+    "licence": "MIT",
+    "axes": "YX",
+    "stride": 16,
+    "noise_map": False,
+    "bytes_per_pixel": 8_200,
+    "settings": {"width": 64, "encoder_blocks": (2, 2, 4, 8), "middle_blocks": 12, "decoder_blocks": (2, 2, 2, 2)},
+    "small_settings": {"width": 4, "encoder_blocks": (1, 1, 1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1)},
+    # As in the master thesis on fine-tuning (table 4.3), on a GPU.
+    "recipe": {"epochs": 120, "batch": 1, "crop": 512, "lr": 2e-4, "decay_factor": 0.9, "decay_epochs": 8},
+    "checkpoints": {
+        "default": "kbnet_gray_25",
+        "addresses": [],  # no program may fetch them
+        "source": "https://mycuhk-my.sharepoint.com/:f:/g/personal/1155135732_link_cuhk_edu_hk/"
+        "EofsV3eVcAxNlrW72JXqzRUBhkM1Mzw50pJ3BHlAyMYnVw",
+        "licence": "MIT for the code; none stated for the weights",
+        "files": {
+            "kbnet_gray_15": {"file": "gau_gray_15.pth", "noise": "of 15/255"},
+            "kbnet_gray_25": {"file": "gau_gray_25.pth", "noise": "of 25/255"},
+            "kbnet_gray_50": {"file": "gau_gray_50.pth", "noise": "of 50/255"},
+        },
+    },
+}
+
 _BASES = 32  # kernels in the basis
 _GROUP = 4  # channels that a mixed kernel joins
 _SLICES = 16  # steps of the kernel attention
+
+
+def receptive_radius(**settings: object) -> None:
+    """Return None: an average over the whole image reaches every pixel, whatever the settings."""
 
 
 class KBNet(nn.Module):
@@ -39,10 +69,10 @@ class KBNet(nn.Module):
 
     def __init__(
         self,
-        width: int = 64,
-        encoder_blocks: Sequence[int] = (2, 2, 4, 8),
-        middle_blocks: int = 12,
-        decoder_blocks: Sequence[int] = (2, 2, 2, 2),
+        width: int,
+        encoder_blocks: Sequence[int],
+        middle_blocks: int,
+        decoder_blocks: Sequence[int],
     ) -> None:
         super().__init__()
         if width < _GROUP or width % _GROUP or len(encoder_blocks) != 4 or len(decoder_blocks) != 4:

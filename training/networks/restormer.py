@@ -1,8 +1,5 @@
 """Restormer: a U-Net of transformer blocks whose attention runs between channels.
 
-S. W. Zamir, A. Arora, S. Khan, M. Hayat, F. S. Khan, M.-H. Yang: Restormer: Efficient Transformer for High-Resolution
-Image Restoration. CVPR 2022. doi:10.1109/CVPR52688.2022.00564
-
 Written from the paper, in the form that it uses for Gaussian denoising of gray images (no bias anywhere, 26,109,076
 parameters). Attention compares whole channels, so every pixel depends on the whole image. Only torch is imported:
 this file travels inside packages.
@@ -14,6 +11,59 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
+
+DESCRIPTION = {
+    "class": "Restormer",
+    "title": "Restormer",
+    "paper": "S. W. Zamir, A. Arora, S. Khan, M. Hayat, F. S. Khan, M.-H. Yang: Restormer: Efficient Transformer for "
+    "High-Resolution Image Restoration. CVPR 2022. doi:10.1109/CVPR52688.2022.00564",
+    "source": "https://github.com/swz30/Restormer",
+    "licence": "Academic Public License (non-commercial)",
+    "axes": "YX",
+    "stride": 8,
+    "noise_map": False,
+    "bytes_per_pixel": 16_000,
+    "settings": {"width": 48, "blocks": (4, 6, 6, 8), "refinement_blocks": 4, "heads": (1, 2, 4, 8), "expansion": 2.66},
+    "small_settings": {"width": 8, "blocks": (1, 1, 1, 1), "refinement_blocks": 1, "heads": (1, 1, 2, 2)},
+    # As in the master thesis on fine-tuning (table 4.3), on a GPU.
+    "recipe": {"epochs": 120, "batch": 1, "crop": 512, "lr": 1e-4, "decay_factor": 0.9, "decay_epochs": 20},
+    "checkpoints": {
+        "default": "restormer_gray_sigma25",
+        "addresses": [
+            "https://github.com/swz30/Restormer/releases/download/v1.0",
+            "https://huggingface.co/deepinv/Restormer/resolve/main",
+        ],
+        "source": "https://github.com/swz30/Restormer",
+        "licence": "Academic Public License, non-commercial, modified copies under the same licence: "
+        "https://github.com/swz30/Restormer/blob/main/LICENSE.md",
+        "files": {
+            "restormer_gray_sigma15": {
+                "file": "gaussian_gray_denoising_sigma15.pth",
+                "noise": "of 15/255",
+                "megabytes": 105,
+            },
+            "restormer_gray_sigma25": {
+                "file": "gaussian_gray_denoising_sigma25.pth",
+                "noise": "of 25/255",
+                "megabytes": 105,
+            },
+            "restormer_gray_sigma50": {
+                "file": "gaussian_gray_denoising_sigma50.pth",
+                "noise": "of 50/255",
+                "megabytes": 105,
+            },
+            "restormer_gray_blind": {
+                "file": "gaussian_gray_denoising_blind.pth",
+                "noise": "of 0 to 50/255",
+                "megabytes": 105,
+            },
+        },
+    },
+}
+
+
+def receptive_radius(**settings: object) -> None:
+    """Return None: attention compares whole channels, so every pixel reaches every other, whatever the settings."""
 
 
 class Restormer(nn.Module):
@@ -39,11 +89,11 @@ class Restormer(nn.Module):
 
     def __init__(
         self,
-        width: int = 48,
-        blocks: Sequence[int] = (4, 6, 6, 8),
-        refinement_blocks: int = 4,
-        heads: Sequence[int] = (1, 2, 4, 8),
-        expansion: float = 2.66,
+        width: int,
+        blocks: Sequence[int],
+        refinement_blocks: int,
+        heads: Sequence[int],
+        expansion: float,
     ) -> None:
         super().__init__()
         divided = not any(width * 2**depth % number for depth, number in enumerate(heads))

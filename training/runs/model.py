@@ -19,11 +19,11 @@ def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoi
     from training.networks import NETWORKS
 
     network = NETWORKS[provenance.network.name]
-    radius, stride = network.radius(provenance.network.settings), (network.stride,) * 2
+    radius = network.radius(provenance.network.settings)
     return Denoiser(
         predict=from_module(model.to(device).eval()),
-        halo=halo_for(None if radius is None else (radius,) * 2, stride),
-        stride=stride,
+        halo=halo_for(radius, network.stride),
+        stride=network.stride,
         trained_on=provenance.trained_on,
         local=radius is not None and provenance.calibration["statistics"] == "dataset",
         bytes_per_pixel=network.bytes_per_pixel,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -115,18 +113,14 @@ def check_name(name: str) -> str:
     return name
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that travel with the program."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _recipes().iterdir() if entry.name.endswith(".yaml"))
-
-
 def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
     """Return a recipe by name or file, changed by ``key=value`` words.
 
     Parameters
     ----------
     recipe : str
-        A name from :func:`recipe_names`, or the path of a YAML file with any of the keys of :class:`Recipe`.
+        A network's name, for the recipe in its file, or the path of a YAML file with any of the keys of
+        :class:`Recipe`.
     changes : sequence of str
         ``key=value``, as after ``--set``; the value is read as YAML.
 
@@ -183,17 +177,12 @@ def load_settings(path: Path) -> Settings:
     return _checked(Settings, _read_yaml(path), str(path))
 
 
-def _recipes() -> Traversable:
-    return files("training").joinpath("recipes")
-
-
 def _read_recipe(recipe: str) -> dict[str, Any]:
-    names = recipe_names()
-    if recipe in names:
-        return dict(yaml.safe_load(_recipes().joinpath(f"{recipe}.yaml").read_text(encoding="utf-8")))
+    if recipe in NETWORKS:
+        return dict(NETWORKS[recipe].recipe)
     path = Path(recipe)
     if not path.is_file():
-        raise SettingError(f"`recipe` {recipe}: neither a file nor a recipe; {unknown(recipe, names)}")
+        raise SettingError(f"`recipe` {recipe}: neither a file nor a network; {unknown(recipe, list(NETWORKS))}")
     return _read_yaml(path)
 
 

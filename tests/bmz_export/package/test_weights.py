@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers.building import SMALL, noisy_image, random_model
+from helpers.building import noisy_image, random_model
 
 from bmz_export.package import build, weights
 from training.calibration.layer import Calibrated
@@ -34,7 +34,11 @@ def written(tmp_path_factory):
         if network not in done:
             folder = tmp_path_factory.mktemp(network)
             model = random_model(network, transform="anscombe", gain=2.0, margin=3)
-            done[network] = folder, model, weights.write_weights(model, network, SMALL[network], folder, images()[:1])
+            done[network] = (
+                folder,
+                model,
+                weights.write_weights(model, network, NETWORKS[network].small_settings, folder, images()[:1]),
+            )
         return done[network]
 
     return write
@@ -158,7 +162,7 @@ def test_weights_that_give_nan_are_refused(tmp_path):
     with torch.no_grad():
         model.denoiser.model[0].weight[0, 0, 0, 0] = float("nan")
     with pytest.raises(UserError, match="NaN"):
-        weights.write_weights(model, "dncnn", SMALL["dncnn"], tmp_path, images()[:1])
+        weights.write_weights(model, "dncnn", NETWORKS["dncnn"].small_settings, tmp_path, images()[:1])
 
 
 class NamesDevice(torch.nn.Module):
@@ -196,7 +200,7 @@ def test_a_full_size_network_becomes_a_package(network, tmp_path):
     torch.manual_seed(0)
     entry = NETWORKS[network]
     model = Calibrated(
-        create(network), transform="anscombe", gain=2.0, scale=300.0, sigma=0.1, multiple=entry.stride,
+        create(network), transform="anscombe", gain=2.0, scale=300.0, sigma=0.1, multiple=max(entry.stride),
         noise_map=entry.noise_map,
     ).eval()  # fmt: skip
     built = build(tmp_path, model, network=network, example=noisy_image(260, 270))

@@ -131,7 +131,7 @@ class Shrink(nn.Module):
         return blurred + detail * (detail.abs() / (2 * level)).clamp(max=1) - (image - image.clamp(-0.2, 1.2))
 
 
-def chosen(data, recipe=None, *, pretrained=True, network="dncnn", denoiser=None, radius=1):
+def chosen(data, recipe=None, *, pretrained=True, network="dncnn", denoiser=None, radius=(1, 1)):
     recipe = recipe or Recipe()
     seen = survey(data, recipe.intensity_fit, recipe.seed)
     found = estimate(seen, data, denoiser or Shrink(), NETWORKS[network], recipe, pretrained=pretrained, radius=radius)
@@ -231,9 +231,9 @@ def test_statistics_of_each_image_after_an_anscombe_transform_span_the_unit_rang
 @pytest.mark.parametrize(("network", "radius", "margin"), [("dncnn", 17, 17), ("dncnn", 3, 3), ("drunet", 120, MARGIN)])
 def test_the_margin_is_the_radius_up_to_a_limit(network, radius, margin):
     denoiser = Listens() if network == "drunet" else Shrink()
-    _, constants = chosen(pairs(2), pretrained=False, network=network, denoiser=denoiser, radius=radius)
+    _, constants = chosen(pairs(2), pretrained=False, network=network, denoiser=denoiser, radius=(radius, radius))
     assert constants.margin == margin
-    assert constants.margin % NETWORKS[network].stride == 0
+    assert constants.margin % max(NETWORKS[network].stride) == 0
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0])
@@ -266,7 +266,7 @@ def test_the_real_denoiser_is_calibrated_far_above_the_unscaled_one(shared):
     denoiser = create("dncnn")
     denoiser.load_state_dict(torch.load(weights, weights_only=True))
     recipe = Recipe(intensity_fit="image")
-    seen, constants = chosen(data[:4], recipe, denoiser=denoiser, radius=17)
+    seen, constants = chosen(data[:4], recipe, denoiser=denoiser, radius=(17, 17))
     noisy, clean = data[4].pair()
     target = seen.intensity.apply(noisy, clean)
     images = torch.from_numpy(noisy)[None, None]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from training.calibration.layer import Calibrated
-from training.checkpoints import CHECKPOINTS, cached, default_checkpoint, fetch, load_checkpoint
+from training.checkpoints import cached, default_checkpoint, fetch, load_weights, published_checkpoints
 from training.errors import UserError
 from training.networks import NETWORKS, create
 
@@ -59,7 +59,20 @@ def published():
 
 
 @pytest.fixture
-def serve(monkeypatch, published):
+def publish(monkeypatch):
+    """A function that moves a published checkpoint to other addresses."""
+
+    def move(addresses, sha256=None):
+        network = NETWORKS["dncnn"]
+        files = {NAME: {**network.checkpoints["files"][NAME], "sha256": sha256}}
+        changed = {**network.checkpoints, "addresses": addresses, "files": files}
+        monkeypatch.setitem(NETWORKS, "dncnn", replace(network, checkpoints=changed))
+
+    return move
+
+
+@pytest.fixture
+def serve(publish, published):
     """A function that puts a published checkpoint on a local server, which answers in the stated way."""
     with contextlib.ExitStack() as stack:
 
@@ -86,8 +99,7 @@ def serve(monkeypatch, published):
             stack.callback(server.shutdown)
             threading.Thread(target=server.serve_forever, daemon=True).start()
             address = f"http://127.0.0.1:{server.server_port}"
-            urls = (f"{address}/first", f"{address}/second")[: 1 + (answer == "mirror")]
-            monkeypatch.setitem(CHECKPOINTS, NAME, replace(CHECKPOINTS[NAME], urls=urls, sha256=sha256))
+            publish([f"{address}/first", f"{address}/second"][: 1 + (answer == "mirror")], sha256)
             return Handler
 
         yield start
@@ -141,8 +153,8 @@ def test_a_download_that_fails_leaves_nothing_and_says_why(serve, cache, server,
     assert cached(NAME) is None
 
 
-def test_a_server_that_is_not_there(monkeypatch, cache):
-    monkeypatch.setitem(CHECKPOINTS, NAME, replace(CHECKPOINTS[NAME], urls=("http://127.0.0.1:9/x",)))
+def test_a_server_that_is_not_there(publish, cache):
+    publish(["http://127.0.0.1:9/x"])
     assert "no connection" in refusal(fetch, NAME)
     assert files(cache) == []
 
@@ -163,7 +175,7 @@ def test_a_cache_that_cannot_be_written(serve, tmp_path, monkeypatch):
 
 
 def test_kbnet_is_fetched_by_hand():
-    message = refusal(load_checkpoint, "kbnet_gray_25", network())
+    message = refusal(load_weights, "kbnet_gray_25", network())
     assert "sharepoint.com" in message
     assert "gau_gray_25.pth" in message
     assert "`checkpoint` FILE" in message
@@ -172,7 +184,7 @@ def test_kbnet_is_fetched_by_hand():
 def test_loading_by_name_fetches_and_says_where_it_comes_from(serve, published):
     serve()
     target = network(seed=1)
-    origin = load_checkpoint(NAME, target)
+    origin = load_weights(NAME, target)
     assert equal(target, network())
     assert (origin.name, origin.spdx, origin.sha256) == (NAME, "MIT", hashlib.sha256(published).hexdigest())
 
@@ -189,28 +201,23 @@ def test_every_usual_wrapping_is_read(tmp_path, wrapping, prefix, legacy):
     path = tmp_path / "weights.pth"
     torch.save(wrap(network().state_dict(), wrapping, prefix), path, _use_new_zipfile_serialization=not legacy)
     target = network(seed=1)
-    load_checkpoint(path, target)
+    load_weights(path, target)
     assert equal(target, network())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_takes_its_weights_from_behind_a_prefix(tmp_path, name):
-    small = {
-        "dncnn": {"depth": 3, "width": 8},
-        "drunet": {"widths": (4, 6, 8, 10), "blocks": 1},
-        "restormer": {"width": 8, "blocks": (1, 1, 1, 1), "refinement_blocks": 1},
-        "kbnet": {"width": 8, "encoder_blocks": (1, 1, 1, 1), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1)},
-    }[name]
+    small = NETWORKS[name].small_settings
     torch.save(wrap(network(0, name, **small).state_dict(), "net", "module."), tmp_path / "weights.pth")
     target = network(1, name, **small)
-    load_checkpoint(tmp_path / "weights.pth", target)
+    load_weights(tmp_path / "weights.pth", target)
     assert equal(target, network(0, name, **small))
 
 
 def test_averaged_weights_are_preferred(tmp_path):
     torch.save({"params": network(1).state_dict(), "params_ema": network(0).state_dict()}, tmp_path / "w.pth")
     target = network(2)
-    load_checkpoint(tmp_path / "w.pth", target)
+    load_weights(tmp_path / "w.pth", target)
     assert equal(target, network(0))
 
 
@@ -219,7 +226,7 @@ def test_of_a_run_the_denoiser_is_taken(tmp_path, prefix):
     state = wrap(Calibrated(network(), offset=5, scale=9).state_dict(), "state_dict", prefix)
     torch.save(state, tmp_path / "best.ckpt")
     target = network(seed=1)
-    load_checkpoint(tmp_path / "best.ckpt", target)
+    load_weights(tmp_path / "best.ckpt", target)
     assert equal(target, network())
 
 
@@ -227,16 +234,16 @@ def test_the_licence_of_a_runs_own_checkpoint_is_handed_on(tmp_path):
     torch.save(network().state_dict(), tmp_path / "best.ckpt")
     first = {"name": "restormer_gray_blind", "licence": "non-commercial", "spdx": None, "source": "https://x"}
     (tmp_path / "provenance.json").write_text(json.dumps({"checkpoint": {**first, "citation": "Z", "sha256": "1"}}))
-    origin = load_checkpoint(tmp_path / "best.ckpt", network(1))
+    origin = load_weights(tmp_path / "best.ckpt", network(1))
     assert (origin.licence, origin.source, origin.citation) == ("non-commercial", "https://x", "Z")
     assert "restormer_gray_blind" in origin.name
     (tmp_path / "provenance.json").write_text(json.dumps({"checkpoint": None}))
-    assert load_checkpoint(tmp_path / "best.ckpt", network(1)) is None
+    assert load_weights(tmp_path / "best.ckpt", network(1)) is None
 
 
 def test_a_file_of_unknown_origin_states_no_licence(tmp_path):
     torch.save(network().state_dict(), tmp_path / "mine.pth")
-    origin = load_checkpoint(str(tmp_path / "mine.pth"), network(1))
+    origin = load_weights(str(tmp_path / "mine.pth"), network(1))
     assert origin.name == origin.source == "mine.pth"
     assert origin.spdx is None
     assert origin.licence is None
@@ -245,13 +252,13 @@ def test_a_file_of_unknown_origin_states_no_licence(tmp_path):
 
 def test_a_published_file_without_a_known_hash_is_known_by_its_name(tmp_path):
     torch.save(network().state_dict(), tmp_path / "gaussian_gray_denoising_blind.pth")
-    origin = load_checkpoint(tmp_path / "gaussian_gray_denoising_blind.pth", network(1))
+    origin = load_weights(tmp_path / "gaussian_gray_denoising_blind.pth", network(1))
     assert origin.name == "restormer_gray_blind"
     assert "non-commercial" in origin.licence
 
 
 def test_a_published_file_is_known_by_its_hash(shared):
-    origin = load_checkpoint(shared("data/weights/dncnn_25.pth"), create("dncnn"))
+    origin = load_weights(shared("data/weights/dncnn_25.pth"), create("dncnn"))
     assert (origin.name, origin.spdx, origin.source) == ("dncnn_25", "MIT", "https://github.com/cszn/KAIR")
     assert "10.1109/TIP.2017.2662206" in origin.citation
 
@@ -274,7 +281,7 @@ def test_a_checkpoint_that_does_not_fit_names_the_first_differences(tmp_path, ch
     change(state)
     torch.save(state, tmp_path / "weights.pth")
     target = network(1)
-    message = refusal(load_checkpoint, tmp_path / "weights.pth", target)
+    message = refusal(load_weights, tmp_path / "weights.pth", target)
     assert all(part in message for part in ["weights.pth", "DnCNN", *says])
     assert equal(target, network(1))
 
@@ -285,7 +292,7 @@ def test_the_other_forms_of_drunet_are_told_apart(tmp_path, channels, says):
     state = network(0, "drunet", **settings).state_dict()
     state["m_head.weight"] = torch.ones(4, channels, 3, 3)
     torch.save(state, tmp_path / "weights.pth")
-    assert says in refusal(load_checkpoint, tmp_path / "weights.pth", network(1, "drunet", **settings))
+    assert says in refusal(load_weights, tmp_path / "weights.pth", network(1, "drunet", **settings))
 
 
 class _RunsCode:
@@ -296,9 +303,9 @@ class _RunsCode:
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"model.0.weight": _RunsCode()}, tmp_path / "weights.pth")
-    assert "could run code" in refusal(load_checkpoint, tmp_path / "weights.pth", network())
+    assert "could run code" in refusal(load_weights, tmp_path / "weights.pth", network())
     (tmp_path / "weights.pth").write_bytes(pickle.dumps({"model.0.weight": _RunsCode()}))
-    assert "not a checkpoint" in refusal(load_checkpoint, tmp_path / "weights.pth", network())
+    assert "not a checkpoint" in refusal(load_weights, tmp_path / "weights.pth", network())
     assert not (tmp_path / "harm").exists()
 
 
@@ -307,7 +314,7 @@ def test_a_torchscript_program_is_no_checkpoint(tmp_path):
 
     loaded, _ = traced(network(), torch.rand(1, 1, 8, 8))
     loaded.save(str(tmp_path / "weights.pt"))
-    assert "not a checkpoint" in refusal(load_checkpoint, tmp_path / "weights.pt", network())
+    assert "not a checkpoint" in refusal(load_weights, tmp_path / "weights.pt", network())
 
 
 @pytest.mark.parametrize(
@@ -316,42 +323,42 @@ def test_a_torchscript_program_is_no_checkpoint(tmp_path):
 )
 def test_a_file_that_is_no_checkpoint(tmp_path, content):
     (tmp_path / "weights.pth").write_bytes(content)
-    assert "not a checkpoint" in refusal(load_checkpoint, tmp_path / "weights.pth", network())
+    assert "not a checkpoint" in refusal(load_weights, tmp_path / "weights.pth", network())
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [torch.ones(1)], collections.OrderedDict(), torch.ones(3)])
 def test_a_saved_thing_without_weights_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "weights.pth")
-    assert "not a checkpoint" in refusal(load_checkpoint, tmp_path / "weights.pth", network())
+    assert "not a checkpoint" in refusal(load_weights, tmp_path / "weights.pth", network())
 
 
 def test_a_checkpoint_cut_off_in_the_middle(tmp_path, published):
     (tmp_path / "weights.pth").write_bytes(published[: len(published) // 2])
-    assert "damaged" in refusal(load_checkpoint, tmp_path / "weights.pth", network())
+    assert "damaged" in refusal(load_weights, tmp_path / "weights.pth", network())
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
     state = network().state_dict()
     state["model.2.bias"][0] = float("nan")
     torch.save(state, tmp_path / "weights.pth")
-    assert "model.2.bias holds NaN" in refusal(load_checkpoint, tmp_path / "weights.pth", network())
+    assert "model.2.bias holds NaN" in refusal(load_weights, tmp_path / "weights.pth", network())
 
 
 @pytest.mark.parametrize("name", ["nothing.pth", "drunet_grey", "."])
 def test_what_is_neither_a_file_nor_a_name(name):
-    assert "drunet_gray" in refusal(load_checkpoint, name, network())
+    assert "drunet_gray" in refusal(load_weights, name, network())
 
 
 def test_the_registry_says_what_a_package_must_carry():
-    for name, checkpoint in CHECKPOINTS.items():
+    for name, checkpoint in published_checkpoints().items():
         assert checkpoint.name == name
         assert checkpoint.network in NETWORKS
         assert checkpoint.licence
         assert checkpoint.citation
         assert all(url.startswith("https://") and url.endswith(checkpoint.file) for url in checkpoint.urls)
-    assert CHECKPOINTS["restormer_gray_sigma25"].spdx is None
+    assert published_checkpoints()["restormer_gray_sigma25"].spdx is None
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_has_a_checkpoint_to_start_from(name):
-    assert CHECKPOINTS[default_checkpoint(name)].network == name
+    assert default_checkpoint(name).network == name

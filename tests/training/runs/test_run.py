@@ -106,7 +106,7 @@ def test_the_denoiser_of_a_run_takes_arrays_in_image_units(tmp_path):
     image = np.random.default_rng(0).uniform(0, 100, (2, 1, 12, 10)).astype(np.float32)
     with torch.no_grad():
         np.testing.assert_array_equal(denoiser.predict(image), model(torch.from_numpy(image)).numpy())
-    assert (denoiser.halo, denoiser.stride, denoiser.local) == (3, 1, True)
+    assert (denoiser.halo, denoiser.stride, denoiser.local) == ((3, 3), (1, 1), True)
     assert denoiser.bytes_per_pixel == NETWORKS["dncnn"].bytes_per_pixel
     assert denoiser.trained_on.high == 1000
 

@@ -4,7 +4,8 @@ import pytest
 
 from training.data.settings import DataSettings
 from training.errors import UserError
-from training.runs.settings import Recipe, Settings, check_name, load_recipe, load_settings, recipe_names, save_settings
+from training.networks import NETWORKS
+from training.runs.settings import Recipe, Settings, check_name, load_recipe, load_settings, save_settings
 
 THESIS = {
     "drunet": {"epochs": 500, "batch": 16, "lr": 5e-5, "decay_factor": 0.9, "decay_epochs": 30},
@@ -20,9 +21,8 @@ def test_the_recipes_of_the_thesis_ship_under_their_networks_names(name):
     assert recipe["loss"] == "mae"
 
 
-@pytest.mark.parametrize("name", ["dncnn", "demo", *THESIS])
-def test_every_shipped_recipe_is_valid(name):
-    assert name in recipe_names()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_recipe_of_every_network_is_valid(name):
     assert load_recipe(name).test_fraction == 0.1
 
 
