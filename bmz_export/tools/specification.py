@@ -1,4 +1,4 @@
-"""A description against the specification itself: the schema that bioimageio.spec ships, read as data.
+"""A description against the specification itself: the schema that bioimageio.spec ships, validated by jsonschema.
 
 The library is not asked: importing it takes seconds, and it raises on descriptions that are odd enough. What it accepts
 leniently (numbers and truth values as text, plain strings where newer formats have objects) is accepted here too.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
 from keyword import iskeyword
@@ -52,17 +53,8 @@ def departures(description: Description) -> Iterator[Departure]:
     new = description.version >= (0, 5)
     raw = _as_newest(description)
     name = f"bioimageio__spec__model__v0_{description.version[1]}__ModelDescr"
-    schema = _definitions()[name]
-    fields = {key: value for key, value in schema["properties"].items() if key not in _OWN_RULES}
-    required = [key for key in schema["required"] if key not in _OWN_RULES]
-    yield from _faults(raw, {**schema, "properties": fields, "required": required}, "")
+    yield from ((_where(fault.path), _said(fault)) for fault in _validator(name).iter_errors(raw))
     yield from _beyond_the_schema(description.raw, new=new)
-
-
-@cache
-def _definitions() -> Mapping[str, Any]:
-    definitions: Mapping[str, Any] = shipped("bioimageio_schema.json")["$defs"]
-    return definitions
 
 
 def _as_newest(description: Description) -> Mapping[str, Any]:
@@ -116,115 +108,114 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def _is_version(text: str) -> bool:
+def _is_version(value: object) -> bool:
     try:
-        Version(text)
+        return isinstance(value, str | int | float) and bool(Version(str(value)))
     except InvalidVersion:
         return False
-    return True
 
 
-# --- a reader of JSON schemas, as far as this one needs it ---------------------------------------------------------
+# --- the schema, validated as leniently as the library reads -------------------------------------------------------
 
 
-def _faults(value: object, schema: Mapping[str, Any], where: str) -> list[Departure]:
-    if "$ref" in schema:
-        return _of_reference(value, schema["$ref"].rpartition("/")[2], where)
-    choices = schema.get("oneOf") or schema.get("anyOf")
-    if choices:
-        return _of_choices(value, schema, choices, where)
-    return list(_of_value(value, schema, where))
+@cache
+def _validator(name: str) -> Any:  # noqa: ANN401 -- jsonschema has no types
+    """Return the validator of one definition: numbers and truth values may be text, and YAML may have read a date."""
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.validators import extend
+
+    strict = Draft202012Validator.VALIDATORS
+
+    def of_numbers(keyword: str) -> Callable[..., Any]:
+        def check(validator: object, limit: float, value: object, schema: object) -> Any:  # noqa: ANN401
+            number = _number(value) if isinstance(value, str) else value
+            # jsonschema raises at multiples of infinity
+            odd = keyword == "multipleOf" and isinstance(number, float) and not math.isfinite(number)
+            return () if odd else strict[keyword](validator, limit, number, schema)
+
+        return check
+
+    def of_kind(validator: object, kind: str, value: object, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        dated = isinstance(value, date) and str(schema.get("format")).startswith("date")
+        return () if dated else strict["type"](validator, kind, value, schema)
+
+    definitions = {**shipped("bioimageio_schema.json")["$defs"], "YamlValue": {}, "Version": {"format": "version"}}
+    types = {kind: lambda _, value, fits=fits: fits(value) for kind, fits in _KINDS.items()}
+    formats = FormatChecker(())
+    formats.checks("version")(_is_version)
+    formats.checks("uri")(lambda value: not isinstance(value, str) or re.match("https?://.", value))
+    keywords = {
+        **{keyword: of_numbers(keyword) for keyword in _OF_NUMBERS},
+        "type": of_kind, "pattern": _pattern, "title": _title, "required": _required,
+        "additionalProperties": _others, "oneOf": _alternatives, "anyOf": _alternatives,
+    }  # fmt: skip
+    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(types)
+    schema = {**definitions[name], "$defs": definitions}
+    schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in _OWN_RULES}
+    schema["required"] = [key for key in schema["required"] if key not in _OWN_RULES]
+    return extend(Draft202012Validator, keywords, type_checker=checker)(schema, format_checker=formats)
 
 
-def _of_reference(value: object, name: str, where: str) -> list[Departure]:
-    if name == "YamlValue":
-        return []  # whatever YAML can say
-    if name == "Version" and isinstance(value, str | int | float) and not _is_version(str(value)):
-        return [(where, f"{show(value)} is no version")]
-    return _faults(value, _definitions()[name], where)
+def _fault(message: str, *path: object) -> Any:  # noqa: ANN401
+    from jsonschema import ValidationError
+
+    return ValidationError(message, path=path)
 
 
-def _of_value(value: object, schema: Mapping[str, Any], where: str) -> Iterator[Departure]:
-    allowed = schema.get("enum") or ([schema["const"]] if "const" in schema else None)
-    what, fits = _KINDS[schema["type"]] if "type" in schema else ("", _anything)
-    if allowed is not None:
-        if value not in allowed:
-            yield where, f"{show(value)} is none of {', '.join(map(str, allowed))}"
-    elif isinstance(value, date) and str(schema.get("format")).startswith("date"):
-        return  # YAML reads a time without quotes
-    elif not fits(value):
-        yield where, f"{show(value)} is not {what}"
-    elif isinstance(value, Mapping):
-        yield from _of_mapping(value, schema, where)
-    elif isinstance(value, list):
-        yield from _of_list(value, schema, where)
-    else:
-        yield from _of_scalar(value, schema, where)
+def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[Any]:
+    if isinstance(value, str) and not re.search(pattern, _DOI_PREFIX.sub("", value, count=1)):
+        yield _fault(f"{show(value)} is not of the form {pattern}")
 
 
-def _of_choices(
-    value: object, schema: Mapping[str, Any], choices: list[Mapping[str, Any]], where: str
-) -> list[Departure]:
-    """Return the faults under the alternative that is meant: the one that the value names, else the nearest."""
+def _title(_: object, title: str, value: object, schema: object) -> Iterator[Any]:
+    if title in _IDENTIFIERS and isinstance(value, str) and (not value.isidentifier() or iskeyword(value)):
+        yield _fault(f"{show(value)} is no name as Python has them (letters, digits and _)")
+
+
+def _required(_: object, required: list[str], value: object, schema: object) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from (_fault("is missing", key) for key in required if key not in value)
+
+
+def _others(validator: Any, others: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:  # noqa: ANN401
+    for key in value if isinstance(value, Mapping) and others is not True else ():
+        if key in schema.get("properties", {}):
+            continue
+        if others is False:
+            yield _fault("is no field of the specification", key)
+        else:
+            yield from validator.descend(value[key], others, path=key)
+
+
+def _alternatives(
+    validator: Any,  # noqa: ANN401
+    choices: list[Mapping[str, Any]],
+    value: object,
+    schema: Mapping[str, Any],
+) -> Iterator[Any]:
+    """Yield the faults under the alternative that is meant: the one that the value names, else the nearest."""
     named = schema.get("discriminator")
     if named and isinstance(value, Mapping):
         mapping, key = named["mapping"], named["propertyName"]
         choice = value.get(key)
         if not isinstance(choice, str) or choice not in mapping:
-            return [(_below(where, key), f"{show(choice)} is none of {', '.join(mapping)}")]
+            yield _fault(f"{show(choice)} is none of {', '.join(mapping)}", key)
+            return
         if isinstance(mapping[choice], str):  # else several alternatives have that name
-            return _faults(value, {"$ref": mapping[choice]}, where)
-    found = [_faults(value, choice, where) for choice in choices]
-    if not all(found):
-        return []
-    # a fault of the value itself means that another alternative was meant
-    return min(found, key=lambda faults: (any(place == where for place, _ in faults), len(faults)))
+            yield from validator.descend(value, {"$ref": mapping[choice]})
+            return
+    found = [list(validator.descend(value, choice)) for choice in choices]
+    if all(found):  # a fault of the value itself means that another alternative was meant
+        yield from min(found, key=lambda faults: (any(not fault.path for fault in faults), len(faults)))
 
 
-def _of_mapping(value: Mapping[str, Any], schema: Mapping[str, Any], where: str) -> Iterator[Departure]:
-    fields, others = schema.get("properties", {}), schema.get("additionalProperties", True)
-    for key in schema.get("required", ()):
-        if key not in value:
-            yield _below(where, key), "is missing"
-    for key, item in value.items():
-        if key in fields:
-            yield from _faults(item, fields[key], _below(where, key))
-        elif isinstance(others, Mapping):
-            yield from _faults(item, others, _below(where, key))
-        elif not others:
-            yield _below(where, str(key)), "is no field of the specification"
+def _said(fault: Any) -> str:  # noqa: ANN401
+    """Return what is wrong, with a short form of the value, however large it is."""
+    return str(fault.message).replace(repr(fault.instance), show(fault.instance), 1)
 
 
-def _of_list(value: list[Any], schema: Mapping[str, Any], where: str) -> Iterator[Departure]:
-    if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-        yield where, f"has {len(value)} entries, it needs {schema.get('minItems', 0)}"
-    first = schema.get("prefixItems", ())
-    for index, item in enumerate(value):
-        inner = first[index] if index < len(first) else schema.get("items")
-        if inner:
-            yield from _faults(item, inner, f"{where}[{index}]")
-
-
-def _of_scalar(value: object, schema: Mapping[str, Any], where: str) -> Iterator[Departure]:
-    if isinstance(value, str):
-        if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
-            least, most = schema.get("minLength", 0), schema.get("maxLength", "any number of")
-            yield where, f"{show(value)} has {len(value)} characters, it needs {least} to {most}"
-        elif "pattern" in schema and not re.search(schema["pattern"], _DOI_PREFIX.sub("", value, count=1)):
-            yield where, f"{show(value)} is not of the form {schema['pattern']}"
-        if schema.get("title") in _IDENTIFIERS and (not value.isidentifier() or iskeyword(value)):
-            yield where, f"{show(value)} is no name as Python has them (letters, digits and _)"
-        if schema.get("format") == "uri" and not re.match("https?://.", value):
-            yield where, f"{show(value)} is no address that begins with https://"
-    number = _number(value)
-    if number is not None and schema.get("type") in ("integer", "number"):
-        for bound, (words, wrong) in _BOUNDS.items():
-            if bound in schema and wrong(number, schema[bound]):
-                yield where, f"{show(value)} is {words} {schema[bound]:g}"
-
-
-def _below(where: str, key: object) -> str:
-    return f"{where}.{key}" if where else str(key)
+def _where(path: Iterable[object]) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def _number(value: object) -> float | None:
@@ -245,23 +236,10 @@ def _truth(value: object) -> bool:
     return isinstance(value, bool) or value in (0, 1) or (isinstance(value, str) and value.lower() in _TRUTH)
 
 
-def _anything(value: object) -> bool:
-    del value
-    return True
-
-
-_KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "string": ("text", lambda value: isinstance(value, str)),
-    "number": ("a number", lambda value: _number(value) is not None),
-    "integer": ("a whole number", _whole),
-    "boolean": ("true or false", _truth),
-    "array": ("a list", lambda value: isinstance(value, list)),
-    "object": ("a mapping", lambda value: isinstance(value, Mapping)),
-    "null": ("empty", lambda value: value is None),
+_KINDS: dict[str, Callable[[object], bool]] = {
+    "number": lambda value: _number(value) is not None,
+    "integer": _whole,
+    "boolean": _truth,
+    "object": lambda value: isinstance(value, Mapping),
 }
-_BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
-    "minimum": ("less than", lambda number, limit: number < limit),
-    "maximum": ("more than", lambda number, limit: number > limit),
-    "exclusiveMinimum": ("not more than", lambda number, limit: number <= limit),
-    "exclusiveMaximum": ("not less than", lambda number, limit: number >= limit),
-}
+_OF_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")

@@ -258,13 +258,13 @@ def weights_entry(name, **fields):
 UNSPECIFIED = {
     "weights.onnx.opset_version: is missing": lambda raw: raw["weights"]["onnx"].pop("opset_version"),
     "weights.torchscript.pytorch_version: is missing": lambda raw: raw["weights"]["torchscript"].pop("pytorch_version"),
-    "weights.torchscript.pytorch_version: 'newest' is no version": weights_entry(
+    "weights.torchscript.pytorch_version: 'newest' is not a 'version'": weights_entry(
         "torchscript", pytorch_version="newest"
     ),
-    "weights.onnx.parent: 'tensorrt' is none of keras_hdf5": weights_entry("onnx", parent="tensorrt"),
+    "weights.onnx.parent: 'tensorrt' is not one of ['keras_hdf5'": weights_entry("onnx", parent="tensorrt"),
     "weights.keras: is no field": lambda raw: raw["weights"].update(keras={"source": "weights.pt"}),
     "name: is missing": lambda raw: raw.pop("name"),
-    "name: 'abc' has 3 characters": lambda raw: raw.update(name="abc"),
+    "name: 'abc' is too short": lambda raw: raw.update(name="abc"),
     "name: 'cells / nuclei' may have": lambda raw: raw.update(name="cells / nuclei"),
     "licence: is no field": lambda raw: raw.update(licence="MIT"),
     "surplus: is no field": lambda raw: raw["inputs"][0].update(surplus=1),
@@ -273,7 +273,7 @@ UNSPECIFIED = {
     "timestamp: 'yesterday' is no time": lambda raw: raw.update(timestamp="yesterday"),
     "documentation: 'notes.txt' is no .md": lambda raw: raw.update(documentation="notes.txt"),
     "covers[0]: 'cover.bmp' is none of .gif": lambda raw: raw.update(covers=["cover.bmp"]),
-    "axes[2].size.step: 0 is not more than 0": set_size("y", {"min": 64, "step": 0}),
+    "axes[2].size.step: 0 is less than or equal to the minimum of 0": set_size("y", {"min": 64, "step": 0}),
     "outputs[0].id: 'clean image' is no name": lambda raw: raw["outputs"][0].update(id="clean image"),
 }
 
