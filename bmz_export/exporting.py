@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ from bmz_export.tools import scripts
 from training.errors import PackageError, UserError
 from training.networks import NETWORKS
 from training.runs.settings import check_name
+from training.util.writing import abandoned_parts, disk_full_at, part_of
 
 if TYPE_CHECKING:
     from training.runs.run import Run
@@ -221,7 +221,7 @@ def _is_our_zip(archive: Path) -> bool:
 @contextmanager
 def _workspace(out: Path, name: str) -> Iterator[Path]:
     """A hidden folder beside the target, on the same disk, gone afterwards whatever happens."""
-    work = out / f".{name}.{os.getpid()}.export"
+    work = part_of(out / name)
     try:
         with _writing(out / name):
             work.mkdir(parents=True)
@@ -234,7 +234,8 @@ def _workspace(out: Path, name: str) -> Iterator[Path]:
 def _writing(target: Path) -> Iterator[None]:
     """Say what a disk that is full, or may not be written to, means for the package."""
     try:
-        yield
+        with disk_full_at(target):
+            yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PackageError(
@@ -257,12 +258,7 @@ def _put_in_place(folder: Path, target: Path, previous: Path) -> None:
 
 def _recover(out: Path, name: str) -> None:
     """Clear up after an export that was killed: its folder and zip go together, both the old ones or both the new."""
-    import psutil
-
-    for work in out.glob(f".{name}.*.export"):
-        process = work.name.removeprefix(f".{name}.").removesuffix(".export")
-        if not process.isdigit() or psutil.pid_exists(int(process)):
-            continue
+    for work in abandoned_parts(out, name):
         if (work / _PREVIOUS).is_dir() and not (out / name).exists():
             (work / _PREVIOUS).rename(out / name)
         elif (work / f"{name}.zip").is_file() and not (work / name).exists():  # killed between the two

@@ -1,15 +1,19 @@
 """The app and its one door for errors: whatever goes wrong below becomes one line on stderr and an exit code.
 
 Exit codes: 0, done; 1, done, and what was checked failed; 2, bad input (``UserError``, a wrong option, a file that
-cannot be read or written, no memory left); 3, a fault of this program; 130, Ctrl-C; 141, the reader of a pipe left.
+cannot be read or written, no memory or disk left); 3, a fault of this program; 130, Ctrl-C or SIGTERM; 141, the
+reader of a pipe left.
 """
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn, TextIO
 
@@ -18,6 +22,7 @@ import typer
 from bmz_fmd import console
 from bmz_fmd.verbs import check, demo, denoise, engines, evaluate, export, train
 from training.errors import UserError
+from training.util.writing import is_disk_full
 
 DEBUG = "BMZ_FMD_DEBUG"
 """Environment variable: set, every failure shows its traceback and every warning is shown."""
@@ -70,10 +75,27 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     SystemExit
         Always, with one of the exit codes above.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _terminable():
         warnings.simplefilter("default")
         warnings.showwarning = _show_warning
         sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Take SIGTERM, which job schedulers send, as Ctrl-C."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(arguments: list[str]) -> int:
@@ -113,6 +135,8 @@ def _explain(error: Exception) -> int:
         text = _usage(error)
     elif _out_of_memory(error):
         text = "memory ran out: close other programs, or ask for less at once (--tile, --set batch=1, --set crop=64)"
+    elif is_disk_full(error):
+        text = "the disk is full: what was written before is kept; make room, then run the same command again"
     elif isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror is not None:

@@ -39,3 +39,7 @@ class PackageError(UserError):
 
 class EngineError(UserError):
     """A tool's engine is missing or cannot be installed."""
+
+
+class DiskFullError(UserError):
+    """A disk is full, or a quota used up, while something is written."""

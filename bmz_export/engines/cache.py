@@ -2,16 +2,14 @@
 
 import hashlib
 import shutil
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from training.errors import EngineError
 from training.util.cache import cache_folder
+from training.util.writing import clear_parts, new_folder
 
-_DAY = 24 * 3600
 _DIGITS = 8
 
 
@@ -40,31 +38,16 @@ def staging(target: Path) -> Iterator[Path]:
         Where the cache cannot be written.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(target)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        clear_parts(target.parent, target.name)
+        with new_folder(target) as folder:
+            yield folder
     except OSError as error:
+        if target.is_dir():  # another process installed it meanwhile
+            return
         raise EngineError(
-            f"{target.parent} cannot be written ({error.strerror}): name another folder in BMZ_FMD_CACHE"
+            f"{target.name} could not be installed in {target.parent} ({error.strerror or error}): try again, or name "
+            "another folder in BMZ_FMD_CACHE"
         ) from error
-    try:
-        yield folder
-        folder.chmod(0o755)
-        if not target.exists():
-            folder.rename(target)
-    except OSError as error:
-        raise EngineError(
-            f"{target.name} could not be installed in {target.parent}: {error.strerror or error}"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _clear_leftovers(target: Path) -> None:
-    """Delete what installations left that were killed: nothing else keeps such a folder for a day."""
-    for folder in target.parent.glob(f".{target.name}-*"):
-        if time.time() - folder.stat().st_mtime > _DAY:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_size(folder: Path) -> int:

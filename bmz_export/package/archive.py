@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from bmz_export.package.description import Description, Problem
 from bmz_export.package.reading import read_description
 from training.errors import PackageError
+from training.util.writing import replacing
 
 DESCRIPTION_NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml", "rdf.yml", "model.yml")
 """What tools have called the description, the name that all of them read first."""
@@ -131,24 +132,14 @@ def write_zip(folder: Path, target: Path) -> Path:
     """
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: _zip_order(folder, path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for path in files:
-                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _ZIP_DATE)
-                entry.external_attr = (stat.S_IFREG | 0o644) << 16
-                entry.create_system = 3
-                entry.file_size = path.stat().st_size  # so that Zip64 is chosen only where it is needed
-                with path.open("rb") as source, archive.open(entry, "w") as sink:
-                    shutil.copyfileobj(source, sink, 2**20)
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for path in files:
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _ZIP_DATE)
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            entry.create_system = 3
+            entry.file_size = path.stat().st_size  # so that Zip64 is chosen only where it is needed
+            with path.open("rb") as source, archive.open(entry, "w") as sink:
+                shutil.copyfileobj(source, sink, 2**20)
     return target
 
 

@@ -6,6 +6,7 @@ tool refuses.
 """
 
 import ast
+import io
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -137,8 +138,8 @@ def write_torchscript(model: "Calibrated", path: Path) -> None:
 
     with torch.no_grad(), _deprecations_silenced(), _aliasing():
         traced = torch.jit.trace(model, _example(), check_trace=False)  # type: ignore[no-untyped-call]
-    traced.save(str(path))
-    _drop_debug_records(path)
+    # through memory: where a disk is full, torch's own writer ends the process
+    _write_without_debug_records(io.BytesIO(traced.save_to_buffer()), path)
     with zipfile.ZipFile(path) as archive:
         code = [name for name in archive.namelist() if name.endswith(".py")]
         if any(b"torch.device(" in archive.read(name) for name in code):
@@ -293,10 +294,9 @@ def _aliasing() -> Iterator[None]:
         yield
 
 
-def _drop_debug_records(path: Path) -> None:
-    """Rewrite a TorchScript archive without its debug records: they hold the paths of this machine's sources."""
-    slim = path.with_suffix(".slim")
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(slim, "w", zipfile.ZIP_STORED) as new:
+def _write_without_debug_records(archive: io.BytesIO, path: Path) -> None:
+    """Write a TorchScript archive without its debug records: they hold the paths of this machine's sources."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
             if entry.filename.endswith(".debug_pkl"):
                 continue
@@ -305,7 +305,6 @@ def _drop_debug_records(path: Path) -> None:
             padding = -start % 64  # torch maps tensors from where they lie, so each starts at a multiple of 64
             info.extra = b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
             new.writestr(info, old.read(entry))
-    slim.replace(path)
 
 
 def _difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:

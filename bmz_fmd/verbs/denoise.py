@@ -53,6 +53,7 @@ def command(
     from training.images import check_writable, open_image, write_image
     from training.inference.denoising import denoise, plane_count
     from training.inference.files import check_space, images_in, results_for
+    from training.util.writing import clear_parts
 
     sources = images_in(images)
     results = results_for(sources, out, overwrite=overwrite)
@@ -65,6 +66,7 @@ def command(
         denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges tile and channel alone
     _look_at(stacks, denoiser, channel)
 
+    clear_parts(out)
     with console.progress("Denoising", sum(plane_count(stack) for stack in stacks)) as advance:
         for stack, result in zip(stacks, results, strict=True):
             denoised = denoise(stack, denoiser, tile=tile, channel=channel, progress=_step(advance, result.name))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import zipfile
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_the_first_export_that_does_not_finish_leaves_nothing(run, out):
 def test_a_killed_export_is_cleared_up_by_the_next(run, out):
     first = export(run, ExportOptions(out=out))
     before = snapshot(out)
-    dead = out / ".yeast.4194303.export"  # above the largest process id there is
+    dead = out / f".yeast.{socket.gethostname()}.4194303.part"  # above the largest process id there is
     dead.mkdir()
     first.folder.rename(dead / "previous")
     with pytest.raises(UserError):
@@ -164,7 +165,7 @@ def test_a_killed_export_is_cleared_up_by_the_next(run, out):
 def test_an_export_that_was_killed_before_its_zip_was_in_place_is_finished_by_the_next(run, out):
     first = export(run, ExportOptions(out=out))
     whole = first.archive.read_bytes()
-    dead = out / ".yeast.4194303.export"
+    dead = out / f".yeast.{socket.gethostname()}.4194303.part"
     (dead / "previous").mkdir(parents=True)
     first.archive.rename(dead / "yeast.zip")
     first.archive.write_bytes(b"of the package before")
@@ -175,7 +176,7 @@ def test_an_export_that_was_killed_before_its_zip_was_in_place_is_finished_by_th
 
 
 def test_an_export_that_runs_beside_is_left_alone(run, out):
-    other = out / f".yeast.{os.getppid()}.export"
+    other = out / f".yeast.{socket.gethostname()}.{os.getppid()}.part"
     other.mkdir(parents=True)
     export(run, ExportOptions(out=out))
     assert other.is_dir()

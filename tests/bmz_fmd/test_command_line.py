@@ -98,7 +98,7 @@ def failing(monkeypatch, error):
     [
         (UserError("--out x: a\n  reason"), "bmz-fmd: --out x: a reason"),
         (PermissionError(13, "Permission denied", "x/y.tif"), "bmz-fmd: x/y.tif: Permission denied"),
-        (OSError(28, "No space left on device"), "bmz-fmd: No space left on device"),
+        (OSError(28, "No space left on device"), "bmz-fmd: the disk is full"),
         (MemoryError(), "bmz-fmd: memory ran out"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), "bmz-fmd: memory ran out"),
     ],
@@ -303,12 +303,21 @@ def test_a_damaged_image_among_many_stops_the_work_before_it_begins(place):
     assert not (place / "out").exists()
 
 
+HEARS_CTRL_C = """
+import signal
+from bmz_fmd.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored outside
+main()
+"""
+
+
 def test_ctrl_c_leaves_finished_files_only(place):
     for number in range(12):
         stack(place / f"cells_{number:02}.tif", shape=(4, 256, 256))
     words = ["denoise", *(f"cells_{number:02}.tif" for number in range(12)), "-m", "runs/small", "-o", "out"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bmz_fmd", *words, "--device", "cpu"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", HEARS_CTRL_C, *words, "--device", "cpu"], stderr=subprocess.PIPE, text=True
     )
     while not (place / "out" / "cells_00.tif").exists():
         assert process.poll() is None, process.stderr.read()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 
 import numpy as np
 import pytest
@@ -76,7 +77,8 @@ def test_the_same_words_go_on_also_with_a_checkpoint_of_changed_settings(here):
 
 def test_a_run_that_another_process_trains_is_left_alone(here):
     assert bmz_fmd("train", *QUICK, "--name", "mine").code == 0
-    (here / "runs" / "mine" / f".training.{os.getppid()}").touch()
+    parent = os.getppid()
+    (here / "runs" / "mine" / ".training.lock").write_text(f"{parent}\n{socket.gethostname()}\n")
     before = snapshot(here / "runs")
     ended = bmz_fmd("train", "--name", "mine", "--resume", "--set", "epochs=2")
     assert ended.code == 2

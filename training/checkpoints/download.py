@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from training.checkpoints.published import Checkpoint, published_checkpoints
@@ -10,6 +9,7 @@ from training.checkpoints.reading import read_weights
 from training.errors import CheckpointError, UserError
 from training.util.cache import cache_folder
 from training.util.hashing import sha256
+from training.util.writing import clear_parts, replacing
 
 
 def cached(name: str) -> Path | None:
@@ -74,34 +74,35 @@ def _download(url: str, checkpoint: Checkpoint, progress: bool) -> Path:
     from tqdm import tqdm
 
     path = _path(checkpoint.name)
-    pooch.get_logger().setLevel(logging.WARNING)  # it would announce the download and advise to note the hash
     try:
         # pooch asks whether the bar is true, which one without a total does not answer.
         size, disable = (checkpoint.megabytes or 1) * 10**6, None if progress else True
         with tqdm(desc=checkpoint.name, total=size, unit="B", unit_scale=True, leave=False, disable=disable) as bar:
-            pooch.retrieve(
-                url,
-                known_hash=checkpoint.sha256,
-                fname=path.name,
-                path=path.parent,
-                downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=30),
-            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clear_parts(path.parent)
+            with replacing(path) as part:
+                pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=30)(url, str(part), None)
+                _check(part, checkpoint)
     except requests.HTTPError as error:
         raise _DownloadError(str(error).partition(" for url")[0]) from None
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
         raise _DownloadError("no connection, or it broke off") from None
     except requests.RequestException as error:
         raise _DownloadError(type(error).__name__) from None
-    except ValueError:
-        raise _DownloadError("what came is not the published file, its sha256 differs") from None
     except OSError as error:
         raise CheckpointError(
             f"{path.parent}: cannot be written ({error.strerror or error}); name another folder in BMZ_FMD_CACHE"
         ) from None
-    if checkpoint.sha256 is None:
-        try:
-            read_weights(path)
-        except UserError:
-            path.unlink()
-            raise _DownloadError("what came is no checkpoint") from None
     return path
+
+
+def _check(file: Path, checkpoint: Checkpoint) -> None:
+    """Refuse a download that is not the published file, or, where its hash is not known, no checkpoint at all."""
+    if checkpoint.sha256 is not None:
+        if sha256(file) != checkpoint.sha256:
+            raise _DownloadError("what came is not the published file, its sha256 differs")
+        return
+    try:
+        read_weights(file)
+    except UserError:
+        raise _DownloadError("what came is no checkpoint") from None

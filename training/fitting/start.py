@@ -11,7 +11,7 @@ from training.errors import DataError, SettingError
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
 from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
-from training.util.lock import check_unclaimed
+from training.util.lock import check_unlocked
 
 _SCRATCH = ("none", "scratch")
 
@@ -87,7 +87,7 @@ def go_on(words: Words, runs: Path = RUNS) -> Run:
         known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
         raise SettingError(f"`resume`: say which run with `name` NAME; there are {', '.join(known) or 'none yet'}")
     run = open_run(runs / check_name(words.name))
-    check_unclaimed(run.folder)
+    check_unlocked(run.folder)
     settings = run.settings
     _agree("`network`", words.network, settings.network)
     if words.network_changes:

@@ -15,14 +15,14 @@ import torch
 
 from training.data import ImageDataset
 from training.data.patches import Images, Patches, validation_patches
-from training.errors import RunError, UserError
+from training.errors import DiskFullError, RunError, UserError
 from training.fitting.loop import COLUMNS, Data, Learner, Record, quiet, save_best
 from training.fitting.report import finish
 from training.fitting.state import Session, begin, take_up
 from training.runs.run import LOSSES, SETTINGS, Run, write_rows
 from training.runs.settings import Recipe
 from training.util.devices import choose_devices, quick_in_half
-from training.util.lock import claimed
+from training.util.lock import run_lock
 from training.util.progress import Listener
 from training.util.text import counted, duration
 
@@ -80,8 +80,13 @@ def train(
     if not resume and run.checkpoint("last").exists():
         raise RunError(f"{run.folder}: was trained already; go on with `resume` `name` {run.name}")
     try:
-        with claimed(run.folder):
+        with run_lock(run.folder):
             _train(run, place, count, listener or Listener())
+    except DiskFullError:
+        kept = "the weights of the last whole epoch" if run.checkpoint("last").is_file() else "what was written before"
+        raise DiskFullError(
+            f"{run.folder}: the disk is full; kept: {kept}; make room, then go on with `resume` `name` {run.name}"
+        ) from None
     except UserError:
         if not resume:
             _discard(run)
@@ -107,6 +112,8 @@ def _train(run: Run, place: str, count: int, told: Listener) -> None:
                 raise
             stopped = error
             told.warn("interrupted: scoring the best weights so far (Ctrl-C again to leave at once)")
+        except DiskFullError:
+            raise
         except UserError as error:
             if not run.checkpoint().is_file():
                 raise
@@ -128,6 +135,7 @@ def _discard(run: Run) -> None:
 def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Listener, *, count: int) -> None:
     """Train what epochs are left; margins are for the shipped model, so training does without their cost."""
     import lightning as L  # noqa: N812
+    from lightning.fabric.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
     recipe = run.settings.recipe
     model = session.model
@@ -181,6 +189,7 @@ def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Li
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             default_root_dir=run.folder,
+            plugins=[LightningEnvironment()],  # not that of a job scheduler: this process alone starts the others
         )
         # from here on best.ckpt may be another than the scores are of
         run.write_provenance(run.provenance.model_copy(update={"scored": False}))

@@ -10,6 +10,7 @@ from pathlib import Path
 from training.data import matching
 from training.errors import ImageError
 from training.images import SUFFIXES
+from training.util.text import data_size
 
 _TIFF = tuple(suffix for suffix in SUFFIXES if suffix != ".png")
 
@@ -114,7 +115,7 @@ def check_space(folder: Path, nbytes: int) -> None:
     free = shutil.disk_usage(_nearest(folder)).free
     if nbytes > free:
         raise ImageError(
-            f"`out` {folder}: the results need {nbytes / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB left; "
+            f"`out` {folder}: the results need {data_size(nbytes)} and its disk has {data_size(free)} left; "
             "choose another, or denoise fewer images"
         )
 

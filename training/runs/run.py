@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +17,7 @@ from training.runs.model import as_denoiser, build
 from training.runs.provenance import DataUsed, Provenance
 from training.runs.settings import Settings, check_name, load_settings, save_settings
 from training.util.devices import choose_device
-from training.util.writing import replacing, write_text
+from training.util.writing import new_folder, replacing, write_text
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
@@ -167,18 +165,10 @@ def create_run(settings: Settings, folder: Path) -> Run:
             f"or go on with `resume` `name` {folder.name}"
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        with new_folder(folder) as part:
+            Run(part, settings).write_settings()
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); run in a folder that you may write to") from None
-    try:
-        beside.chmod(0o755)
-        run = Run(beside, settings)
-        run.write_settings()
-        beside.rename(folder)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise RunError(f"{folder}: cannot be written ({error.strerror})") from None
     return Run(folder, settings)
 
 

@@ -1,65 +1,60 @@
-"""One process trains a run at a time; what a process that was killed left in the folder is cleared away."""
+"""One process trains a run at a time, also where several machines share the disk."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from training.errors import RunError
+from training.util.writing import clear_parts, disk_full_at
 
-_CLAIM = "training"
-_CLOCKS_APART = 60.0  # seconds that a file server's clock may be off
+_LOCK = ".training.lock"  # its first line is the process, its second the machine
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process; files that a dead one was writing there, its claim included, are removed.
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run folder for this process, and clear away what dead processes of this machine left in it.
 
-    The claim is a file ``.training.PID``: one a process, so that two that begin at once see each other, and neither
-    takes over what the other holds.
+    A lock whose process of this machine is dead is taken over; that of another machine never is.
 
     Raises
     ------
-    UserError
-        Where another process that lives trains the run.
+    RunError
+        Where another process trains the run.
     """
-    claim = folder / f".{_CLAIM}.{os.getpid()}"
-    claim.touch()
+    import filelock
+
+    lock = filelock.SoftFileLock(folder / _LOCK, timeout=0)
     try:
-        check_unclaimed(folder)
-        for path, process in _written_by_processes(folder):
-            if path != claim and not _is_alive(process, path):
-                path.unlink(missing_ok=True)
+        with disk_full_at(folder):
+            lock.acquire()
+    except filelock.Timeout:
+        raise _held(folder) from None
+    try:
+        clear_parts(folder)
         yield
     finally:
-        claim.unlink(missing_ok=True)
+        lock.release()
 
 
-def check_unclaimed(folder: Path) -> None:
-    """Raise ``UserError`` where another process that lives trains the run."""
-    for path, process in _written_by_processes(folder):
-        if path.name.startswith(f".{_CLAIM}.") and process != os.getpid() and _is_alive(process, path):
-            raise RunError(
-                f"{folder}: process {process} is training this run; wait for it or stop it, "
-                f"then go on with `resume` `name` {folder.absolute().name}"
-            )
+def check_unlocked(folder: Path) -> None:
+    """Raise ``RunError`` where another process trains the run."""
+    with run_lock(folder):
+        pass
 
 
-def _written_by_processes(folder: Path) -> list[tuple[Path, int]]:
-    """Return the files ``.NAME.PID`` of a folder (see ``training.util.writing.replacing``) and their processes."""
-    found = ((path, path.suffix.removeprefix(".")) for path in folder.glob(".*.[0-9]*"))
-    return [(path, int(process)) for path, process in found if process.isdecimal()]
-
-
-def _is_alive(process: int, path: Path) -> bool:
-    """Return whether the process that wrote the file lives; one that began later has only inherited its number."""
-    import psutil
+def _held(folder: Path) -> RunError:
+    import socket
 
     try:
-        return psutil.Process(process).create_time() <= path.stat().st_mtime + _CLOCKS_APART
-    except (psutil.NoSuchProcess, FileNotFoundError):
-        return False
-    except psutil.Error:  # it is there, and another user's
-        return True
+        process, host = (folder / _LOCK).read_text(encoding="utf-8").split()[:2]
+    except (OSError, ValueError):
+        process, host = "?", "?"
+    again = f"go on with `resume` `name` {folder.absolute().name}"
+    if host == socket.gethostname():
+        return RunError(f"{folder}: process {process} is training this run; wait for it or stop it, then {again}")
+    return RunError(
+        f"{folder}: process {process} on {host} is training this run; wait for it or stop it there, or delete "
+        f"{folder / _LOCK} if it is no more, then {again}"
+    )

@@ -6,6 +6,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def data_size(nbytes: float) -> str:
+    """Return a number of bytes in words, two figures at least."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= length:
+            return f"{nbytes / length:.{0 if nbytes >= 10 * length else 1}f} {unit}"
+    return counted(round(nbytes), "byte")
+
+
 def duration(seconds: float) -> str:
     """Return a time in words, two figures at most."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):

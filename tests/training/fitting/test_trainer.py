@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,7 +133,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_never_had_been(whole, tmp_path, 
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not run.finished()
-    (run.folder / f".last.ckpt.{process.pid}").write_bytes(b"half a checkpoint")
+    (run.folder / f".last.ckpt.{socket.gethostname()}.{process.pid}.part").write_bytes(b"half a checkpoint")
     train(open_run(run.folder), resume=True, device="cpu")
     for which in ("best", "last"):
         assert weights(run, which)["epoch"] == weights(whole, which)["epoch"]
@@ -157,6 +158,7 @@ def test_rows_beyond_the_last_checkpoint_are_cut(whole, tmp_path):
 
 _INTERRUPTED = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored outside
 from contextlib import contextmanager
 from pathlib import Path
 from training.fitting.trainer import train

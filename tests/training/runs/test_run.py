@@ -1,13 +1,8 @@
 """The run folder: made once, opened again, never overwritten, and one line where it is broken."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
-import psutil
 import pytest
 import tifffile
 import torch
@@ -28,9 +23,7 @@ from training.runs.provenance import (
 )
 from training.runs.run import create_run, free_name, newest_run, open_run, write_rows
 from training.runs.settings import Recipe, Settings
-from training.util.devices import choose_device, choose_devices
-from training.util.lock import claimed
-from training.util.writing import replacing, write_text
+from training.util.writing import write_text
 
 SMALL = {"depth": 3, "width": 4}
 
@@ -191,47 +184,6 @@ def test_the_history_is_numbers_with_nan_for_an_empty_cell(tmp_path):
     assert rows[1] == {"epoch": 1, "loss": 0.5}
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as beside:
-        beside.write_text("half")
-        raise RuntimeError
-    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file.txt", "old")]
-
-
-def test_a_device_that_is_not_here_is_one_line():
-    assert choose_device("cpu") == "cpu"
-    with pytest.raises(UserError, match="`device` tpu: not on this machine"):
-        choose_device("tpu")
-
-
-@pytest.mark.parametrize(
-    ("device", "devices", "message"),
-    [
-        ("auto", 3, "`devices` 3: this machine has 2 GPUs"),
-        ("cuda", 3, "`devices` 3: this machine has 2 GPUs"),
-        ("cuda:1", 2, "`device` cuda:1 `devices` 2: that is one device"),
-    ],
-)
-def test_more_devices_than_there_are_is_one_line(monkeypatch, device, devices, message):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UserError, match=message):
-        choose_devices(device, devices)
-    assert choose_devices("auto") == choose_devices("cuda", 2) == ("cuda", 2)
-    assert choose_devices("cuda:1") == choose_devices("cuda:1", 1) == ("cuda:1", 1)
-
-
-def test_without_a_gpu_only_the_cpu_can_be_shared(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(UserError, match="`devices` 2: this machine has no GPU"):
-        choose_devices("auto", 2)
-    assert choose_devices("auto") == choose_devices("auto", 1) == ("cpu", 1)
-    assert choose_devices("cpu", 2) == ("cpu", 2)
-
-
 class TestTheImagesOfARun:
     @pytest.fixture
     def run(self, tmp_path):
@@ -273,56 +225,3 @@ class TestTheImagesOfARun:
         run.write_provenance(run.provenance.model_copy(update={"data": other}))
         with pytest.raises(UserError, match=r"\(the test images\)"):
             run.dataset()
-
-
-CLAIMING = """
-import sys
-from pathlib import Path
-from training.util.lock import claimed
-
-with claimed(Path(sys.argv[1])):
-    print("claimed", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def other(tmp_path):
-    """Another process that trains what lies in ``tmp_path``."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CLAIMING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout.readline() == b"claimed\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_run_that_a_live_process_trains_is_left_to_it(tmp_path, other):
-    half = tmp_path / f".last.ckpt.{other.pid}"
-    half.write_text("being written")
-    before = sorted(tmp_path.iterdir())
-    message = f"process {other.pid} is training this run; .*`resume` `name` {tmp_path.name}"
-    with pytest.raises(UserError, match=message), claimed(tmp_path):
-        pass
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_a_run_whose_process_was_killed_is_taken_over_and_cleared(tmp_path, other):
-    (tmp_path / f".last.ckpt.{other.pid}").write_text("half")
-    (tmp_path / ".mine.txt").write_text("kept")
-    other.send_signal(signal.SIGKILL)
-    assert other.wait() == -signal.SIGKILL
-    with claimed(tmp_path):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.txt", f".training.{os.getpid()}"]
-    assert [path.name for path in tmp_path.iterdir()] == [".mine.txt"]
-
-
-def test_a_process_that_only_inherited_the_number_holds_nothing(tmp_path):
-    parent = psutil.Process(os.getpid()).ppid()
-    claim = tmp_path / f".training.{parent}"
-    claim.touch()
-    long_ago = psutil.Process(parent).create_time() - 3600
-    os.utime(claim, (long_ago, long_ago))
-    with claimed(tmp_path):
-        assert not claim.exists()
