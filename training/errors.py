@@ -17,6 +17,10 @@ class ImageError(UserError):
     """An image file cannot be read, written or used as asked."""
 
 
+class ImageWarning(UserWarning):
+    """An image file can be read, but says of itself what does not fit."""
+
+
 class DataError(UserError):
     """Images do not make a data set: names, sizes, counts or values do not fit."""
 

@@ -40,6 +40,9 @@ class Layout:
     tags: dict[str, Any] = field(default_factory=dict)
     """Keywords of ``tifffile.TiffWriter.write``: resolution, photometric interpretation, colour map, description."""
 
+    signed: bool = False
+    """Whether ImageJ stores signed 16 bits as unsigned ones, 32768 above, which it tells as a calibration of values."""
+
     colour: bool = False
     """Whether the pixels are stored in colour; they count as gray where the colours are equal."""
 

@@ -6,7 +6,8 @@ import logging
 import math
 import re
 import struct
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ImageError, UserError
+from training.errors import ImageError, ImageWarning, UserError
 from training.images import ome
 from training.images.layout import Layout, PixelSize
 from training.images.stored import Address, Planes, Region, as_array
+from training.util.text import counted
 
 if TYPE_CHECKING:
     import tifffile
@@ -28,6 +30,9 @@ _SPARE = "QIRPVMLAHEBDFGJKNOUW"
 _NEEDED_TAGS = (270, 273, 279, 324, 325, 50838, 50839)  # description, places of the pixels, ImageJ's metadata
 _TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # others: a byte
 _DATE_TIME = re.compile(r"[\x01-\x7f]{16}:[\x01-\x7f]{2}")  # all that tifffile writes
+_SIGNED = (0, -32768.0, 1.0)  # ImageJ's calibration of values: a straight line, offset and slope
+_UNCHANGED = (0, 0.0, 1.0)
+_PADDING = 8  # bytes that a writer may leave at the end of a file
 _JPEG = (6, 7, 33007, 34892)
 _IMAGEJ_UNITS = {"": None, "pixel": None, "um": "µm", "micron": "µm", "microns": "µm", "\\u00B5m": "µm"}
 
@@ -47,6 +52,17 @@ class _Raw:
         lines = rows.stop - rows.start, shape[1]
         start = self.offset + rows.start * shape[1] * stored.itemsize
         return np.fromfile(self.path, stored, math.prod(lines), offset=start).reshape(lines)[:, columns]
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """A plane of signed 16 bits as ImageJ stores it: unsigned, 32768 above."""
+
+    address: Address
+    unsigned: np.dtype[Any]
+
+    def read(self, shape: tuple[int, ...], stored: np.dtype[Any], region: Region) -> NDArray[Any]:
+        return (self.address.read(shape, self.unsigned, region) ^ 0x8000).astype("u2").view(stored)
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,13 @@ def open_tiff(path: Path) -> xarray.DataArray:
             raise ImageError(f"{path} holds {len(every)} images of different shape ({shapes}): save each as a file")
         _check_type(path, first.dtype)
         _check_whole(path, tif, every)
+        if tif.pages.first.is_imagej and not tif.is_imagej:
+            held = counted(len(tif.pages), "page")
+            warnings.warn(
+                f"{path}: ImageJ's description in it does not fit the file: what it holds is read, {held}",
+                ImageWarning,
+                stacklevel=2,
+            )
         axes, shape = first.axes, first.shape
         if _in_colour(first.keyframe) and "S" in axes:
             samples = axes.rindex("S")
@@ -127,7 +150,15 @@ def open_tiff(path: Path) -> xarray.DataArray:
             shape = (len(every), *shape)
         axes = _distinct(axes)
         layout = _layout(tif, axes, len(every), planar=planar)
+        if not layout.signed and _value_calibration(layout.imagej) not in ((), _UNCHANGED):
+            warnings.warn(
+                f"{path}: Fiji shows its values calibrated ({layout.imagej['vunit']}); the stored numbers are read",
+                ImageWarning,
+                stacklevel=2,
+            )
         stored = np.dtype(first.dtype).newbyteorder(tif.byteorder)
+        if layout.signed:
+            stored, addresses = np.dtype("i2"), [_Signed(address, stored) for address in addresses]
         names = _channel_names(tif, layout, shape[axes.index("C")]) if "C" in axes else None
         resolution = _pixel_size(tif, layout)
     stored_planes = Planes(path, tuple(axes), tuple(shape), stored, tuple(addresses))
@@ -140,16 +171,37 @@ def _alone(path: Path) -> Iterator[tifffile.TiffFile]:
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
+        stale = tif.is_imagej and _is_stale(tif)
         if tif.is_mmstack and all(one.kind == "mmstack" and not one.is_multifile for one in tif.series):
             yield tif
             return
         xml = tif.ome_metadata
         own = ome.own_part(xml, path, len(tif.pages)) if xml else None
-        if own == xml and not any(one.is_multifile for one in tif.series):
+        if own == xml and not stale and not any(one.is_multifile for one in tif.series):
             yield tif
             return
-    with tifffile.TiffFile(path, omexml=own, is_ome=own is not None, is_mmstack=False, is_ndtiff=False) as tif:
+    told = False if stale else None
+    with tifffile.TiffFile(
+        path, omexml=own, is_ome=own is not None, is_imagej=told, is_mmstack=False, is_ndtiff=False
+    ) as tif:
         yield tif
+
+
+def _is_stale(tif: tifffile.TiffFile) -> bool:
+    """Whether ImageJ's description, kept by another program, does not fit the pages; not so where the file is cut off.
+
+    ImageJ writes one header before all planes of a stack: what such a file has lost, no header speaks of.
+    """
+    series, page = tif.series[0], tif.pages.first
+    one_header = len(tif.pages) == 1 and series.dataoffset is not None
+    if series.kind == "imagej" and (one_header or series.size == len(tif.pages) * page.size):
+        return False
+    if len(tif.pages) > 1:
+        return True
+    header = page.offset + tif.tiff.tagnosize + len(page.tags) * tif.tiff.tagsize + tif.tiff.offsetsize
+    values = [tag.valueoffset + tag.valuebytecount for tag in page.tags]
+    end = max(header, page.dataoffsets[-1] + page.databytecounts[-1], *values)
+    return tif.filehandle.size - end <= _PADDING
 
 
 def _addresses(path: Path, series: tifffile.TiffPageSeries) -> Iterator[Address]:
@@ -236,16 +288,23 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> 
         tags["datetime"] = date
     known = {"imagej": "imagej", "ome": "ome", "shaped": "shaped", "uniform": "plain", "generic": "plain"}
     kind = known.get(kind, "shaped")
-    if kind == "shaped" and not any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},)):
+    volume = page.is_volumetric and page.imagedepth > 1
+    if (
+        kind == "shaped"
+        and not volume
+        and not any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},))
+    ):
         kind = "plain" if len(axes) == 2 else "unnamed"
-    of_layout = page.is_ome or page.description == page.shaped_description  # it may not fit the planes written
+    of_layout = page.is_ome or page.is_imagej or page.description == page.shaped_description  # it may not fit any more
     if kind == "plain" and page.description and not of_layout:
         tags["description"] = page.description.encode()
+    imagej = dict(tif.imagej_metadata or {}) if kind == "imagej" else {}
     return Layout(
         kind=kind,
         axes=axes,
         series=series,
-        imagej=dict(tif.imagej_metadata or {}) if kind == "imagej" else {},
+        imagej=imagej,
+        signed=page.dtype == np.uint16 and _value_calibration(imagej) == _SIGNED,
         ome=(tif.ome_metadata or "") if kind == "ome" else "",
         tags=tags,
         colour=_in_colour(page),
@@ -253,6 +312,12 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> 
         bigtiff=tif.is_bigtiff,
         byteorder=tif.byteorder,
     )
+
+
+def _value_calibration(imagej: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the number of the function that Fiji puts the stored values through, and its coefficients, if any."""
+    coefficients = [imagej[key] for key in ("c0", "c1", "c2", "c3", "c4") if key in imagej]
+    return (imagej.get("cf", 0), *coefficients) if "vunit" in imagej and len(coefficients) >= 2 else ()
 
 
 def _pixel_size(tif: tifffile.TiffFile, layout: Layout) -> PixelSize | None:

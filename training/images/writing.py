@@ -136,7 +136,9 @@ def _write(
     if kind == "imagej":
         axes = "".join(sorted(axes, key="TZCYX".find))
     image = image.transpose(*axes)
-    stored = dtype.newbyteorder(layout.byteorder) if dtype.itemsize > 1 else dtype
+    signed = layout.signed and dtype == np.int16
+    dropped = {"order"} | ({"cf", "c0", "c1", "vunit"} if layout.signed and not signed else set())
+    stored = (np.dtype(np.uint16) if signed else dtype).newbyteorder(layout.byteorder if dtype.itemsize > 1 else "=")
     nbytes = image.size * dtype.itemsize
     # ImageJ reads more than 4 GB where one header stands before all planes
     truncate = {"truncate": True} if kind == "imagej" and nbytes > _CLASSIC_LIMIT else {}
@@ -149,7 +151,7 @@ def _write(
         axes = axes.replace("C", "S")
     match kind:
         case "imagej":
-            kept = {key: _escaped(key, value) for key, value in layout.imagej.items() if key != "order"}
+            kept = {key: _escaped(key, value) for key, value in layout.imagej.items() if key not in dropped}
             options |= {"metadata": {**kept, "axes": axes}, "description": None, "software": None}
         case "ome":
             xml = ome.rewritten(layout.ome, planes=held, dtype=dtype)
@@ -173,7 +175,8 @@ def _write(
         # an OME file takes all its series in one row of pages
         parts = [image] if kind == "ome" or layout.series == 1 else [image[n] for n in range(layout.series)]
         for part in parts:
-            tif.write(planes(part), shape=part.shape, dtype=stored, **options)
+            written = (plane.view(np.uint16) ^ 0x8000 for plane in planes(part)) if signed else planes(part)
+            tif.write(written, shape=part.shape, dtype=stored, **options)
 
 
 def _cast(image: xarray.DataArray, dtype: np.dtype[Any], path: Path) -> Iterator[NDArray[Any]]:
