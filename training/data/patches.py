@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from training.errors import DataError
+
 if TYPE_CHECKING:
     from training.data.sample import Region, Sample
     from training.data.settings import Augment
@@ -24,6 +26,8 @@ _VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
     "rotate+flip": tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
 }
 """Quarter turns, and whether the image is mirrored after them, of each copy in an epoch."""
+
+_MOST_DRAWS = 100  # of validation patches from each image, where most are constant
 
 Image = NDArray[np.float32]
 Scaling = Callable[[Image], Image]
@@ -134,6 +138,11 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
     seed : int
         Of the places.
 
+    Raises
+    ------
+    UserError
+        Where the clean images are constant: they judge nothing, and patches that are constant are left out.
+
     Returns
     -------
     list of tuple of torch.Tensor
@@ -141,10 +150,11 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
     """
     rng = np.random.default_rng([seed, 4])
     patches: list[Batch] = []
-    spent = 0
+    spent = drawn = 0
     order = rng.permutation(len(images))
-    while not patches or spent < pixels:
-        image = int(order[len(patches) % len(order)])
+    while (not patches or spent < pixels) and drawn < _MOST_DRAWS * len(images):
+        image = int(order[drawn % len(order)])
+        drawn += 1
         shape = images.shape(image)
         largest = max(16, int(pixels ** (1 / len(shape))))
         chosen = tuple(min(*sides, largest) for sides in zip(shape, size or shape, strict=True))
@@ -152,10 +162,13 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
         if patches and spent + area > pixels:
             break
         noisy, clean = images.read(image, _place(rng, shape, chosen))
-        patches.append((_tensor(noisy)[None], _tensor(clean)[None]))
-        spent += area
-        if size is None and len(patches) == len(images):
+        if np.ptp(clean) > 0:
+            patches.append((_tensor(noisy)[None], _tensor(clean)[None]))
+            spent += area
+        if size is None and drawn == len(images):
             break
+    if not patches:
+        raise DataError("the clean images that validate are one value everywhere: leave such images out")
     return patches
 
 

@@ -6,6 +6,7 @@ import pytest
 from training.calibration.intensity import Intensity
 from training.data import Sample
 from training.data.patches import Images, Patches, validation_patches
+from training.errors import UserError
 
 IDENTITY = Intensity("none", 1.0, 0.0)
 
@@ -125,3 +126,15 @@ def test_validation_patches_hold_about_so_many_pixels_and_never_none(size, pixel
 def test_validation_patches_are_spread_over_the_images(shape, size):
     patches = validation_patches(images(5, shape), size, 5 * int(np.prod(size)), seed=0)
     assert sorted(int(noisy.min()) // 10_000 for noisy, _ in patches) == [0, 1, 2, 3, 4]
+
+
+def test_a_validation_patch_of_one_value_judges_nothing_and_is_left_out():
+    image = np.zeros((64, 64), "f4")
+    image[20:30, 20:30] = np.arange(100).reshape(10, 10)
+    dead = Sample.of_arrays("dead", np.zeros_like(image), np.zeros_like(image))
+    data = Images([dead, Sample.of_arrays("a", image + 1, image)], IDENTITY.scaling)
+    patches = validation_patches(data, (16, 16), 5 * 16 * 16, seed=0)
+    assert len(patches) == 5
+    assert all(clean.max() > clean.min() for _, clean in patches)
+    with pytest.raises(UserError, match="the clean images that validate are one value everywhere"):
+        validation_patches(Images([dead], IDENTITY.scaling), (16, 16), 256, seed=0)
