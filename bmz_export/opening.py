@@ -64,7 +64,7 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         else:
             run = from_torchscript(file, place) if format == "torchscript" else from_onnx(file)
             predict = _in_order(run, takes, gives)
-        provenance = _provenance(package)
+        provenance = stated_provenance(package)
     predict = _checked(predict, path)
     halo = tuple(axis.halo for axis in _space(gives))
     halo = halo if any(halo) else (GLOBAL_HALO,) * len(halo)
@@ -267,7 +267,7 @@ def _space(tensor: Tensor) -> tuple[Axis, ...]:
     return tuple(axis for letter in "yx" for axis in tensor.axes if axis.letter == letter)
 
 
-def _provenance(package: Package) -> Provenance | None:
+def stated_provenance(package: Package) -> Provenance | None:
     """What our own packages say of their making; a file of that name in a stranger's says nothing."""
     file = package.file(PROVENANCE)
     if file is None:

@@ -1,1 +1,17 @@
-"""The command line ``bmz-fmd``: words only, no logic; a verb a file in ``bmz_fmd.verbs``."""
+"""Fine-tune published Gaussian denoisers on fluorescence images, and export packages for Fiji, QuPath and others.
+
+``train``, ``export``, ``check``, ``denoise`` and ``evaluate`` do what the command line ``bmz-fmd`` does; ``load`` makes
+a function of a run or a package. What is wrong with images, runs or packages is said by an ``errors.UserError``.
+
+Examples
+--------
+>>> import bmz_fmd
+>>> denoise = bmz_fmd.load("packages/my-cells.zip")  # doctest: +SKIP
+>>> denoised = denoise(image)  # doctest: +SKIP
+"""
+
+from bmz_fmd.interface import check, denoise, evaluate, export, load, train
+from training import errors
+from training.errors import UserError
+
+__all__ = ["UserError", "check", "denoise", "errors", "evaluate", "export", "load", "train"]

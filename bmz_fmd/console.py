@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from bmz_fmd.spelling import as_options
 
 _PLAIN_PAUSE = 30.0  # seconds between progress lines in a log
 _PLAIN_WIDTH = 220  # columns of a table in a log: wide enough to break no cell
+_SHOWN = 6  # warnings of one kind
 
 _STYLES = {"passed": "green", "installed": "green", "failed": "bold red", "not run": "dim", "shown": "blue"}
 
@@ -32,6 +33,15 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning on stderr, in one line."""
     note(f"warning: {one_line(text)}")
+
+
+def warn_some(texts: Iterable[str]) -> None:
+    """Print the first few of many warnings, and how many more there are."""
+    texts = list(texts)
+    for text in texts[:_SHOWN]:
+        warn(text)
+    if len(texts) > _SHOWN:
+        warn(f"and {len(texts) - _SHOWN} more like these")
 
 
 def one_line(text: object) -> str:

@@ -1,4 +1,4 @@
-"""What ``--model`` means: a run folder, a package folder or its zip, opened as a denoiser."""
+"""What ``model`` means: a run folder, a package folder or its zip, opened as a denoiser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from training.errors import UserError
 from training.util.hashing import sha256
 
 if TYPE_CHECKING:
+    from bmz_fmd.arrays import Image
     from training.inference.denoiser import Denoiser
+    from training.inference.statistics import TrainedOn
+    from training.runs.provenance import Provenance
     from training.runs.run import Run
 
 _SHOWN = 3  # models that a message lists
@@ -19,7 +22,12 @@ _SHOWN = 3  # models that a message lists
 
 @dataclass(frozen=True)
 class Model:
-    """A model as the command line named it.
+    """A denoiser: call it with an image.
+
+    Examples
+    --------
+    >>> model = bmz_fmd.load("packages/my-cells.zip")  # doctest: +SKIP
+    >>> denoised = model(image)  # doctest: +SKIP
 
     Attributes
     ----------
@@ -28,13 +36,15 @@ class Model:
     kind : {"run", "package"}
         What it is.
     denoiser : Denoiser
-        Ready to use.
+        The function, and what one must know to run it in tiles.
     hashed : str
         The file that ``sha256`` is of: a run's best checkpoint, a package's zip, or its description, which holds the
         hashes of all its files.
     sha256 : str
         In hexadecimal digits.
-    run : Run, optional
+    provenance : Provenance or None
+        How it was made; None for a package that does not say so.
+    run : Run or None
         The run, if it is one.
     """
 
@@ -43,7 +53,47 @@ class Model:
     denoiser: Denoiser
     hashed: str
     sha256: str
+    provenance: Provenance | None = None
     run: Run | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the run or the package: that of its folder or zip."""
+        path = self.path.absolute()
+        return path.stem if path.suffix.lower() == ".zip" else path.name
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """Intensities and noise of the training images, ``low``, ``high`` and ``noise``; None where unknown."""
+        return self.denoiser.trained_on
+
+    def __call__(self, image: Image, *, tile: int | None = None, channel: str | int | None = None) -> Image:
+        """Denoise an image of any size.
+
+        Parameters
+        ----------
+        image : ndarray, (..., Y, X), or DataArray with the axes ``Y`` and ``X`` (or ``y`` and ``x``)
+            In the units of the training images: what the camera gave, not normalised. Every plane is denoised by
+            itself, with a model of volumes every stack (Z, Y, X).
+        tile : int, optional
+            Side of the tiles in pixels, halo included; by default what is fastest, as memory allows.
+        channel : str or int, optional
+            Of an image with the axis ``C``: denoise this one alone, by name or number, and pass the others through.
+
+        Returns
+        -------
+        ndarray or DataArray
+            As given: of the same shape, axes and coordinates, float32, in the same units. Of an image that is read
+            lazily (dask) each plane is denoised when it is asked for.
+
+        Raises
+        ------
+        UserError
+            Where it is no image that the model takes, or memory does not suffice.
+        """
+        from bmz_fmd.arrays import denoise_array
+
+        return denoise_array(image, self.denoiser, tile=tile, channel=channel)
 
 
 def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Model:
@@ -70,13 +120,15 @@ def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Mode
         run = open_run(path)
         denoiser = run.denoiser(device=device)
         best = run.checkpoint()
-        return Model(path, "run", denoiser, best.name, sha256(best), run)
-    from bmz_export.opening import open_denoiser
-    from bmz_export.package.archive import DESCRIPTION_NAMES
+        return Model(path, "run", denoiser, best.name, sha256(best), run.provenance, run)
+    from bmz_export.opening import open_denoiser, stated_provenance
+    from bmz_export.package.archive import DESCRIPTION_NAMES, open_package
 
     denoiser = open_denoiser(path, device=device, trust=trust)
+    with open_package(path) as package:
+        provenance = stated_provenance(package)
     hashed = path if path.is_file() else next(path / name for name in DESCRIPTION_NAMES if (path / name).is_file())
-    return Model(path, "package", denoiser, hashed.name, sha256(hashed))
+    return Model(path, "package", denoiser, hashed.name, sha256(hashed), provenance)
 
 
 def model_kind(path: Path) -> Literal["run", "package"]:
@@ -88,12 +140,12 @@ def model_kind(path: Path) -> Literal["run", "package"]:
             return "run"
         if any((path / name).is_file() for name in DESCRIPTION_NAMES):
             return "package"
-        raise UserError(f"--model {path}: neither a run (settings.yaml) nor a package (rdf.yaml); {_known(path)}")
+        raise UserError(f"`model` {path}: neither a run (settings.yaml) nor a package (rdf.yaml); {_known(path)}")
     if path.is_file():
         if path.name in DESCRIPTION_NAMES or path.suffix.lower() == ".zip":
             return "package"
-        raise UserError(f"--model {path}: not a model; give a run folder, a package folder or its zip; {_known(path)}")
-    raise UserError(f"--model {path}: does not exist; {_known(path)}")
+        raise UserError(f"`model` {path}: not a model; give a run folder, a package folder or its zip; {_known(path)}")
+    raise UserError(f"`model` {path}: does not exist; {_known(path)}")
 
 
 def _known(path: Path) -> str:

@@ -19,26 +19,21 @@ def command(
 
     Leaves a run below runs/ and a package below packages/, as train and export would.
     """
-    from bmz_export.exporting import ExportOptions
+    import bmz_fmd
     from bmz_fmd.verbs import export
-    from training.data.settings import DataSettings
-    from training.fitting.start import Words, begin
-    from training.fitting.trainer import train
     from training.util.progress import Listener
 
-    run, _ = begin(
-        Words(
-            data=DataSettings(dataset="simulated"),
-            network="dncnn",
-            network_changes=("depth=8", "width=32"),
-            checkpoint="none",
-            changes=("epochs=20", "crop=96", "lr=0.001", "decay_epochs=3"),
-            name=name,
-        )
+    run = bmz_fmd.train(
+        dataset="simulated",
+        network="dncnn",
+        network_settings={"depth": 8, "width": 32},
+        checkpoint="none",
+        recipe="demo",
+        name=name,
+        listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
     )
-    train(run, listener=Listener(note=console.note, warn=console.warn, progress=console.progress))
     scores = run.provenance.scores["affine"]
-    export.hand_over(run, ExportOptions())
+    export.hand_over(run)
     console.say(
         f"PSNR of the test images: noisy {scores.noisy.psnr:.1f} dB, denoised {scores.denoised.psnr:.1f} dB. Look at:\n"
         f"  {run.folder / 'panel.png'}  before and after, and what was taken away\n"

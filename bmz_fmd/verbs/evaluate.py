@@ -10,13 +10,9 @@ import typer
 
 from bmz_fmd import console
 from bmz_fmd.options import Device, ModelPath, Tile, Trust
-from training.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bmz_fmd.models import Model
-    from training.data import Sample
     from training.evaluation.scoring import Evaluation, Figures
 
 
@@ -72,37 +68,35 @@ def command(
     "slope kept" and "intensity kept" are 1 for a quantitative result. "largest deviation" is the largest deviation of
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
     """
+    from bmz_fmd.evaluation import open_pairs, score
     from bmz_fmd.models import model_kind, open_model
     from training.evaluation.pictures import residual_picture
-    from training.evaluation.scoring import evaluate, images_to_show, is_result
+    from training.evaluation.scoring import images_to_show, is_result
     from training.inference.files import check_replaceable
 
     kind = model_kind(model)
-    if (noisy is None) != (clean is None):
-        given, missing = ("--noisy", "--clean") if clean is None else ("--clean", "--noisy")
-        raise UserError(f"{given} is given without {missing}: pairs need both")
-    if noisy is None and kind == "package":
-        raise UserError(f"--model {model}: a package holds no test images; give --noisy DIR and --clean DIR")
-    if noisy is None and (pattern or channel):
-        raise UserError(f"{'--pattern' if pattern else '--channel'} needs --noisy DIR and --clean DIR")
     if json_file is not None:
-        check_replaceable(json_file, "--json", ".json", is_result)
+        check_replaceable(json_file, "`json`", ".json", is_result)
     picture = figure or _default_picture(model, kind, json_file)
     if picture is not None:
-        check_replaceable(picture, "--figure", ".png", is_result)
+        check_replaceable(picture, "`figure`", ".png", is_result)
 
     opened = open_model(model, device, trust=trust)
-    pairs = _pairs(opened, noisy, clean, pattern, channel)
-    peak = _peak(opened if noisy is None else None, pairs, convention.value, data_range)
-    with console.progress("Scoring", len(pairs)) as advance:
-        result = evaluate(
+    pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=console.warn)
+    with console.progress("Scoring", len(pairs.samples)) as advance:
+        result = score(
+            opened,
             pairs,
-            opened.denoiser,
             convention=convention.value,
-            data_range=peak,
+            data_range=data_range,
             tile=tile,
             progress=lambda: advance(1, ""),
         )
+    console.warn_some(
+        f"{image.name}: {difference}; its scores say little of images like those of training"
+        for image in result.images
+        for difference in image.unlike_training
+    )
     _print(result, model)
     if json_file is not None:
         settings: dict[str, object] = {
@@ -116,7 +110,9 @@ def command(
         _store(json_file, opened, settings, result)
         console.note(f"figures stored in {json_file}")
     if picture is not None:
-        residual_picture(images_to_show(result, pairs, opened.denoiser, tile=tile), picture)
+        residual_picture(
+            images_to_show(result, pairs.samples, opened.denoiser, tile=tile), picture, pixel_size=pairs.pixel_size
+        )
         console.note(f"picture of residuals in {picture}")
 
 
@@ -124,35 +120,6 @@ def _default_picture(model: Path, kind: str, json_file: Path | None) -> Path | N
     if json_file is not None:
         return json_file.with_name(f"{json_file.stem}-residuals.png")
     return model / "residuals.png" if kind == "run" else None
-
-
-def _pairs(
-    model: Model, noisy: Path | None, clean: Path | None, pattern: str | None, channel: str | None
-) -> Sequence[Sample]:
-    """Return the pairs to score: of the folders given, or the run's own test images."""
-    if model.run is not None and noisy is None:
-        return model.run.dataset().test
-    from training.data.sets.folders import FolderOptions, read_folders
-
-    found = read_folders(FolderOptions(noisy=noisy, clean=clean, pattern=pattern, channel=channel))
-    for note in found.notes:
-        console.warn(note)
-    return found.samples
-
-
-def _peak(tested: Model | None, pairs: Sequence[Sample], convention: str, given: float | None) -> float:
-    """Return the peak to count from: as given, as the run counted on its own images, or that of 8 bits."""
-    if given is not None:
-        return given
-    if tested is not None and tested.run is not None and convention in tested.run.provenance.scores:
-        return tested.run.provenance.scores[convention].data_range
-    dtype = pairs[0].truth.dtype
-    if dtype == "uint8":
-        return 255.0
-    raise UserError(
-        f"--data-range is missing: PSNR of {dtype} images needs the peak to count from, such as 4095 for a camera of "
-        "12 bits"
-    )
 
 
 def _print(result: Evaluation, model: Path) -> None:

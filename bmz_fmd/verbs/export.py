@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,6 @@ from bmz_fmd import console
 from bmz_fmd.options import Engines, engine_names
 
 if TYPE_CHECKING:
-    from bmz_export.checking.certificate import Certificate
-    from bmz_export.exporting import ExportOptions
-    from bmz_export.package.builder import Addition
     from training.runs.run import Run
 
 
@@ -72,48 +69,43 @@ def command(
 
     Writes NAME/ and NAME.zip; a package of that name from an earlier export is replaced when the new one is whole.
     """
-    from bmz_export.exporting import ExportOptions
-    from bmz_export.package.about import read_about
     from training.errors import UserError
     from training.runs.run import newest_run, open_run
 
-    words = read_about(about, authors=author or (), cite=cite or (), license=licence)
-    if dataset is not None and run is None:
-        source = newest_run(dataset)
-    elif run is not None and dataset is None:
-        source = open_run(run)
-    else:
+    if (dataset is None) == (run is None):
         raise UserError("say what to export: either --dataset NAME or --run DIR")
-    hand_over(source, ExportOptions(name=name, out=out, about=words, example=example), engine_names(engines))
+    hand_over(
+        newest_run(dataset) if dataset is not None else open_run(run or Path()),
+        name=name,
+        out=out,
+        authors=author or (),
+        cite=cite or (),
+        license=licence,
+        about=about,
+        example=example,
+        engines=engine_names(engines),
+    )
 
 
-def hand_over(source: Run, options: ExportOptions, engines: list[str] | None = None) -> None:
-    """Export a run, certify the package while it is built with these engines (None: all), and show the certificate.
+def hand_over(source: Run, **words: Any) -> None:  # noqa: ANN401 those of bmz_fmd.export
+    """Export a run in the words of ``bmz_fmd.export``, and show the certificate.
 
     Raises
     ------
     typer.Exit
         With code 1 when a tool would fail or show other pixels; the package and its certificate are there all the same.
     """
-    from bmz_export.checking.check import certify
-    from bmz_export.checking.runner import CheckOptions
-    from bmz_export.exporting import export
+    import bmz_fmd
+    from bmz_export.checking.certificate import NAME, Certificate
     from bmz_fmd.verbs.check import show
 
-    found: list[Certificate] = []
-
-    def certified(folder: Path) -> Addition:
-        certificate, addition = certify(
-            folder, CheckOptions(engines=engines), told=lambda line: console.note(f"  {line}")
-        )
-        found.append(certificate)
-        return addition
-
     console.note(f"Exporting {source.folder}: three weights formats, then the engine of every tool that is installed")
-    exported = export(source, options, certify=certified, told=console.note)
-    show(found[0])
+    exported = bmz_fmd.export(source, log=console.note, **words)
+    certificate = Certificate.read(exported.folder / NAME)
+    assert certificate is not None
+    show(certificate)
     console.say(f"{exported.archive} (unpacked: {exported.folder})")
     for what in exported.missing:
         console.note(f"To be filled in before you publish: {what}")
-    if found[0].exit_code:
-        raise typer.Exit(found[0].exit_code)
+    if certificate.exit_code:
+        raise typer.Exit(certificate.exit_code)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from training.calibration.intensity import fit_affine
 from training.errors import UserError
 from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
+from training.evaluation.overlap import Overlap
 from training.evaluation.pictures import WRITER, Shown
 from training.evaluation.residuals import LIMIT, correlation, deviation_map, largest_deviation
 from training.inference.statistics import image_statistics
@@ -103,6 +104,8 @@ class Evaluation(_Part):
     images: tuple[ImageFigures, ...]
     mean: Figures
     sd: Figures
+    overlap: Overlap | None = None
+    """With the images that the model was made with; None where nothing is recorded of them."""
 
     def findings(self) -> list[str]:
         """Return in words, a sentence each, what the figures say."""
@@ -118,7 +121,8 @@ class Evaluation(_Part):
             over = f"over {many - len(constant)} of {many} images"
         if len(constant) < many:
             found += self._scores(over)
-        return [*found, self._structure()]
+        found.append(self._structure())
+        return found if self.overlap is None else [*found, self.overlap.sentence()]
 
     def _scores(self, over: str) -> list[str]:
         mean = self.mean

@@ -1,0 +1,391 @@
+"""The Python interface: what ``import bmz_fmd`` gives. What is heavy is imported when a function runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bmz_export.checking.certificate import Certificate
+    from bmz_export.exporting import Exported
+    from bmz_export.package.about import About
+    from bmz_fmd.evaluation import Images
+    from bmz_fmd.models import Model
+    from training.evaluation.scoring import Evaluation
+    from training.runs.run import Run
+    from training.util.progress import Listener
+
+StrPath = str | os.PathLike[str]
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> Model:
+    """Open a run folder, or a model package (folder or zip) of any origin, as a function from image to image.
+
+    Parameters
+    ----------
+    path : path or Run
+        Such as ``runs/my-cells`` or ``packages/my-cells.zip``, or what ``train`` returned.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    trust : bool
+        Whether Python that lies in a package may run: a package with a state dict alone needs it.
+
+    Returns
+    -------
+    Model
+        Call it with an image; ``name``, ``trained_on`` and ``provenance`` say what it is.
+
+    Raises
+    ------
+    UserError
+        If there is no model, it is damaged, or it may not be loaded.
+
+    Examples
+    --------
+    >>> denoise = bmz_fmd.load("packages/my-cells.zip")  # doctest: +SKIP
+    >>> denoised = denoise(image)  # doctest: +SKIP
+    """
+    from bmz_fmd.models import open_model
+    from training.runs.run import Run
+
+    return open_model(path.folder if isinstance(path, Run) else Path(path), device, trust=trust)
+
+
+@overload
+def denoise(
+    image: NDArray[Any],
+    model: StrPath | Run | Model,
+    *,
+    channel: str | int | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    trust: bool = False,
+) -> NDArray[Any]: ...
+@overload
+def denoise(
+    image: StrPath | xr.DataArray,
+    model: StrPath | Run | Model,
+    *,
+    channel: str | int | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    trust: bool = False,
+) -> xr.DataArray: ...
+def denoise(
+    image: StrPath | NDArray[Any] | xr.DataArray,
+    model: StrPath | Run | Model,
+    *,
+    channel: str | int | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    trust: bool = False,
+) -> NDArray[Any] | xr.DataArray:
+    """Denoise one image with a run or a package.
+
+    Parameters
+    ----------
+    image : path, ndarray (..., Y, X), or DataArray with the axes Y and X
+        In the units of the training images.
+    model : path, Run or Model
+        Load it once (``load``) where there are several images.
+    channel, tile
+        As in a call of the model.
+    device, trust
+        As for ``load``.
+
+    Returns
+    -------
+    ndarray or DataArray
+        As a call of the model returns it; of a file a DataArray with its named axes.
+
+    Raises
+    ------
+    UserError
+        If the image or the model cannot be read, or they do not fit.
+    """
+    import numpy as np
+
+    opened = _opened(model, device=device, trust=trust)
+    if isinstance(image, str | os.PathLike):
+        from training.images import open_image
+
+        return opened(open_image(Path(image)), tile=tile, channel=channel).compute()
+    if isinstance(image, np.ndarray):
+        return opened(image, tile=tile, channel=channel)
+    return opened(image, tile=tile, channel=channel)
+
+
+def train(
+    noisy: StrPath | None = None,
+    clean: StrPath | None = None,
+    *,
+    name: str | None = None,
+    network: str | None = None,
+    network_settings: dict[str, Any] | None = None,
+    checkpoint: StrPath | None = None,
+    recipe: StrPath | None = None,
+    dataset: str | None = None,
+    data: StrPath | None = None,
+    pattern: str | None = None,
+    channel: str | None = None,
+    preparation: str | None = None,
+    options: dict[str, Any] | None = None,
+    device: str = "auto",
+    devices: int | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+    **settings: object,
+) -> Run:
+    """Fine-tune a denoiser on pairs of noisy and clean images, and return its run folder below ``runs/``.
+
+    Parameters
+    ----------
+    noisy, clean : path, optional
+        A folder or a stack each, of the same names.
+    name : str, optional
+        Of the run; by default data set, network and date.
+    network : str, optional
+        ``drunet`` (the default), ``restormer``, ``kbnet`` or ``dncnn``.
+    network_settings : dict, optional
+        Where they differ from the published ones.
+    checkpoint : str or path, optional
+        Weights to start from: a published name, a file, or ``"none"``.
+    recipe : str or path, optional
+        Name or file; by default that of the network.
+    dataset, data : optional
+        A data set by name, and the folder with its files, instead of ``noisy`` and ``clean``.
+    pattern, channel, preparation, options : optional
+        How names of a pair differ, the channel that trains, what is cut, and what a data set takes besides.
+    device, devices
+        ``auto``, ``cpu``, ``cuda``, ``mps``, and how many GPUs.
+    resume : bool
+        Go on with the run of this name.
+    listener : Listener, optional
+        Hears notes, warnings and progress.
+    **settings
+        Over the recipe, such as ``epochs=50`` or ``lr=1e-4``; see ``training.runs.settings.Recipe``.
+
+    Returns
+    -------
+    Run
+        Its ``folder`` holds weights, curves, scores and pictures; ``export`` and ``load`` take it.
+
+    Raises
+    ------
+    UserError
+        If the images, the settings or the weights do not fit; nothing is left half made.
+    """
+    from training.data import DataSettings
+    from training.fitting.start import Words, begin, go_on
+    from training.fitting.trainer import train as fit
+    from training.util.devices import choose_devices
+    from training.util.progress import Listener as Silent
+
+    given = {
+        key: value
+        for key, value in {
+            "dataset": dataset, "data": data, "noisy": noisy, "clean": clean, "pattern": pattern, "channel": channel,
+            "preparation": preparation, "options": options,
+        }.items()
+        if value is not None
+    }  # fmt: skip
+    words = Words(
+        data=DataSettings.model_validate(given) if given else None,
+        network=network,
+        network_changes=_changes(network_settings or {}),
+        checkpoint=None if checkpoint is None else os.fspath(checkpoint),
+        recipe=None if recipe is None else os.fspath(recipe),
+        changes=_changes(settings),
+        name=name,
+    )
+    told = listener or Silent()
+    choose_devices(device, devices)
+    if resume:
+        run = go_on(words)
+    else:
+        run, note = begin(words)
+        if note:
+            told.note(note)
+    fit(run, resume=resume, device=device, devices=devices, listener=told)
+    return run
+
+
+def export(
+    run: StrPath | Run,
+    *,
+    name: str | None = None,
+    out: StrPath = "packages",
+    authors: Sequence[str] = (),
+    cite: Sequence[str] = (),
+    license: str | None = None,
+    about: StrPath | About | None = None,
+    example: StrPath | None = None,
+    engines: Sequence[str] | None = None,
+    log: Callable[[str], None] = _silent,
+) -> Exported:
+    """Make a bioimage.io package of a run, check it in every tool's engine, and write folder, zip and certificate.
+
+    Parameters
+    ----------
+    run : path, str or Run
+        A run, its folder, or its name below ``runs/``.
+    name : str, optional
+        Of the package; by default that of the run.
+    out : path
+        Folder for the package and its zip; a package of that name from an earlier export is replaced.
+    authors : sequence of str
+        ``"Name; Affiliation; ORCID"``, the last two where there are any.
+    cite : sequence of str
+        ``"Text | DOI or address"``; the network's paper is added.
+    license : str, optional
+        SPDX identifier, such as CC-BY-4.0; by default that of the checkpoint.
+    about : path or About, optional
+        The same and more, as YAML.
+    example : path, optional
+        The image of which a part becomes the public example; a test image by default.
+    engines : sequence of str, optional
+        Engines to check it with; all that are installed by default, none if empty.
+    log : callable
+        Hears what is being done, a line each.
+
+    Returns
+    -------
+    Exported
+        ``folder``, ``archive`` (the zip), and what is ``missing`` before it can be published.
+
+    Raises
+    ------
+    UserError
+        If the run is not finished, something foreign stands where the package would go, or it cannot be built.
+    """
+    from bmz_export.checking.check import certify
+    from bmz_export.checking.runner import CheckOptions
+    from bmz_export.exporting import ExportOptions
+    from bmz_export.exporting import export as build
+    from bmz_export.package.about import About, read_about
+    from training.runs.run import RUNS, Run, open_run
+
+    if not isinstance(run, Run):
+        named = RUNS / Path(run)
+        run = open_run(named if named.is_dir() and not Path(run).is_dir() else Path(run))
+    if not isinstance(about, About):
+        about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
+    options = ExportOptions(name=name, out=Path(out), about=about, example=None if example is None else Path(example))
+    asked = CheckOptions(engines=engines)
+    return build(run, options, certify=lambda folder: certify(folder, asked, told=log)[1], told=log)
+
+
+def check(
+    package: StrPath,
+    *,
+    engines: Sequence[str] | None = None,
+    rules_only: bool = False,
+    trust: bool = False,
+    tiles: bool = False,
+    timeout: float = 300.0,
+    log: Callable[[str], None] = _silent,
+) -> Certificate:
+    """Say with figures what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
+
+    Parameters
+    ----------
+    package : path
+        Folder or zip, of any origin.
+    engines : sequence of str, optional
+        Names of engines; all that are installed by default, none if empty.
+    rules_only : bool
+        Read the package and run nothing of it.
+    trust : bool
+        Let the package's own Python run.
+    tiles : bool
+        Also tile a large image as each tool does.
+    timeout : float
+        Seconds for each engine and weights format.
+    log : callable
+        Hears what is being done, a line each.
+
+    Returns
+    -------
+    Certificate
+        ``exit_code`` is 0 where nothing that ran failed.
+
+    Raises
+    ------
+    UserError
+        If there is no package to read, or no such engine.
+    """
+    from bmz_export.checking.check import check as judge
+    from bmz_export.checking.runner import CheckOptions
+
+    options = CheckOptions(rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout)
+    return judge(Path(package), options, told=log)
+
+
+def evaluate(
+    model: StrPath | Run | Model,
+    noisy: Images | None = None,
+    clean: Images | None = None,
+    *,
+    pattern: str | None = None,
+    channel: str | None = None,
+    convention: Literal["raw", "affine"] = "affine",
+    data_range: float | None = None,
+    tile: int | None = None,
+    device: str = "auto",
+    trust: bool = False,
+) -> Evaluation:
+    """Score a run or a package on pairs of noisy and clean images.
+
+    Parameters
+    ----------
+    model : path, Run or Model
+        What denoises.
+    noisy, clean : path, ndarray, DataArray or sequence of these, optional
+        Folders or files, or images (..., Y, X) of which every plane counts; by default the run's own test images.
+    pattern, channel : str, optional
+        How names of a pair differ, and the channel to score; of files.
+    convention : {"affine", "raw"}
+        Whether noisy and denoised images are first fitted to the clean one, or compared as they are.
+    data_range : float, optional
+        Peak of PSNR and SSIM in units of the clean images; by default 255 for 8 bits, or as the run counted.
+    tile, device, trust
+        As for ``load`` and a call of the model.
+
+    Returns
+    -------
+    Evaluation
+        Figures of each image, their mean and deviation, what they say in words (``findings()``), and how many of the
+        images the model was made with (``overlap``).
+
+    Raises
+    ------
+    UserError
+        If images or model cannot be read, or do not fit.
+    """
+    import warnings
+
+    from bmz_fmd.evaluation import open_pairs, score
+
+    opened = _opened(model, device=device, trust=trust)
+    pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=warnings.warn)
+    return score(opened, pairs, convention=convention, data_range=data_range, tile=tile)
+
+
+def _opened(model: StrPath | Run | Model, *, device: str, trust: bool) -> Model:
+    from bmz_fmd.models import Model
+
+    return model if isinstance(model, Model) else load(model, device=device, trust=trust)
+
+
+def _changes(settings: Mapping[str, object]) -> list[str]:
+    """Return settings as a recipe file or ``--set`` writes them."""
+    return [f"{key}={'none' if value is None else value}" for key, value in settings.items()]
