@@ -57,14 +57,15 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         takes, gives = _planes_only(package)
         format = _choose_format(package, trust)
         place = "cpu" if format == "onnx" else choose_device(device)
+        provenance = stated_provenance(package)
         processed = bool(takes.operations or gives.operations) or format == "pytorch_state_dict"
         file = _safe_file(package, format, processing=processed, trust=trust)
         if processed:
             predict = _through_core(package, takes, gives, format, place)
         else:
-            run = from_torchscript(file, place) if format == "torchscript" else from_onnx(file)
+            local = provenance is not None and _radius(provenance) is not None
+            run = from_torchscript(file, place, channels_last=local) if format == "torchscript" else from_onnx(file)
             predict = _in_order(run, takes, gives)
-        provenance = stated_provenance(package)
     predict = _checked(predict, path)
     halo = tuple(axis.halo for axis in _space(gives))
     halo = halo if any(halo) else (GLOBAL_HALO,) * len(halo)

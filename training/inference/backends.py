@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import ModelError
+from training.util.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,9 +24,25 @@ Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 """From one float32 array to all tensors that the network returns, in their own types."""
 
 
+def convolve_channels_last(model: nn.Module) -> None:
+    """Lay the weights of a model's convolutions out channels last, in place.
+
+    On a CPU, DnCNN then takes half the time and DRUNet two thirds; Restormer, whose time goes elsewhere, takes longer.
+    A network that takes views of its tensors may fail with it, so it is for our own networks alone.
+    """
+    import torch
+
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for weights in model.parameters():
+        if weights.dim() in layouts:
+            weights.data = weights.data.contiguous(memory_format=layouts[weights.dim()])
+
+
 def from_module(model: nn.Module) -> Predict:
     """Return a function from float32 arrays (B, 1, *space) to the same, that runs ``model`` where its weights are."""
     import torch
+
+    keep_freed_memory()
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
         device = next(model.parameters()).device
@@ -37,7 +54,7 @@ def from_module(model: nn.Module) -> Predict:
     return predict
 
 
-def from_torchscript(file: Path, device: str = "cpu") -> Run:
+def from_torchscript(file: Path, device: str = "cpu", *, channels_last: bool = False) -> Run:
     """Load a TorchScript archive, in evaluation mode.
 
     Parameters
@@ -46,6 +63,8 @@ def from_torchscript(file: Path, device: str = "cpu") -> Run:
         The archive.
     device : str
         In torch's words.
+    channels_last : bool
+        See ``convolve_channels_last``.
 
     Raises
     ------
@@ -54,12 +73,16 @@ def from_torchscript(file: Path, device: str = "cpu") -> Run:
     """
     import torch
 
+    keep_freed_memory()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*deprecated")
             module = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{file.name}: not TorchScript that this torch loads ({_first_line(error)})") from None
+
+    if channels_last and device == "cpu":
+        convolve_channels_last(module)
 
     def run(images: NDArray[np.float32]) -> list[NDArray[Any]]:
         with torch.inference_mode():
@@ -90,6 +113,7 @@ def from_onnx(file: Path, *, threads: int = 0, beside: bool = False) -> Run:
     """
     import onnxruntime
 
+    keep_freed_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -126,7 +126,13 @@ class Run:
 
     def denoiser(self, which: Literal["best", "last"] = "best", device: str = "auto") -> Denoiser:
         """Return the trained model as a callable over arrays, with what its tiling needs; "auto" takes a GPU."""
-        return as_denoiser(self.model(which), self.provenance, choose_device(device))
+        from training.inference.backends import convolve_channels_last
+
+        model = self.model(which)
+        denoiser = as_denoiser(model, self.provenance, choose_device(device))
+        if denoiser.device == "cpu" and denoiser.local:
+            convolve_channels_last(model)
+        return denoiser
 
     def write_settings(self) -> None:
         """Write ``settings.yaml``."""
