@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bmz_fmd import console
 from bmz_fmd.options import Device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.checkpoints import Checkpoint
 
 
 def command(
@@ -40,7 +46,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME|FILE|none",
-            help="Weights to start from. [default: the published ones if they were fetched before, else none]",
+            help="Weights to start from; none: from scratch. [default: the published ones]",
         ),
     ] = None,
     recipe: Annotated[
@@ -59,6 +65,7 @@ def command(
         str | None, typer.Option(help="Of the run folder below runs/. [default: data set, network, date]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of this name.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Fetch the published weights without asking.")] = False,
     device: Device = "auto",
     devices: Annotated[int | None, typer.Option(min=1, help="How many GPUs. [default: all]")] = None,
 ) -> None:
@@ -95,7 +102,7 @@ def command(
     if resume:
         run = go_on(words)
     else:
-        run, note = begin(words)
+        run, note = begin(words, confirm=_may_fetch(yes))
         if note:
             console.note(note)
     listener = Listener(note=console.note, warn=console.warn, progress=console.progress)
@@ -118,6 +125,13 @@ def command(
             )
         ],
     )
-    if scores.denoised.psnr <= scores.noisy.psnr:
-        console.warn("the denoised images are no closer to the clean ones than the noisy are: train longer")
     console.say(f"See {run.folder / 'panel.png'}; next: bmz-fmd export --run {run.folder}")
+
+
+def _may_fetch(yes: bool) -> Callable[[Checkpoint], bool] | None:
+    """Return who says whether published weights may be fetched: the option, the person at the terminal, or nobody."""
+    if yes:
+        return lambda checkpoint: True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return lambda checkpoint: typer.confirm(f"Fetch {checkpoint.summary}?", default=True, err=True)

@@ -33,7 +33,8 @@ def bad(why, words, *says):
 
 OUT = "--model runs/small --out out"
 SCORE = "evaluate --model runs/small --data-range 255"
-PAIRS = "train --noisy noisy --clean clean --set epochs=1"
+PAIRS = "train --noisy noisy --clean clean --set epochs=1 --checkpoint none"
+SCRATCH = "train --network dncnn --checkpoint none"
 
 WORDS = [
     bad("no such verb", "denoize cells.tif", "denoize"),
@@ -91,6 +92,8 @@ DENOISE = [
     bad("a device that is not here", f"denoise cells.tif {OUT} --device abacus", "--device abacus", "cpu"),
 ]
 
+WEIGHTED = "train --noisy noisy --clean clean --network dncnn"
+
 EVALUATE = [
     bad("noisy images without clean ones", f"{SCORE} --noisy noisy", "--clean"),
     bad("clean images without noisy ones", f"{SCORE} --clean clean", "--noisy"),
@@ -126,20 +129,20 @@ EXPORT = [
 
 TRAIN = [
     bad("nothing to train on", "train --network dncnn", "--dataset", "--noisy"),
-    bad("an unknown data set", "train --network dncnn --dataset nucleous", "nucleous", "nucleus"),
-    bad("a data set that is not in the folder", "train --network dncnn --dataset nucleus --data noisy", "nucleus"),
+    bad("an unknown data set", f"{SCRATCH} --dataset nucleous", "nucleous", "nucleus"),
+    bad("a data set that is not in the folder", f"{SCRATCH} --dataset nucleus --data noisy", "nucleus"),
     bad("an unknown network", f"{PAIRS} --network drunett", "drunett", "drunet"),
-    bad("noisy images without clean ones", "train --network dncnn --noisy noisy", "--clean"),
-    bad("a missing folder", "train --network dncnn --noisy noisy --clean none", "none", "does not exist"),
-    bad("an empty folder", "train --network dncnn --noisy noisy --clean empty", "empty"),
-    bad("folders without a common name", "train --network dncnn --noisy noisy --clean strangers", "strangers"),
-    bad("shapes that differ", "train --network dncnn --noisy noisy --clean small", "a.tif"),
-    bad("stacks of unequal length", "train --network dncnn --noisy stacks --clean short", "a.tif"),
-    bad("one image only", "train --network dncnn --noisy one/noisy --clean one/clean", "one image"),
-    bad("NaN", "train --network dncnn --noisy withnan --clean clean", "a.tif", "NaN"),
-    bad("a folder of texts", "train --network dncnn --noisy texts --clean clean", "texts"),
-    bad("several channels and none chosen", "train --network dncnn --noisy several --clean several2", "--channel"),
-    bad("a channel that is not there", "train --network dncnn --noisy several --clean several2 --channel 5", "5"),
+    bad("noisy images without clean ones", f"{SCRATCH} --noisy noisy", "--clean"),
+    bad("a missing folder", f"{SCRATCH} --noisy noisy --clean none", "none", "does not exist"),
+    bad("an empty folder", f"{SCRATCH} --noisy noisy --clean empty", "empty"),
+    bad("folders without a common name", f"{SCRATCH} --noisy noisy --clean strangers", "strangers"),
+    bad("shapes that differ", f"{SCRATCH} --noisy noisy --clean small", "a.tif"),
+    bad("stacks of unequal length", f"{SCRATCH} --noisy stacks --clean short", "a.tif"),
+    bad("one image only", f"{SCRATCH} --noisy one/noisy --clean one/clean", "one image"),
+    bad("NaN", f"{SCRATCH} --noisy withnan --clean clean", "a.tif", "NaN"),
+    bad("a folder of texts", f"{SCRATCH} --noisy texts --clean clean", "texts"),
+    bad("several channels and none chosen", f"{SCRATCH} --noisy several --clean several2", "--channel"),
+    bad("a channel that is not there", f"{SCRATCH} --noisy several --clean several2 --channel 5", "5"),
     bad("an unknown key", f"{PAIRS} --network dncnn --set epoch=3", "epoch", "epochs"),
     bad("a value of another type", f"{PAIRS} --network dncnn --set epochs=many", "epochs", "many"),
     bad("a value out of range", f"{PAIRS} --network dncnn --set test_fraction=1.5", "test_fraction"),
@@ -162,12 +165,12 @@ TRAIN = [
     bad("a recipe with a date that is none", f"{PAIRS} --network dncnn --recipe dated.yaml", "dated.yaml"),
     bad("an option that is a list", "train --dataset simulated --option images=[1]", "--option images"),
     bad("an option without a value", "train --dataset simulated --option images=", "--option images"),
-    bad(
-        "clean images that are black", "train --network dncnn --noisy noisy --clean black", "clean images", "same value"
-    ),
+    bad("clean images that are black", f"{SCRATCH} --noisy noisy --clean black", "clean images", "same value"),
+    bad("no weights", WEIGHTED, "dncnn_25", "--yes", "--checkpoint FILE", "--checkpoint none"),
+    bad("weights that no program fetches", f"{WEIGHTED} --network kbnet --yes", "gau_gray_25", "--checkpoint FILE"),
     bad("an unknown loss", f"{PAIRS} --network dncnn --set loss=huber", "loss"),
     bad("two data sets at once", f"{PAIRS} --network dncnn --dataset nucleus --data .", "--dataset"),
-    bad("the same folder twice", "train --network dncnn --noisy noisy --clean noisy", "same folder"),
+    bad("the same folder twice", f"{SCRATCH} --noisy noisy --clean noisy", "same folder"),
     bad("nothing to resume", f"{PAIRS} --network dncnn --name none --resume", "none"),
 ]
 
@@ -281,6 +284,7 @@ def place(material, tmp_path, monkeypatch):
     shutil.copytree(material, folder)
     (folder / "linked" / "cells.tif").symlink_to(folder / "cells.tif")
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("BMZ_FMD_CACHE", str(tmp_path / "cache"))
     return folder
 
 

@@ -27,6 +27,7 @@ from training.util.writing import replacing
 COLUMNS = ("epoch", "lr", "train_loss", "validation_loss", "psnr", "ssim", "seconds")
 """Of ``losses.csv``. Losses and scores are in units of the intensity range, so they mean the same for 8 and 16 bits."""
 
+_FAR_WORSE, _FAR_ABOVE = 20.0, 100.0  # dB of PSNR, times the loss: no training comes back from there
 _LOGGERS = tuple(map(logging.getLogger, ("lightning.pytorch", "lightning.fabric")))
 
 
@@ -217,10 +218,10 @@ class Record(L.Callback):
         assert isinstance(pl_module, Learner)
         found = {key: float(trainer.callback_metrics[key]) for key in COLUMNS[2:6]}
         epoch = pl_module.epoch
-        if not math.isfinite(found["train_loss"]):
+        if _diverged(found, self.rows[0]):
             raise RunError(
-                f"epoch {epoch}: the loss is no number any more; train anew with `lr`={pl_module.recipe.lr / 5:g} "
-                "(the weights of the epochs before are kept)"
+                f"the loss diverged at epoch {epoch}: lower `lr` (now {pl_module.recipe.lr:g}) and train anew; "
+                "the best weights so far are kept"
             )
         row = {"epoch": epoch, "lr": pl_module.recipe.learning_rate(epoch), **found}
         self.rows.append({**row, "seconds": time.monotonic() - self.began})
@@ -279,6 +280,15 @@ def save_best(run: Run, model: Calibrated, epoch: int, score: float) -> None:
 
 def _advance_silently(steps: float, what: str) -> None:
     """Tell nobody."""
+
+
+def _diverged(found: dict[str, float], start: dict[str, float]) -> bool:
+    """Return whether an epoch's losses and scores are not finite, or far worse than those of the untrained start."""
+    if not all(map(math.isfinite, found.values())):
+        return True
+    if found["psnr"] < start["psnr"] - _FAR_WORSE:
+        return True
+    return found["train_loss"] > _FAR_ABOVE * start["validation_loss"]
 
 
 def _on_cpu(state: Any) -> Any:  # noqa: ANN401  (a tree of whatever an optimiser keeps)

@@ -28,8 +28,19 @@ def finish(run: Run, dataset: ImageDataset, place: str, told: Listener) -> None:
     peak = before["raw"].data_range
     scores = score(dataset.test, model, provenance, place, told, data_range=peak, before=before)
     rows = run.history()
-    found = {"scores": scores, "best_epoch": epoch, "epochs": max((int(row["epoch"]) for row in rows), default=epoch)}
+    best = next((row["psnr"] for row in rows if row["epoch"] == epoch), None)
+    chosen = provenance.validation
+    if chosen is not None and best is not None:
+        chosen = chosen.model_copy(update={"denoised": best})
+    found = {
+        "scores": scores,
+        "validation": chosen,
+        "best_epoch": epoch,
+        "epochs": max((int(row["epoch"]) for row in rows), default=epoch),
+    }
     run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
+    if run.provenance.beats_noisy() is False:
+        told.warn(str(run.provenance.judgement()))
     figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
     rows_shown = list(_rows(dataset.test, model, provenance, place, data_range=peak))
     figures.panel(rows_shown, run.folder / PANEL, pixel_size=dataset.source.pixel_size)

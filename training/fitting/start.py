@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.data import DataSettings, open_dataset
-from training.errors import DataError, SettingError
+from training.errors import CheckpointError, DataError, SettingError
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
 from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
 from training.util.lock import check_unlocked
+
+if TYPE_CHECKING:
+    from training.checkpoints import Checkpoint
 
 _SCRATCH = ("none", "scratch")
 
@@ -47,8 +51,19 @@ class Words:
     name: str | None = None
 
 
-def begin(words: Words, runs: Path = RUNS) -> tuple[Run, str | None]:
+def begin(
+    words: Words, runs: Path = RUNS, *, confirm: Callable[[Checkpoint], bool] | None = None
+) -> tuple[Run, str | None]:
     """Make the folder of a new run, after everything that can be judged without training was.
+
+    Parameters
+    ----------
+    words : Words
+        What was asked for.
+    runs : Path
+        Where run folders are.
+    confirm : callable, optional
+        Asked whether the published weights may be fetched, where no word was said on weights and they are not cached.
 
     Returns
     -------
@@ -56,6 +71,11 @@ def begin(words: Words, runs: Path = RUNS) -> tuple[Run, str | None]:
         Holds its settings only.
     note : str or None
         What the user should know about the weights that training starts from.
+
+    Raises
+    ------
+    UserError
+        For what cannot be trained, and where weights would have to be fetched and that was not confirmed.
     """
     network = _network(words.network or "drunet")
     network_settings = parse_changes(words.network_changes, "`network_settings`", list(NETWORKS[network].settings))
@@ -69,7 +89,7 @@ def begin(words: Words, runs: Path = RUNS) -> tuple[Run, str | None]:
     dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
     if any(sample.clean is None for sample in dataset.train):
         raise DataError("`noisy` is given without `clean`: training learns from pairs of both")
-    checkpoint, note = _checkpoint(words.checkpoint, network, network_settings)
+    checkpoint, note = _checkpoint(words.checkpoint, network, network_settings, confirm)
     settings = Settings(
         name=words.name or free_name(dataset.name, network, runs),
         network=network,
@@ -132,7 +152,12 @@ def _network(name: str) -> str:
     return name
 
 
-def _checkpoint(asked: str | None, network: str, network_settings: dict[str, object]) -> tuple[str | None, str | None]:
+def _checkpoint(
+    asked: str | None,
+    network: str,
+    network_settings: dict[str, object],
+    confirm: Callable[[Checkpoint], bool] | None = None,
+) -> tuple[str | None, str | None]:
     """Return the checkpoint to start from as settings say it, and a note; a file or name that will not do raises."""
     from training.checkpoints import cached, default_checkpoint, load_weights, published_checkpoints
 
@@ -146,16 +171,27 @@ def _checkpoint(asked: str | None, network: str, network_settings: dict[str, obj
             what = "it" if published is None else "its changed settings"
             return None, f"training {network} from scratch: no weights are published for {what}"
         name = published.name
-        if cached(name) is None and not published.urls:
-            return (
-                None,
-                f"training {network} from scratch; download its weights from {published.source} and give "
-                "`checkpoint` FILE",
-            )
         if cached(name) is None:
-            return None, f"training {network} from scratch; `checkpoint` {name} starts from the published weights"
+            _fetch(published, confirm)
         return name, f"starting from the published checkpoint {name}"
     if asked.lower() in _SCRATCH:
         return None, None
     load_weights(asked, bare, progress=True)
     return (asked if asked in published_checkpoints() else str(Path(asked).expanduser().absolute())), None
+
+
+def _fetch(published: Checkpoint, confirm: Callable[[Checkpoint], bool] | None) -> None:
+    """Fetch published weights, if that is possible and allowed; else say what there is to choose from."""
+    from training.checkpoints import fetch
+
+    others = "name a file with `checkpoint` FILE, or train from scratch with `checkpoint` none"
+    if not published.urls:
+        raise CheckpointError(
+            f"the published weights {published.name} cannot be fetched by a program: download {published.file} from "
+            f"{published.source} and {others}"
+        )
+    if confirm is None or not confirm(published):
+        raise CheckpointError(
+            f"no weights to start from: fetch {published.name} with `yes` ({published.summary}), {others}"
+        )
+    fetch(published.name, progress=True)

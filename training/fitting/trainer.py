@@ -16,9 +16,11 @@ import torch
 from training.data import ImageDataset
 from training.data.patches import Images, Patches, validation_patches
 from training.errors import DiskFullError, RunError, UserError
+from training.evaluation.metrics import psnr
 from training.fitting.loop import COLUMNS, Data, Learner, Record, quiet, save_best
 from training.fitting.report import finish
 from training.fitting.state import Session, begin, take_up
+from training.runs.provenance import ValidationScores
 from training.runs.run import LOSSES, SETTINGS, Run, write_rows
 from training.runs.settings import Recipe
 from training.util.devices import choose_devices, quick_in_half
@@ -217,6 +219,10 @@ def _epoch_zero(run: Run, session: Session, learner: Learner, judges: Sequence[A
     with torch.inference_mode(), torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(place)):
         found = [learner.scores(*(image.to(learner.device) for image in judge)) for judge in judges]
     means = {key: float(np.mean([scores[key] for scores in found])) for key in found[0]}
+    extent = session.intensities.extent
+    noisy = [psnr(clean[0, 0].numpy(), image[0, 0].numpy(), data_range=extent) for image, clean in judges]
+    validation = ValidationScores(noisy=float(np.mean(noisy)), denoised=means["psnr"])
+    run.write_provenance(run.provenance.model_copy(update={"validation": validation}))
     session.best = means["psnr"] if math.isfinite(means["psnr"]) else -math.inf
     session.rows = [{"epoch": 0, "lr": 0.0, "train_loss": math.nan, **means, "seconds": math.nan}]
     write_rows(run.folder / LOSSES, session.rows, COLUMNS)

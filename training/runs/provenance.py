@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from training.calibration.search import Constants
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
+from training.util.text import counted
 
 if TYPE_CHECKING:
     from training.data import ImageDataset
@@ -123,13 +124,20 @@ class Scores(_Part):
     denoised: Score
 
 
+class ValidationScores(_Part):
+    """PSNR in dB over the validation patches, with the range of intensities as peak: the noisy ones, and denoised."""
+
+    noisy: float
+    denoised: float
+
+
 class Provenance(_Part):
     """What came of a run; the same file travels inside the package.
 
     ``calibration`` holds all arguments of ``Calibrated``, ``scores`` one entry a convention ("raw", "affine") once the
-    test images were scored; ``scored`` says that they, ``best_epoch`` and ``epochs``, all that were trained, are those
-    of ``best.ckpt``: while training runs, or after it was cut off, they may be of an earlier one. ``created`` is
-    ISO 8601 in UTC.
+    test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1); ``scored`` says
+    that they, ``best_epoch`` and ``epochs``, all that were trained, are those of ``best.ckpt``: while training runs, or
+    after it was cut off, they may be of an earlier one. ``created`` is ISO 8601 in UTC.
     """
 
     network: NetworkUsed
@@ -140,12 +148,38 @@ class Provenance(_Part):
     data: DataUsed
     recipe: Recipe
     scores: dict[str, Scores] = Field(default_factory=dict)
+    validation: ValidationScores | None = None
     best_epoch: int = 0
     epochs: int = 0
     scored: bool = False
     versions: dict[str, str] = Field(default_factory=dict)
     seed: int
     created: str
+
+    def beats_noisy(self) -> bool | None:
+        """Return whether the model gives more PSNR than its noisy input has; None where nothing was scored yet.
+
+        Over the test images, in the affine convention, and where they are known over the validation patches too.
+        """
+        if "affine" not in self.scores:
+            return None
+        test = self.scores["affine"]
+        chosen = self.validation
+        return test.denoised.psnr > test.noisy.psnr and (chosen is None or chosen.denoised > chosen.noisy)
+
+    def judgement(self) -> str | None:
+        """Return in one sentence, with the figures, whether the model beats its noisy input; None if not scored yet."""
+        beats = self.beats_noisy()
+        if beats is None:
+            return None
+        test = self.scores["affine"]
+        figures = (
+            f"PSNR {test.denoised.psnr:.2f} dB denoised, {test.noisy.psnr:.2f} dB noisy, over "
+            f"{counted(test.images, 'test image')}"
+        )
+        if self.validation is not None:
+            figures += f"; {self.validation.denoised:.2f} and {self.validation.noisy:.2f} dB over validation patches"
+        return f"The model {'beats' if beats else 'does NOT beat'} its noisy input ({figures})."
 
     @field_validator("calibration")
     @classmethod

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import torch
 
-from training.checkpoints import load_checkpoint
+from training.checkpoints import load_weights
 from training.data.settings import DataSettings
 from training.errors import UserError
 from training.fitting.trainer import train
@@ -211,9 +211,10 @@ def test_ctrl_c_before_there_are_weights_leaves_the_settings_alone(tmp_path, mon
     assert not run.checkpoint().exists()
 
 
-def test_a_loss_that_is_no_number_ends_with_a_word_and_keeps_what_was(tmp_path):
-    run = begun(tmp_path / "run", lr=1e30)
-    with pytest.raises(UserError, match=r"the loss is no number any more; train anew with `lr`="):
+@pytest.mark.parametrize("lr", [1e6, 1e30])
+def test_a_loss_that_diverges_ends_with_a_word_and_keeps_what_was(tmp_path, lr):
+    run = begun(tmp_path / "run", lr=lr)
+    with pytest.raises(UserError, match=r"the loss diverged at epoch \d: lower `lr` \(now 1e\+\d+\)"):
         train(run, device="cpu")
     assert weights(run)["epoch"] == 0
     assert run.finished()
@@ -239,10 +240,24 @@ def test_a_finished_run_that_is_trained_on_is_unfinished_until_it_is_scored_agai
     assert run.provenance.epochs == 2
 
 
+def test_a_model_that_does_not_beat_its_noisy_input_says_so(tmp_path):
+    warnings = []
+    run = train(begun(tmp_path / "run", epochs=1, lr=1e-9), device="cpu", listener=Listener(warn=warnings.append))
+    provenance = run.provenance
+    assert provenance.beats_noisy() is False
+    scores = provenance.scores["affine"]
+    figures = f"PSNR {scores.denoised.psnr:.2f} dB denoised, {scores.noisy.psnr:.2f} dB noisy, over 1 test image"
+    assert f"does NOT beat its noisy input ({figures}; " in provenance.judgement()
+    assert warnings == [provenance.judgement()]
+    assert provenance.validation.denoised == pytest.approx(run.history()[provenance.best_epoch]["psnr"])
+
+
 def test_training_lowers_the_noise(tmp_path):
     run = train(begun(tmp_path / "run", network_settings={"depth": 4, "width": 16}, epochs=15, lr=3e-3), device="cpu")
     scores = run.provenance.scores["affine"]
     assert scores.denoised.psnr > scores.noisy.psnr + 2
+    assert run.provenance.beats_noisy()
+    assert "The model beats its noisy input" in run.provenance.judgement()
 
 
 @pytest.mark.parametrize(
@@ -276,7 +291,7 @@ def test_a_checkpoint_is_searched_a_calibration_for_and_recorded(tmp_path):
     used = run.provenance.checkpoint
     assert used.name == "mine.pth"
     assert len(used.sha256) == 64
-    load_checkpoint(run.checkpoint(), bare)  # and what came of it may start another run
+    load_weights(run.checkpoint(), bare)  # and what came of it may start another run
 
 
 def test_a_run_that_was_trained_is_not_trained_over(whole):
@@ -375,7 +390,7 @@ def test_several_devices_train_one_model(tmp_path):
 def test_what_goes_wrong_on_another_device_is_one_line_too(tmp_path):
     ended = trained_on_two_devices(begun(tmp_path / "run", lr=1e30), tmp_path)
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("epoch 1: the loss is no number any more; train anew")
+    assert ended.stderr.splitlines()[-1].startswith("the loss diverged at epoch 1: lower `lr`")
 
 
 @pytest.mark.parametrize(
