@@ -142,6 +142,7 @@ def train(
     device: str = "auto",
     devices: int | None = None,
     resume: bool = False,
+    yes: bool = False,
     listener: Listener | None = None,
     **settings: object,
 ) -> Run:
@@ -158,7 +159,7 @@ def train(
     network_settings : dict, optional
         Where they differ from the published ones.
     checkpoint : str or path, optional
-        Weights to start from: a published name, a file, or ``"none"``.
+        Weights to start from: a published name, a file, or ``"none"``; by default the published ones.
     recipe : str or path, optional
         Name or file; by default that of the network.
     dataset, data : optional
@@ -169,6 +170,8 @@ def train(
         ``auto``, ``cpu``, ``cuda``, ``mps``, and how many GPUs.
     resume : bool
         Go on with the run of this name.
+    yes : bool
+        Fetch the published weights where they are needed and were not fetched before.
     listener : Listener, optional
         Hears notes, warnings and progress.
     **settings
@@ -212,7 +215,7 @@ def train(
     if resume:
         run = go_on(words)
     else:
-        run, note = begin(words)
+        run, note = begin(words, confirm=lambda checkpoint: yes)
         if note:
             told.note(note)
     fit(run, resume=resume, device=device, devices=devices, listener=told)
