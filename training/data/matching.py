@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from os.path import commonprefix
 from pathlib import Path
 
 from training.data.splits import natural
@@ -181,14 +181,9 @@ def _suggestion(files: tuple[list[Path], list[Path]]) -> str | None:
     sides = []
     for side in files:
         names = [_name(path) for path in side]
-        front = _common_start(names).rstrip("0123456789")
-        back = _common_start([name[len(front) :][::-1] for name in names])[::-1].lstrip("0123456789")
+        front = commonprefix(names).rstrip("0123456789")  # noqa: RUF071  (letters, not folders)
+        back = commonprefix([name[len(front) :][::-1] for name in names])[::-1].lstrip("0123456789")  # noqa: RUF071
         sides.append((front, back, {name[len(front) : len(name) - len(back)] for name in names} - {""}))
     if not sides[0][2] & sides[1][2]:
         return None
     return "`pattern` '" + "=".join(f"{front}{{}}{back}" for front, back, _ in sides) + "'"
-
-
-def _common_start(names: Sequence[str]) -> str:
-    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in same)

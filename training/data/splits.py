@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -87,7 +88,9 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     start = min(max(start, min(2, count - 1)), count - 1)
     rest, test = units[:start], units[start:]
     if len(rest) == 1:
-        return Split(rest[0], rest[0], _flat(test), "two images only: the one that trains also chooses the best epoch")
+        return Split(
+            rest[0], rest[0], tuple(chain(*test)), "two images only: the one that trains also chooses the best epoch"
+        )
     drawn = max(1, round(VALIDATION_FRACTION * len(rest)))
     chosen = (
         set(np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist())
@@ -96,15 +99,11 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     )
     warning = None
     if not by_field:
-        told = "one field" if len(fields) == 1 else "two fields"
-        warning = f"names and axes tell {told} of view: {count} planes are split in blocks, so test resembles training"
+        known = "one field" if len(fields) == 1 else "two fields"
+        warning = f"names and axes tell {known} of view: {count} planes are split in blocks, so test resembles training"
     return Split(
-        _flat([unit for number, unit in enumerate(rest) if number not in chosen]),
-        _flat([unit for number, unit in enumerate(rest) if number in chosen]),
-        _flat(test),
+        tuple(chain(*(unit for number, unit in enumerate(rest) if number not in chosen))),
+        tuple(chain(*(unit for number, unit in enumerate(rest) if number in chosen))),
+        tuple(chain(*test)),
         warning,
     )
-
-
-def _flat(units: Sequence[Sequence[Sample]]) -> tuple[Sample, ...]:
-    return tuple(sample for unit in units for sample in unit)

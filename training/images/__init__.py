@@ -5,16 +5,16 @@ are read; TIFF is written.
 """
 
 from training.images.channels import channel_names, channel_number
-from training.images.layout import Layout, PixelSize
+from training.images.lazy import FileSource, source_in
+from training.images.metadata import Metadata, PixelSize
 from training.images.planes import PlaneReader, planes
 from training.images.reading import SUFFIXES, open_image
-from training.images.stored import FileSource, source_in
 from training.images.writing import check_writable, write_image
 
 __all__ = [
     "SUFFIXES",
     "FileSource",
-    "Layout",
+    "Metadata",
     "PixelSize",
     "PlaneReader",
     "channel_names",

@@ -35,7 +35,7 @@ def elements(xml: str, name: str) -> list[ElementTree.Element]:
     return [] if root is None else list(_named(root, name))
 
 
-def own_part(xml: str, path: Path, pages: int) -> str | None:
+def part_of_set(xml: str, path: Path, pages: int) -> str | None:
     """Return the OME-XML of one file of a set as it would be if the file stood alone.
 
     Parameters
@@ -50,7 +50,7 @@ def own_part(xml: str, path: Path, pages: int) -> str | None:
     Returns
     -------
     str or None
-        None where no header tells of the file's planes.
+        None where no header speaks of the file's planes.
 
     Raises
     ------
@@ -66,13 +66,13 @@ def own_part(xml: str, path: Path, pages: int) -> str | None:
         root = _header_beside(path, elsewhere.get("MetadataFile", ""))
     elif all(mark.text == uuid for data in _named(root, "TiffData") for mark in _named(data, "UUID")):
         return xml
-    found = [] if root is None else _own_images(root, path, uuid, pages)
+    found = [] if root is None else _images_in(root, path, uuid, pages)
     if root is None or not found:
         if pages == 1:
             return None
         where = f" ({elsewhere.get('MetadataFile')})" if elsewhere is not None else ""
         raise ImageError(
-            f"{path} is one of a set of files, and the header that tells its planes apart{where} is missing or of "
+            f"{path} is one of a set of files, and the header that says which planes are its{where} is missing or of "
             "other files: put it beside, or save the set as one OME-TIFF"
         )
     kept = {image.get("ID") for image in found}
@@ -130,7 +130,7 @@ def rewritten(xml: str, *, planes: int, dtype: np.dtype[Any]) -> str:
     return _text(root)
 
 
-def _own_images(root: ElementTree.Element, path: Path, uuid: str | None, pages: int) -> list[ElementTree.Element]:
+def _images_in(root: ElementTree.Element, path: Path, uuid: str | None, pages: int) -> list[ElementTree.Element]:
     """Leave of each image what lies in the file, and return those of which something does."""
     marks = {mark.text for block in _named(root, "TiffData") for mark in _named(block, "UUID")}
 
@@ -149,7 +149,7 @@ def _keep(image: ElementTree.Element, ours: Callable[[ElementTree.Element], bool
     if pixels is None:
         return False
     order = pixels.get("DimensionOrder", "XYZCT")[2:]
-    planes = list(_own_planes(pixels, order, ours, pages))
+    planes = list(_planes_in(pixels, order, ours, pages))
     if not planes:
         return False
     kept = [sorted(set(numbers)) for numbers in zip(*(plane.index for plane in planes), strict=True)]
@@ -167,13 +167,13 @@ def _keep(image: ElementTree.Element, ours: Callable[[ElementTree.Element], bool
                 pixels.remove(channel)
     for axis, numbers in held.items():
         pixels.set(f"Size{axis}", str(len(numbers) * (samples if axis == "C" else 1)))
-    for told in list(_named(pixels, "Plane")):
-        place = {axis: int(told.get(f"The{axis}", 0)) for axis in order}
+    for plane in list(_named(pixels, "Plane")):
+        place = {axis: int(plane.get(f"The{axis}", 0)) for axis in order}
         if any(place[axis] not in held[axis] for axis in order):
-            pixels.remove(told)
+            pixels.remove(plane)
             continue
         for axis in order:
-            told.set(f"The{axis}", str(held[axis].index(place[axis])))
+            plane.set(f"The{axis}", str(held[axis].index(place[axis])))
     firsts = [
         {f"First{axis}": held[axis].index(number) for axis, number in zip(order, plane.index, strict=True)}
         for plane in planes
@@ -182,7 +182,7 @@ def _keep(image: ElementTree.Element, ours: Callable[[ElementTree.Element], bool
     return True
 
 
-def _own_planes(
+def _planes_in(
     pixels: ElementTree.Element, order: str, ours: Callable[[ElementTree.Element], bool], pages: int
 ) -> Iterator[_Plane]:
     sizes = [int(pixels.get(f"Size{axis}", 1)) // (_samples(pixels) if axis == "C" else 1) for axis in order]
@@ -220,8 +220,8 @@ def _place(pixels: ElementTree.Element, blocks: list[dict[str, int]]) -> None:
     place = len(list(_named(pixels, "Channel")))
     space = pixels.tag.removesuffix("Pixels")
     for number, block in enumerate(blocks):
-        told = {name: str(value) for name, value in block.items()}
-        pixels.insert(place + number, ElementTree.Element(f"{space}TiffData", told))
+        attributes = {name: str(value) for name, value in block.items()}
+        pixels.insert(place + number, ElementTree.Element(f"{space}TiffData", attributes))
 
 
 def _parsed(xml: str) -> ElementTree.Element | None:

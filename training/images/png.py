@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import ImageError
-from training.images.layout import Layout, PixelSize
-from training.images.stored import Planes, Region, as_array
+from training.images.lazy import ImageFile, Region, as_array
+from training.images.metadata import Metadata, PixelSize
 
 if TYPE_CHECKING:
     import xarray
@@ -49,8 +49,8 @@ def open_png(path: Path) -> xarray.DataArray:
         x, y = (_METRES_AN_INCH * dots for dots in density)
         tags, resolution = {"resolution": (x, y), "resolutionunit": 2}, PixelSize(1 / y, 1 / x, "inch")
     stored = np.dtype(np.uint16 if depth == 16 else np.uint8)
-    one = Planes(path, ("Y", "X"), (height, width), stored, (_Whole(path),))
-    return as_array(one, Layout("plain", "YX", tags=tags, colour=colour != 0), resolution, None)
+    one = ImageFile(path, ("Y", "X"), (height, width), stored, (_Whole(path),))
+    return as_array(one, Metadata("plain", "YX", tags=tags, colour=colour != 0), resolution, None)
 
 
 def _density(file: BinaryIO) -> tuple[int, int] | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.errors import ImageError, UserError
+from training.images.lazy import UNREADABLE, damaged
 from training.images.png import open_png
-from training.images.stored import UNREADABLE, damaged
 from training.images.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def open_image(path: Path | str) -> xarray.DataArray:
     -------
     xarray.DataArray
         Lazy (one dask block a plane); dims are a part of ``TCZYX`` in that order, with other axes of the file in
-        front. ``attrs``: ``path``; ``dtype``; ``resolution`` (a ``PixelSize`` or None); ``metadata`` (a ``Layout``).
+        front. ``attrs``: ``path``; ``dtype``; ``resolution`` (a ``PixelSize`` or None); ``metadata`` (a ``Metadata``).
         Named channels are the coordinates of ``C``.
 
     Raises

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from training.errors import ImageError, ImageWarning, UserError
 from training.images import ome
-from training.images.layout import Layout, PixelSize
-from training.images.stored import Address, Planes, Region, as_array
+from training.images.lazy import Address, ImageFile, Region, as_array
+from training.images.metadata import Metadata, PixelSize
 from training.util.text import counted
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _SPARE = "QIRPVMLAHEBDFGJKNOUW"
 _NEEDED_TAGS = (270, 273, 279, 324, 325, 50838, 50839)  # description, places of the pixels, ImageJ's metadata
-_TAG_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # others: a byte
 _DATE_TIME = re.compile(r"[\x01-\x7f]{16}:[\x01-\x7f]{2}")  # all that tifffile writes
 _SIGNED = (0, -32768.0, 1.0)  # ImageJ's calibration of values: a straight line, offset and slope
 _UNCHANGED = (0, 0.0, 1.0)
@@ -116,7 +115,7 @@ def _part(page: tifffile.TiffPage, region: Region) -> NDArray[Any]:
 
 def open_tiff(path: Path) -> xarray.DataArray:
     """Open a file that begins as a TIFF does; see ``open_image``."""
-    with _alone(path) as tif:
+    with _open_one(path) as tif:
         every = tif.series
         if not every:
             raise ImageError(f"{path} holds no image: the file is damaged or cut off, copy it anew")
@@ -127,9 +126,9 @@ def open_tiff(path: Path) -> xarray.DataArray:
         _check_type(path, first.dtype)
         _check_whole(path, tif, every)
         if tif.pages.first.is_imagej and not tif.is_imagej:
-            held = counted(len(tif.pages), "page")
             warnings.warn(
-                f"{path}: ImageJ's description in it does not fit the file: what it holds is read, {held}",
+                f"{path}: ImageJ's description in it does not fit the file: what it holds is read, "
+                f"{counted(len(tif.pages), 'page')}",
                 ImageWarning,
                 stacklevel=2,
             )
@@ -149,24 +148,24 @@ def open_tiff(path: Path) -> xarray.DataArray:
             axes = _unused(axes, "P") + axes
             shape = (len(every), *shape)
         axes = _distinct(axes)
-        layout = _layout(tif, axes, len(every), planar=planar)
-        if not layout.signed and _value_calibration(layout.imagej) not in ((), _UNCHANGED):
+        metadata = _metadata(tif, axes, len(every), planar=planar)
+        if not metadata.signed and _value_calibration(metadata.imagej) not in ((), _UNCHANGED):
             warnings.warn(
-                f"{path}: Fiji shows its values calibrated ({layout.imagej['vunit']}); the stored numbers are read",
+                f"{path}: Fiji shows its values calibrated ({metadata.imagej['vunit']}); the stored numbers are read",
                 ImageWarning,
                 stacklevel=2,
             )
         stored = np.dtype(first.dtype).newbyteorder(tif.byteorder)
-        if layout.signed:
+        if metadata.signed:
             stored, addresses = np.dtype("i2"), [_Signed(address, stored) for address in addresses]
-        names = _channel_names(tif, layout, shape[axes.index("C")]) if "C" in axes else None
-        resolution = _pixel_size(tif, layout)
-    stored_planes = Planes(path, tuple(axes), tuple(shape), stored, tuple(addresses))
-    return as_array(stored_planes, layout, resolution, names)
+        names = _channel_names(tif, metadata, shape[axes.index("C")]) if "C" in axes else None
+        resolution = _pixel_size(tif, metadata)
+    opened = ImageFile(path, tuple(axes), tuple(shape), stored, tuple(addresses))
+    return as_array(opened, metadata, resolution, names)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[tifffile.TiffFile]:
+def _open_one(path: Path) -> Iterator[tifffile.TiffFile]:
     """Open a file as what lies in itself: tifffile follows the names of the other files of a set."""
     import tifffile
 
@@ -176,13 +175,13 @@ def _alone(path: Path) -> Iterator[tifffile.TiffFile]:
             yield tif
             return
         xml = tif.ome_metadata
-        own = ome.own_part(xml, path, len(tif.pages)) if xml else None
-        if own == xml and not stale and not any(one.is_multifile for one in tif.series):
+        xml_here = ome.part_of_set(xml, path, len(tif.pages)) if xml else None
+        if xml_here == xml and not stale and not any(one.is_multifile for one in tif.series):
             yield tif
             return
-    told = False if stale else None
+    imagej = False if stale else None
     with tifffile.TiffFile(
-        path, omexml=own, is_ome=own is not None, is_imagej=told, is_mmstack=False, is_ndtiff=False
+        path, omexml=xml_here, is_ome=xml_here is not None, is_imagej=imagej, is_mmstack=False, is_ndtiff=False
     ) as tif:
         yield tif
 
@@ -255,20 +254,22 @@ def _check_whole(path: Path, tif: tifffile.TiffFile, every: Sequence[tifffile.Ti
 
 def _end_of_header(tif: tifffile.TiffFile, offset: int) -> int:
     """Return the last byte that the page header at an offset needs, the next header's first included."""
-    handle, form = tif.filehandle, tif.tiff
+    import tifffile
+
+    handle, form, formats = tif.filehandle, tif.tiff, tifffile.TIFF.DATA_FORMATS
     handle.seek(offset)
     count = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
     entries = handle.read(count * form.tagsize)
     end = struct.unpack(form.offsetformat, handle.read(form.offsetsize))[0] + 1
     layout = f"{tif.byteorder}HH" + form.offsetformat[-1] * 2
     for code, kind, length, place in struct.iter_unpack(layout, entries):
-        nbytes = length * _TAG_BYTES.get(kind, 1)
+        nbytes = length * struct.calcsize("<" + formats.get(kind, "b"))
         if code in _NEEDED_TAGS and nbytes > form.offsetsize:
             end = max(end, place + nbytes)
     return int(end)
 
 
-def _layout(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> Layout:
+def _metadata(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> Metadata:
     page = tif.series[0].keyframe
     kind = tif.series[0].kind
     tags: dict[str, Any] = {}
@@ -295,11 +296,11 @@ def _layout(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> 
         and not any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},))
     ):
         kind = "plain" if len(axes) == 2 else "unnamed"
-    of_layout = page.is_ome or page.is_imagej or page.description == page.shaped_description  # it may not fit any more
-    if kind == "plain" and page.description and not of_layout:
+    of_axes = page.is_ome or page.is_imagej or page.description == page.shaped_description  # it may not fit any more
+    if kind == "plain" and page.description and not of_axes:
         tags["description"] = page.description.encode()
     imagej = dict(tif.imagej_metadata or {}) if kind == "imagej" else {}
-    return Layout(
+    return Metadata(
         kind=kind,
         axes=axes,
         series=series,
@@ -320,31 +321,31 @@ def _value_calibration(imagej: Mapping[str, Any]) -> tuple[float, ...]:
     return (imagej.get("cf", 0), *coefficients) if "vunit" in imagej and len(coefficients) >= 2 else ()
 
 
-def _pixel_size(tif: tifffile.TiffFile, layout: Layout) -> PixelSize | None:
-    if layout.kind == "ome":
-        pixels = next(iter(ome.elements(layout.ome, "Pixels")))
+def _pixel_size(tif: tifffile.TiffFile, metadata: Metadata) -> PixelSize | None:
+    if metadata.kind == "ome":
+        pixels = next(iter(ome.elements(metadata.ome, "Pixels")))
         try:
             y, x = (float(pixels.attrib[f"PhysicalSize{axis}"]) for axis in "YX")
         except (KeyError, ValueError):
             return None
         return PixelSize(y, x, pixels.get("PhysicalSizeYUnit", "µm"))
-    if "resolution" not in layout.tags:
+    if "resolution" not in metadata.tags:
         return None
-    (x_number, x_per), (y_number, y_per) = layout.tags["resolution"]
-    unit = {2: "inch", 3: "cm"}.get(layout.tags["resolutionunit"])
-    if layout.kind == "imagej":
-        written = str(layout.imagej.get("unit", ""))
+    (x_number, x_per), (y_number, y_per) = metadata.tags["resolution"]
+    unit = {2: "inch", 3: "cm"}.get(metadata.tags["resolutionunit"])
+    if metadata.kind == "imagej":
+        written = str(metadata.imagej.get("unit", ""))
         unit = _IMAGEJ_UNITS.get(written, written)
     return PixelSize(y_per / y_number, x_per / x_number, unit) if unit else None
 
 
-def _channel_names(tif: tifffile.TiffFile, layout: Layout, count: int) -> list[str] | None:
+def _channel_names(tif: tifffile.TiffFile, metadata: Metadata, count: int) -> list[str] | None:
     """What the file calls its channels, where it calls each something of its own."""
     names: list[str] = []
-    if layout.kind == "ome":
-        names = [element.get("Name", "") for element in ome.elements(layout.ome, "Channel")][:count]
-    elif layout.kind == "imagej":
-        labels = layout.imagej.get("Labels", [])
+    if metadata.kind == "ome":
+        names = [element.get("Name", "") for element in ome.elements(metadata.ome, "Channel")][:count]
+    elif metadata.kind == "imagej":
+        labels = metadata.imagej.get("Labels", [])
         names = [str(label) for label in labels[:count]] if isinstance(labels, list) else []
     return names if len(names) == count and len({*names, ""}) == count + 1 else None
 
@@ -355,7 +356,7 @@ def _unused(axes: str, wanted: str) -> str:
 
 def _distinct(axes: str) -> str:
     """Give the second of two equal letters, which tifffile uses for unknown axes, a letter of its own."""
-    told = ""
+    named = ""
     for letter in axes:
-        told += _unused(told + axes.replace(letter, ""), letter) if letter in told else letter
-    return told
+        named += _unused(named + axes.replace(letter, ""), letter) if letter in named else letter
+    return named

@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from training.errors import ImageError
 from training.images import ome
-from training.images.layout import Layout
+from training.images.lazy import UNREADABLE
+from training.images.metadata import Metadata
 from training.images.planes import PlaneReader
-from training.images.stored import UNREADABLE
 from training.util.writing import replacing
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def write_image(
         if not overwrite:
             raise ImageError(f"{path} exists: choose another folder, or replace it with `overwrite`")
     check_writable(like, dtype)
-    layout: Layout = like.attrs["metadata"]
+    metadata: Metadata = like.attrs["metadata"]
     target = np.dtype(like.attrs["dtype"] if dtype is None else dtype)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as beside:
-            _write(beside, image, layout, target, lambda part: _cast(part, target, path))
+            _write(beside, image, metadata, target, lambda part: _cast(part, target, path))
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -122,42 +122,42 @@ class _NoPlanes(Iterator[NDArray[Any]]):
 def _write(
     target: Path | io.BytesIO,
     image: xarray.DataArray,
-    layout: Layout,
+    metadata: Metadata,
     dtype: np.dtype[Any],
     planes: Callable[[xarray.DataArray], Iterator[NDArray[Any]]],
 ) -> None:
-    axes = layout.axes
-    kind = layout.kind
+    axes = metadata.axes
+    kind = metadata.kind
     if kind == "imagej" and dtype.char not in "BHhf":
         kind = "shaped"  # ImageJ has no such type
-    held = math.prod(image.shape[:-2]) // layout.series
-    if kind == "ome" and not (ome.has_type(dtype) and ome.describes(layout.ome, series=layout.series, planes=held)):
+    held = math.prod(image.shape[:-2]) // metadata.series
+    if kind == "ome" and not (ome.has_type(dtype) and ome.describes(metadata.ome, series=metadata.series, planes=held)):
         kind = "shaped"  # OME has no such type, or the header speaks of other planes
     if kind == "imagej":
         axes = "".join(sorted(axes, key="TZCYX".find))
     image = image.transpose(*axes)
-    signed = layout.signed and dtype == np.int16
-    dropped = {"order"} | ({"cf", "c0", "c1", "vunit"} if layout.signed and not signed else set())
-    stored = (np.dtype(np.uint16) if signed else dtype).newbyteorder(layout.byteorder if dtype.itemsize > 1 else "=")
+    signed = metadata.signed and dtype == np.int16
+    dropped = {"order"} | ({"cf", "c0", "c1", "vunit"} if metadata.signed and not signed else set())
+    stored = (np.dtype(np.uint16) if signed else dtype).newbyteorder(metadata.byteorder if dtype.itemsize > 1 else "=")
     nbytes = image.size * dtype.itemsize
     # ImageJ reads more than 4 GB where one header stands before all planes
     truncate = {"truncate": True} if kind == "imagej" and nbytes > _CLASSIC_LIMIT else {}
-    options: dict[str, Any] = {"photometric": "minisblack", **layout.tags, **truncate}
+    options: dict[str, Any] = {"photometric": "minisblack", **metadata.tags, **truncate}
     colormap = options.pop("colormap", None)
     if colormap is not None and dtype.str[1:] == f"u{int(math.log2(colormap.shape[1])) // 8}":
         options |= {"colormap": colormap, "photometric": "palette"}
-    if layout.planar and kind not in ("imagej", "ome"):
+    if metadata.planar and kind not in ("imagej", "ome"):
         options["planarconfig"] = "separate"
         axes = axes.replace("C", "S")
     match kind:
         case "imagej":
-            kept = {key: _escaped(key, value) for key, value in layout.imagej.items() if key not in dropped}
+            kept = {key: _escaped(key, value) for key, value in metadata.imagej.items() if key not in dropped}
             options |= {"metadata": {**kept, "axes": axes}, "description": None, "software": None}
         case "ome":
-            xml = ome.rewritten(layout.ome, planes=held, dtype=dtype)
+            xml = ome.rewritten(metadata.ome, planes=held, dtype=dtype)
             options |= {"metadata": None, "description": xml.encode()}
         case "shaped":
-            options |= {"metadata": {"axes": axes[1:] if layout.series > 1 else axes}, "description": None}
+            options |= {"metadata": {"axes": axes[1:] if metadata.series > 1 else axes}, "description": None}
         case "unnamed":
             options |= {"metadata": {}, "description": None}
         case _:
@@ -166,14 +166,14 @@ def _write(
 
     with tifffile.TiffWriter(
         target,
-        bigtiff=kind != "imagej" and (layout.bigtiff or nbytes > _CLASSIC_LIMIT),
-        byteorder=layout.byteorder,
+        bigtiff=kind != "imagej" and (metadata.bigtiff or nbytes > _CLASSIC_LIMIT),
+        byteorder=metadata.byteorder,
         imagej=kind == "imagej",
         ome=False,
         shaped=kind in ("shaped", "unnamed"),
     ) as tif:
         # an OME file takes all its series in one row of pages
-        parts = [image] if kind == "ome" or layout.series == 1 else [image[n] for n in range(layout.series)]
+        parts = [image] if kind == "ome" or metadata.series == 1 else [image[n] for n in range(metadata.series)]
         for part in parts:
             written = (plane.view(np.uint16) ^ 0x8000 for plane in planes(part)) if signed else planes(part)
             tif.write(written, shape=part.shape, dtype=stored, **options)

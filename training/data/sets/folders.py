@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.data.files import FileDataset, check_alike, check_values, source_of
+from training.data.dataset import SplitDataset, check_alike, check_values, source_of
 from training.data.matching import Match, composed, match, stem
 from training.data.sample import DataSource, Sample
 from training.data.settings import FOLDERS, DatasetOptions, Location
@@ -54,7 +54,7 @@ class Found:
     """What a user should know of the matching, a line each."""
 
 
-class Folders(FileDataset):
+class Folders(SplitDataset):
     """Noisy and clean images under a user's own names, plane by plane.
 
     Parameters

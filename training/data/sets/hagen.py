@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.data.files import FileDataset, check_alike, check_values, source_of
+from training.data.dataset import SplitDataset, check_alike, check_values, source_of
 from training.data.preparation import prepare
 from training.data.sample import Sample, Source
 from training.data.settings import DatasetOptions, Location
@@ -47,7 +47,7 @@ class HagenOptions(DatasetOptions):
     """``whole``, ``quarter`` or ``c-quarter``; see ``preparation.prepare``."""
 
 
-class HagenStacks(FileDataset):
+class HagenStacks(SplitDataset):
     """One of the ten data sets: page i of the low-SNR stack belongs to page i of the high-SNR one.
 
     Of n frames those from ``int((1 - test_fraction) * n)`` on test, as published for 0.1; every frame is a field.

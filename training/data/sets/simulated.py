@@ -6,7 +6,6 @@ the camera adds Gaussian read noise, a gain and an offset. The clean image is a 
 camera counts of its own scale.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from training.data.dataset import SplitDataset
 from training.data.sample import DataSource, Region, Sample
 from training.data.settings import DatasetOptions
-from training.data.splits import split
 
 
 class Simulation(DatasetOptions):
@@ -56,7 +55,7 @@ class Simulation(DatasetOptions):
     """Camera counts without light."""
 
 
-class Simulated:
+class Simulated(SplitDataset):
     """``Simulation.images`` fields of view, nuclei and filaments in turn, each drawn when it is read.
 
     Parameters
@@ -72,12 +71,11 @@ class Simulated:
     options = Simulation
 
     def __init__(self, name: str, options: Simulation, *, test_fraction: float, seed: int) -> None:
-        self.name = name
         shape = (options.size, options.size)
         samples = [
             Sample(
-                name := f"field_{number:03d}_{_kind(number)}",
-                field=name,
+                field := f"field_{number:03d}_{_kind(number)}",
+                field=field,
                 axes="YX",
                 shape=shape,
                 noisy=(_Drawn(options, number, options.noisy_exposure, stream=1),),
@@ -85,26 +83,13 @@ class Simulated:
             )
             for number in range(options.images)
         ]
-        parts = split(samples, where=self.name, test_fraction=test_fraction, seed=seed)
-        self.train: Sequence[Sample] = parts.train
-        self.validation: Sequence[Sample] = parts.validation
-        self.test: Sequence[Sample] = parts.test
-        self._warning = parts.warning
-        size = options.pixel_size
-        self.source = DataSource(
+        source = DataSource(
             dtype="uint16",
-            pixel_size=(size, size, "µm"),
+            pixel_size=(options.pixel_size, options.pixel_size, "µm"),
             title="Simulated nuclei and filaments",
             licence="CC0-1.0",
         )
-
-    def hashes(self) -> dict[str, str]:
-        """Return nothing: there are no files, the settings make every image."""
-        return {}
-
-    def warnings(self) -> list[str]:
-        """Return what a set of very few images costs."""
-        return [self._warning] if self._warning else []
+        super().__init__(name, source, samples, test_fraction=test_fraction, seed=seed)
 
 
 def airy(simulation: Simulation) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import ImageError, UserError
-from training.images.layout import Layout, PixelSize
+from training.images.metadata import Metadata, PixelSize
 
 if TYPE_CHECKING:
     import xarray
@@ -36,7 +36,7 @@ class Address(Protocol):
 
 
 @dataclass(frozen=True)
-class Planes:
+class ImageFile:
     """Reads single planes of one image; as a dask block function, by block number."""
 
     file: Path
@@ -45,7 +45,7 @@ class Planes:
     stored: np.dtype[Any]
     addresses: tuple[Address, ...] = field(repr=False)
 
-    def __deepcopy__(self, memo: object) -> Planes:
+    def __deepcopy__(self, memo: object) -> ImageFile:
         """Return itself: xarray copies what stands beside an array, and this never changes."""
         return self
 
@@ -78,28 +78,28 @@ class Planes:
         return plane.astype(plane.dtype.newbyteorder("="), copy=False)
 
     def _label(self, index: tuple[int, ...]) -> str:
-        told = " ".join(f"{dim}={number}" for dim, number in zip(self.dims, index, strict=False))
-        return f", plane {told}," if told else ""
+        text = " ".join(f"{dim}={number}" for dim, number in zip(self.dims, index, strict=False))
+        return f", plane {text}," if text else ""
 
 
 @dataclass(frozen=True)
 class FileSource:
     """A plane or a stack of an image file, of which any region can be read; see ``training.data.sample.Source``."""
 
-    stored: Planes
+    image: ImageFile
     index: tuple[int | None, ...]
     """Along each axis of the file but the last two, a number; None along the axis that is the stack's depth."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(H, W), or (D, H, W) of a stack."""
-        depth = [n for n, at in zip(self.stored.shape, self.index, strict=False) if at is None]
-        return (*depth, *self.stored.shape[-2:])
+        depth = [n for n, at in zip(self.image.shape, self.index, strict=False) if at is None]
+        return (*depth, *self.image.shape[-2:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the pixels as they are read."""
-        return self.stored.stored.newbyteorder("=")
+        return self.image.stored.newbyteorder("=")
 
     def read(self, region: tuple[slice, ...] | None = None) -> NDArray[Any]:
         """Return a region, or everything, in the file's own type and units; only what lies in it is read.
@@ -112,7 +112,7 @@ class FileSource:
         *depth, rows, columns = region or tuple(slice(0, length) for length in self.shape)
         numbers = range(depth[0].start, depth[0].stop) if depth else [0]
         each = [tuple(number if at is None else at for at in self.index) for number in numbers]
-        read = [self.stored.read(index, (rows, columns)) for index in each]
+        read = [self.image.read(index, (rows, columns)) for index in each]
         return np.stack(read) if depth else read[0]
 
 
@@ -122,43 +122,45 @@ def source_in(image: xarray.DataArray, axes: str, **index: int) -> FileSource:
     ``index`` is its number along the file's other axes, where it is not 0. What is read does not grow with the number
     of planes in the file.
     """
-    stored: Planes = image.attrs["stored"]
-    return FileSource(stored, tuple(None if dim in axes else index.get(dim, 0) for dim in stored.dims[:-2]))
+    opened: ImageFile = image.attrs["file"]
+    return FileSource(opened, tuple(None if dim in axes else index.get(dim, 0) for dim in opened.dims[:-2]))
 
 
-def as_array(stored: Planes, layout: Layout, resolution: PixelSize | None, names: list[str] | None) -> xarray.DataArray:
+def as_array(
+    opened: ImageFile, metadata: Metadata, resolution: PixelSize | None, names: list[str] | None
+) -> xarray.DataArray:
     """Return the lazy image, its axes in order; see ``open_image``."""
     import dask.array
     import xarray
 
-    dtype = stored.stored.newbyteorder("=")
-    lead = stored.shape[:-2]
+    dtype = opened.stored.newbyteorder("=")
+    lead = opened.shape[:-2]
     lazy = dask.array.map_blocks(  # type: ignore[no-untyped-call]
-        stored,
-        chunks=tuple((1,) * length for length in lead) + tuple((length,) for length in stored.shape[-2:]),
+        opened,
+        chunks=tuple((1,) * length for length in lead) + tuple((length,) for length in opened.shape[-2:]),
         dtype=dtype,
-        meta=np.empty((0,) * len(stored.shape), dtype),
+        meta=np.empty((0,) * len(opened.shape), dtype),
     )
     image = xarray.DataArray(
         lazy,
-        dims=stored.dims,
+        dims=opened.dims,
         coords={"C": names} if names else None,
         attrs={
-            "path": stored.file,
+            "path": opened.file,
             "dtype": str(dtype),
             "resolution": resolution,
-            "metadata": layout,
-            "stored": stored,
+            "metadata": metadata,
+            "file": opened,
         },
     )
-    ordered = [dim for dim in stored.dims if dim not in _ORDER] + [dim for dim in _ORDER if dim in stored.dims]
+    ordered = [dim for dim in opened.dims if dim not in _ORDER] + [dim for dim in _ORDER if dim in opened.dims]
     return image.transpose(*ordered)
 
 
 def damaged(where: str, error: BaseException) -> UserError:
     """Return the one line for a file, or a plane of it, that cannot be read."""
-    told = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
-    brief = told if len(told) <= 100 else told[:97] + "..."
+    text = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
+    brief = text if len(text) <= 100 else text[:97] + "..."
     return ImageError(f"{where} cannot be read, the file is damaged or cut off: copy it anew ({brief})")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     import xarray
 
 
-class FileDataset:
-    """An ``ImageDataset`` of image files.
+class SplitDataset:
+    """An ``ImageDataset`` of samples, of image files or not.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class FileDataset:
     samples
         All samples, in the order in which they were taken.
     files
-        Every file that is read, by its path relative to the root of the data.
+        Every file that is read, by its path relative to the root of the data; what is read is inspected.
     notes
         What is known to be worth a warning already.
     test_fraction, seed
@@ -41,7 +42,7 @@ class FileDataset:
         name: str,
         source: DataSource,
         samples: Sequence[Sample],
-        files: Mapping[str, Path],
+        files: Mapping[str, Path] = MappingProxyType({}),
         *,
         notes: Sequence[str] = (),
         test_fraction: float,
@@ -67,7 +68,7 @@ class FileDataset:
 
     def warnings(self) -> list[str]:
         """Return what the files and a look at some of the samples tell."""
-        return [*self._notes, *inspect(self._samples)]
+        return [*self._notes, *(inspect(self._samples) if self._files else [])]
 
 
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:

@@ -13,12 +13,12 @@ class PixelSize(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class Metadata:
     """How an image lies in its file: what ``write_image`` needs to write one like it.
 
     Examples
     --------
-    >>> Layout(kind="imagej", axes="ZYX").axes
+    >>> Metadata(kind="imagej", axes="ZYX").axes
     'ZYX'
     """
 
@@ -41,7 +41,7 @@ class Layout:
     """Keywords of ``tifffile.TiffWriter.write``: resolution, photometric interpretation, colour map, description."""
 
     signed: bool = False
-    """Whether ImageJ stores signed 16 bits as unsigned ones, 32768 above, which it tells as a calibration of values."""
+    """Whether ImageJ stores signed 16 bits as unsigned ones, 32768 above, with a calibration of the values."""
 
     colour: bool = False
     """Whether the pixels are stored in colour; they count as gray where the colours are equal."""
