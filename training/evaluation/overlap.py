@@ -75,7 +75,7 @@ def overlap(samples: Iterable[Sample], hashes: Mapping[str, str], splits: Mappin
         found["images"] += 1
         source = sample.noisy[0]
         if isinstance(source, FileSource):
-            file = source.stored.file
+            file = source.path
             if file not in read:
                 read[file] = sha256(file) in known
             if read[file]:

@@ -91,6 +91,11 @@ class FileSource:
     """Along each axis of the file but the last two, a number; None along the axis that is the stack's depth."""
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self.image.file
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """(H, W), or (D, H, W) of a stack."""
         depth = [n for n, at in zip(self.image.shape, self.index, strict=False) if at is None]
