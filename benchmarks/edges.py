@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.checkpoints import load_weights
 from training.images import open_image, planes
 from training.networks import NETWORKS, create
@@ -44,7 +44,7 @@ def main() -> None:
 
 def predictor(denoiser, scale, mode, margin):
     """Return a function from (H, W) to (H, W); the reflection is added outside, for no package ships it."""
-    model = Calibrated(denoiser, scale=scale, margin=margin if mode == "symmetric" else 0).eval()
+    model = Calibrated(denoiser, Constants(scale=scale, margin=margin if mode == "symmetric" else 0)).eval()
 
     def predict(image):
         outside = margin if mode == "reflect" else 0

@@ -23,7 +23,7 @@ from bmz_export.checking.runner import CheckOptions
 from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
 from bmz_export.tools import scripts
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.data import DataSettings, open_dataset
 from training.inference.backends import from_module
 from training.networks import NETWORKS, create
@@ -83,12 +83,14 @@ def random_model(name: str, noisy: np.ndarray) -> Calibrated:
     radius, stride = network.radius(network.settings), max(network.stride)
     return Calibrated(
         denoiser,
-        offset=float(low),
-        scale=float(high - low),
-        sigma=25 / 255,
-        noise_map=network.noise_map,
-        multiple=stride,
-        margin=32 if radius is None else -(-min(max(radius), 32) // stride) * stride,
+        Constants(
+            offset=float(low),
+            scale=float(high - low),
+            sigma=25 / 255,
+            noise_map=network.noise_map,
+            multiple=stride,
+            margin=32 if radius is None else -(-min(max(radius), 32) // stride) * stride,
+        ),
     ).eval()
 
 

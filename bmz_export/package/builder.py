@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,7 @@ def build(
     checkpoint = provenance.checkpoint if provenance else None
     licence = decide_licence(about.license, checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    reach = None if model.statistics == "instance" else entry.radius(settings)
+    reach = None if model.constants.statistics == "instance" else entry.radius(settings)
     radius = None if reach is None else max(reach)
     tiling = rdf.choose_tiling(radius, max(entry.stride), halo)
 
@@ -171,7 +171,7 @@ def build(
     built._words = {
         **built._description,
         "network": entry,
-        "calibration": {**model.structure, **model.constants},
+        "calibration": asdict(model.constants),
         "local": radius is not None and radius <= tiling.halo,
         "tiling": tiling,
         "scripts": {tool: script.name for tool, script in scripts.items()},

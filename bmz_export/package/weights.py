@@ -85,7 +85,7 @@ def write_weights(
     """
     kwargs = {
         "network": _plain({**NETWORKS[network].settings, **settings}),
-        "calibration": _plain(model.structure),
+        "calibration": _plain(model.constants.structure),
     }
     write_state_dict(model, folder / STATE_DICT)
     (folder / ARCHITECTURE).write_text(compose_architecture(network, kwargs), encoding="utf-8")

@@ -5,7 +5,7 @@ import torch
 
 from bmz_export.package import build
 from bmz_export.tools import scripts
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.networks import NETWORKS, create
 
 
@@ -18,13 +18,13 @@ def random_model(network="dncnn", settings=None, **calibration):
         "scale": 50.0,
         "sigma": 0.1,
         "noise_map": entry.noise_map,
-        "multiple": max(entry.stride),
+        "multiple": entry.stride,
     }
     denoiser = create(network, **(entry.small_settings if settings is None else settings))
     for weights in denoiser.parameters():
         if weights.dim() > 1:
             torch.nn.init.normal_(weights, std=0.2)
-    return Calibrated(denoiser, **(constants | calibration)).eval()
+    return Calibrated(denoiser, Constants(**(constants | calibration))).eval()
 
 
 def noisy_image(height=96, width=80, dtype=np.uint16):

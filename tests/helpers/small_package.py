@@ -17,11 +17,11 @@ def small_package(folder):
     from bmz_export.package.about import About
     from bmz_export.package.builder import build
     from bmz_export.tools import scripts
-    from training.calibration.layer import Calibrated
+    from training.calibration.layer import Calibrated, Constants
     from training.networks import create
 
     torch.manual_seed(0)
-    model = Calibrated(create("dncnn", **NETWORK), margin=3, offset=100.0, scale=50.0)
+    model = Calibrated(create("dncnn", **NETWORK), Constants(margin=3, offset=100.0, scale=50.0))
     for weights in model.parameters():
         torch.nn.init.normal_(weights, std=0.2)
     y, x = np.mgrid[:80, :96]

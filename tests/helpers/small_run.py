@@ -1,9 +1,10 @@
 """A run folder as training leaves it, around a small network, without training."""
 
+from dataclasses import asdict
+
 import torch
 
-from training.calibration.layer import Calibrated
-from training.calibration.search import Constants
+from training.calibration.layer import Calibrated, Constants
 from training.data import open_dataset
 from training.data.settings import DataSettings
 from training.networks import create
@@ -19,12 +20,12 @@ def small_run(folder, *, data=None, statistics="dataset"):
     """Make a run whose network (radius 3) has random weights, and return its folder."""
     torch.manual_seed(0)
     offset, scale = (0.0, 1.0) if statistics == "instance" else (100.0, 50.0)
-    calibration = Constants(statistics=statistics, margin=3, offset=offset, scale=scale).arguments()
+    constants = Constants(statistics=statistics, margin=3, offset=offset, scale=scale)
     data = data or SIMULATED
     run = create_run(
         Settings(name=folder.name, network="dncnn", network_settings=NETWORK, data=data, recipe=Recipe()), folder
     )
-    model = Calibrated(create("dncnn", **NETWORK), **calibration)
+    model = Calibrated(create("dncnn", **NETWORK), constants)
     for weights in model.parameters():  # the first weights of training change nothing: these do
         torch.nn.init.normal_(weights, std=0.2)
     torch.save({"state_dict": model.state_dict()}, run.checkpoint())
@@ -32,7 +33,7 @@ def small_run(folder, *, data=None, statistics="dataset"):
     run.write_provenance(
         Provenance(
             network=NetworkUsed(name="dncnn", settings=NETWORK),
-            calibration=calibration,
+            calibration=asdict(constants),
             checkpoint=None,
             trained_on=TrainedOnData(dtype="uint16", low=50, high=400, noise=10),
             intensity_fit=IntensityFitUsed(mode="dataset", slope=1, offset=0),

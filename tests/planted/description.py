@@ -1,9 +1,12 @@
 """Descriptions that a tool refuses, or reads as something else."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from planted.spoiling import ANY_TORCHSCRIPT, Family, remove, wrapped
+from training.calibration.layer import Calibrated
 
 DESCRIPTION = Family("description")
 FIJI, QUPATH, ILASTIK, SITE, CORE = "Fiji (deepImageJ)", "QuPath", "ilastik", "BioImage.IO", "bioimageio.core"
@@ -112,8 +115,7 @@ def min_no_multiple_of_step(package):
 def strides_not_declared(package):
     """A network with strides of 8 and no padding of its own declares that it takes any size"""
     model = package.copy_of_model()
-    model.multiple = 1
-    model.margin = 0
+    model = Calibrated(model.denoiser, replace(model.constants, multiple=1, margin=0))
     torch.jit.trace(model, torch.rand(2, 1, 64, 96), check_trace=False).save(package / "weights.pt")
     axes = {0: "batch", 2: "height", 3: "width"}
     torch.onnx.export(

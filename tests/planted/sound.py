@@ -11,7 +11,7 @@ from bmz_export.checking.check import CheckOptions, check
 from bmz_export.package.about import About
 from bmz_export.package.builder import build
 from bmz_export.tools import scripts
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.networks import NETWORKS, create
 
 NARROW = {
@@ -43,7 +43,7 @@ def model_of(network, *, seed=0, **calibration):
             torch.nn.init.normal_(parameter, std=GAIN.get(network, 0.7) / parameter[0].numel() ** 0.5)
         elif not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    settings = {"noise_map": entry.noise_map, "multiple": max(entry.stride), "margin": 4, **calibration}
+    settings = {"noise_map": entry.noise_map, "multiple": entry.stride, "margin": 4, **calibration}
     if settings.get("statistics") == "instance":
         settings |= {"offset": 0.0, "scale": 1.0}
     elif settings.get("transform") == "anscombe":
@@ -52,7 +52,7 @@ def model_of(network, *, seed=0, **calibration):
         settings |= {"offset": 130.0, "scale": 60.0}
     if entry.noise_map:
         settings |= {"sigma": 0.2}
-    return Calibrated(denoiser, **settings).eval().requires_grad_(False)
+    return Calibrated(denoiser, Constants(**settings)).eval().requires_grad_(False)
 
 
 def example(shape=SHAPE, seed=0):

@@ -81,8 +81,8 @@ def noise_level(image: ArrayLike) -> float:
 
     Parameters
     ----------
-    image : array_like, shape (H, W)
-        At least 3 x 3; smaller images give 0.
+    image : array_like, shape (..., H, W)
+        A plane or several of one image, at least 3 x 3; smaller ones give 0.
 
     References
     ----------
@@ -90,10 +90,9 @@ def noise_level(image: ArrayLike) -> float:
     of Donoho and Johnstone in place of the mean.
     """
     values = np.asarray(image, dtype=np.float64)
-    if min(values.shape) < 3:
+    if min(values.shape[-2:]) < 3:
         return 0.0
-    response = np.diff(values, 2, axis=0)
-    response = np.diff(response, 2, axis=1)
+    response = np.diff(np.diff(values, 2, axis=-2), 2, axis=-1)
     return float(np.median(np.abs(response)) / (0.6744897501960817 * 6.0))
 
 

@@ -19,8 +19,8 @@ _SAMPLE = 2_000_000  # pixels of the whole training set that intensities and noi
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one look at all training pairs shows, in image units.
+class Statistics:
+    """What the training pairs are like, in image units.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Survey:
     model : NoiseModel
         Noise against intensity.
     shape : tuple of int
-        Smallest height and width.
+        Smallest size along each axis.
     uniform : bool
         Whether all images are of that shape.
     """
@@ -53,13 +53,13 @@ class Survey:
     residual: float
     intensity: Intensity
     model: NoiseModel
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     uniform: bool
 
 
-def survey(
+def measure(
     samples: Sequence[Sample], mode: IntensityFit, seed: int, progress: Callable[[], object] = lambda: None
-) -> Survey:
+) -> Statistics:
     """Read every pair once and measure intensities and noise.
 
     Parameters
@@ -79,7 +79,7 @@ def survey(
     clean_pixels: list[NDArray[np.float64]] = []
     fits: list[tuple[float, float]] = []
     noises: list[float] = []
-    shapes: set[tuple[int, int]] = set()
+    shapes: set[tuple[int, ...]] = set()
     for sample in samples:
         noisy, clean = sample.pair()
         drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
@@ -88,7 +88,7 @@ def survey(
         if mode == "image":
             fits.append(fit_intensity(noisy, clean))
         noises.append(noise_level(noisy))
-        shapes.add((noisy.shape[0], noisy.shape[1]))
+        shapes.add(noisy.shape)
         progress()
     intensity = _intensity(mode, noisy_pixels, clean_pixels, fits)
     scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(samples)
@@ -96,7 +96,7 @@ def survey(
     y = np.concatenate(noisy_pixels)
     low, high = (float(value) for value in np.percentile(y, [0.1, 99.9]))
     model = fit_noise(y, x)
-    return Survey(
+    return Statistics(
         low=low,
         high=high,
         clean_extent=float(np.ptp(np.percentile(np.concatenate(clean_pixels), [0.1, 99.9]))),
@@ -106,7 +106,7 @@ def survey(
         residual=float(np.sqrt(np.mean(model.variance(x)))),
         intensity=intensity,
         model=model,
-        shape=(min(height for height, _ in shapes), min(width for _, width in shapes)),
+        shape=tuple(min(sizes) for sizes in zip(*shapes, strict=True)),
         uniform=len(shapes) == 1,
     )
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
-from training.calibration.search import estimate
-from training.calibration.statistics import Survey, survey
+from training.calibration.search import find_constants
+from training.calibration.statistics import Statistics, measure
 from training.checkpoints import load_weights
 from training.data import ImageDataset
 from training.errors import DataError
@@ -44,7 +45,7 @@ class Session:
     model: Calibrated
     intensity: Intensity
     intensities: Range
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     uniform: bool
     done: int
     best: float
@@ -59,51 +60,55 @@ def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Sessio
     for warning in dataset.warnings():
         told.warn(warning)
     with told.progress("looking at the images", len(dataset.train)) as advance:
-        seen = survey(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
-    _trainable(seen, dataset)
+        measured = measure(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
+    _trainable(measured, dataset)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
     denoiser, origin = _start(settings, told)
-    radius = network.radius(used.settings)
+    search = partial(
+        find_constants,
+        measured,
+        dataset.train,
+        network=network,
+        radius=network.radius(used.settings),
+        transform=recipe.transform,
+        statistics=recipe.statistics,
+        sigma=recipe.sigma,
+        seed=recipe.seed,
+    )
     if settings.checkpoint is not None:
         with told.progress("calibrating", None) as advance:
-            constants = estimate(
-                seen,
-                dataset.train,
-                denoiser.to(place).to(memory_format=torch.channels_last),
-                network,
-                recipe,
-                pretrained=True,
-                radius=radius,
-                quick=quick_in_half(place),
-                progress=lambda what: advance(1, what),
-            )
+            denoiser = denoiser.to(place).to(memory_format=torch.channels_last)
+            quick = quick_in_half(place)
+            constants = search(denoiser, pretrained=True, quick=quick, progress=lambda what: advance(1, what))
     else:
-        constants = estimate(seen, dataset.train, denoiser, network, recipe, pretrained=False, radius=radius)
-    model = Calibrated(denoiser, **constants.arguments()).to("cpu")
+        constants = search(denoiser, pretrained=False)
+    model = Calibrated(denoiser, constants).to("cpu")
     provenance = Provenance(
         network=used,
-        calibration=constants.arguments(),
+        calibration=asdict(constants),
         checkpoint=origin,
-        trained_on=TrainedOnData(dtype=dataset.source.dtype, low=seen.low, high=seen.high, noise=seen.noise),
-        intensity_fit=IntensityFitUsed(**asdict(seen.intensity)),
+        trained_on=TrainedOnData(
+            dtype=dataset.source.dtype, low=measured.low, high=measured.high, noise=measured.noise
+        ),
+        intensity_fit=IntensityFitUsed(**asdict(measured.intensity)),
         data=DataUsed.of(dataset),
         recipe=recipe,
         versions=versions(),
         seed=recipe.seed,
         created=now(),
     )
-    peak = 255.0 if dataset.train[0].truth.dtype == "uint8" else seen.clean_extent
+    peak = 255.0 if dataset.train[0].truth.dtype == "uint8" else measured.clean_extent
     began = time.monotonic()
     scores = score(dataset.test, model, provenance, place, told, data_range=peak)
     scoring = time.monotonic() - began
     run.write_provenance(provenance.model_copy(update={"scores": scores}))
     return Session(
         model,
-        seen.intensity,
+        measured.intensity,
         _range(provenance),
-        seen.shape,
-        seen.uniform,
+        measured.shape,
+        measured.uniform,
         done=0,
         best=-math.inf,
         optimizer=None,
@@ -112,21 +117,21 @@ def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Sessio
     )
 
 
-def _trainable(seen: Survey, dataset: ImageDataset) -> None:
+def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
     """Refuse images that nothing can be learned from, or that cannot judge what was."""
     judges = [sample.shape for sample in (*dataset.validation, *dataset.test)]
-    height, width = min(seen.shape, *judges, key=min)
-    if min(height, width) < _LEAST:
+    smallest = min(measured.shape, *judges, key=min)
+    if min(smallest) < _LEAST:
         raise DataError(
-            f"{dataset.name}: the smallest image has {height} x {width} pixels; "
+            f"{dataset.name}: the smallest image has {' x '.join(map(str, smallest))} pixels; "
             f"train on images of {_LEAST} x {_LEAST} or more"
         )
-    if seen.low == seen.high:
+    if measured.low == measured.high:
         raise DataError(
-            f"{dataset.name}: the noisy images are {seen.low:g} nearly everywhere: nothing to learn from; "
+            f"{dataset.name}: the noisy images are {measured.low:g} nearly everywhere: nothing to learn from; "
             "look at the files"
         )
-    if seen.clean_extent == 0:
+    if measured.clean_extent == 0:
         raise DataError(
             f"{dataset.name}: the clean images are the same value nearly everywhere: nothing to learn from; "
             "look at the files"

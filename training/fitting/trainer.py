@@ -8,11 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from training.calibration.layer import Calibrated
 from training.data import ImageDataset
 from training.data.patches import Images, Patches, validation_patches
 from training.errors import DiskFullError, RunError, UserError
@@ -140,8 +142,7 @@ def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Li
     from lightning.fabric.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
     recipe = run.settings.recipe
-    model = session.model
-    model.margin = 0
+    model = Calibrated(session.model.denoiser, replace(session.model.constants, margin=0))
     side, batch = _crop(recipe, session, told)
     count = min(count, batch)  # the batch is over all GPUs
     share = _VALIDATION if place == "cpu" else _VALIDATION_GPU

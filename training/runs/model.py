@@ -33,7 +33,7 @@ def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoi
 
 def build(network: NetworkUsed, calibration: dict[str, Any]) -> Calibrated:
     """Return the calibrated network as a run describes it, with untrained weights."""
-    from training.calibration.layer import Calibrated
+    from training.calibration.layer import Calibrated, Constants
     from training.networks import create
 
-    return Calibrated(create(network.name, **network.settings), **calibration)
+    return Calibrated(create(network.name, **network.settings), Constants(**calibration))

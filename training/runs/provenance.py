@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from training.calibration.search import Constants
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
 from training.util.text import counted
@@ -134,7 +133,7 @@ class ValidationScores(_Part):
 class Provenance(_Part):
     """What came of a run; the same file travels inside the package.
 
-    ``calibration`` holds all arguments of ``Calibrated``, ``scores`` one entry a convention ("raw", "affine") once the
+    ``calibration`` holds all of ``Constants``, ``scores`` one entry a convention ("raw", "affine") once the
     test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1); ``scored`` says
     that they, ``best_epoch`` and ``epochs``, all that were trained, are those of ``best.ckpt``: while training runs, or
     after it was cut off, they may be of an earlier one. ``created`` is ISO 8601 in UTC.
@@ -184,6 +183,8 @@ class Provenance(_Part):
     @field_validator("calibration")
     @classmethod
     def _complete(cls, calibration: dict[str, Any]) -> dict[str, Any]:
+        from training.calibration.layer import Constants  # imports torch
+
         wanted = {field.name for field in fields(Constants)}
         if set(calibration) != wanted:
             raise ValueError(f"its keys are not {', '.join(sorted(wanted))}")

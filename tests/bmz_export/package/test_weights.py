@@ -12,7 +12,7 @@ import torch
 from helpers.building import noisy_image, random_model
 
 from bmz_export.package import build, weights
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.errors import UserError
 from training.networks import NETWORKS, create
 
@@ -128,12 +128,12 @@ def test_the_same_model_is_written_as_the_same_bytes(written, tmp_path):
 import sys, torch, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.networks import create
 from bmz_export.package import weights
 kwargs = {files.kwargs!r}
 for name in sys.argv[1:]:
-    model = Calibrated(create("dncnn", **kwargs["network"]), **kwargs["calibration"]).eval()
+    model = Calibrated(create("dncnn", **kwargs["network"]), Constants(**kwargs["calibration"])).eval()
     model.load_state_dict(torch.load({str(folder / "weights.pth")!r}, weights_only=True))
     Path(name).mkdir()
     weights.write_torchscript(model, Path(name) / "weights.pt")
@@ -200,9 +200,9 @@ def test_a_full_size_network_becomes_a_package(network, tmp_path):
     torch.manual_seed(0)
     entry = NETWORKS[network]
     model = Calibrated(
-        create(network), transform="anscombe", gain=2.0, scale=300.0, sigma=0.1, multiple=max(entry.stride),
-        noise_map=entry.noise_map,
-    ).eval()  # fmt: skip
+        create(network),
+        Constants("anscombe", noise_map=entry.noise_map, multiple=entry.stride, gain=2.0, scale=300.0, sigma=0.1),
+    ).eval()
     built = build(tmp_path, model, network=network, example=noisy_image(260, 270))
     assert (built.tiling.minimum, built.tiling.halo) == ((64, 24) if network == "dncnn" else (256, 96))
     assert (tmp_path / "weights.onnx").stat().st_size < 2**31

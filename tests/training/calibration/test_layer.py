@@ -1,12 +1,14 @@
 """The wrapper keeps an image's units, size and borders, in Python as in a traced and an exported model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from helpers.exported import onnx, traced
 from torch import nn
 
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 
 SIZES = [(1, 1, 1, 1), (2, 1, 1, 1), (1, 1, 3, 2), (3, 1, 8, 8), (1, 1, 37, 5), (1, 1, 64, 90)]
 FORMS = {
@@ -41,7 +43,11 @@ class Keep(nn.Module):
 
 def probe(form):
     torch.manual_seed(0)
-    return Calibrated(Probe(1 + FORMS[form].get("noise_map", False)), **FORMS[form]).eval().requires_grad_(False)
+    return (
+        Calibrated(Probe(1 + FORMS[form].get("noise_map", False)), Constants(**FORMS[form]))
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 def picture(shape, seed=1, low=80.0, high=60000.0):
@@ -52,7 +58,8 @@ def picture(shape, seed=1, low=80.0, high=60000.0):
 @pytest.mark.parametrize("statistics", ["dataset", "instance"])
 def test_with_a_denoiser_that_changes_nothing_16_bit_values_come_back(transform, statistics):
     module = Calibrated(
-        Keep(), transform=transform, statistics=statistics, multiple=8, margin=4, offset=2.0, scale=0.7, gain=1.0
+        Keep(),
+        Constants(transform=transform, statistics=statistics, multiple=8, margin=4, offset=2.0, scale=0.7, gain=1.0),
     )
     image = torch.arange(65536, dtype=torch.float32).reshape(1, 1, 256, 256)
     # The unbiased inverse differs from the algebraic one by at most a quarter of a photo-electron.
@@ -66,7 +73,7 @@ def test_with_a_denoiser_that_changes_nothing_16_bit_values_come_back(transform,
 def test_borders_are_mirrored_with_the_edge_pixel_repeated(size, multiple, margin):
     keep = Keep()
     image = picture((2, 1, *size))
-    module = Calibrated(keep, multiple=multiple, margin=margin)
+    module = Calibrated(keep, Constants(multiple=multiple, margin=margin))
     returned = module(image)
     fill = [-(n + 2 * margin) % multiple for n in size]
     pad = [(0, 0), (0, 0), (margin, margin + fill[0]), (margin, margin + fill[1])]
@@ -74,16 +81,60 @@ def test_borders_are_mirrored_with_the_edge_pixel_repeated(size, multiple, margi
     np.testing.assert_array_equal(returned.numpy(), image.numpy())
 
 
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 5, 8), (9, 20, 7)])
+def test_a_volume_is_extended_by_its_own_numbers_along_each_axis(size):
+    keep = Keep()
+    image = picture((2, 1, *size))
+    multiple, margin = (1, 8, 4), (2, 5, 0)
+    returned = Calibrated(keep, Constants(multiple=multiple, margin=margin))(image)
+    pad = [(m, m + -(n + 2 * m) % k) for n, m, k in zip(size, margin, multiple, strict=True)]
+    np.testing.assert_array_equal(keep.seen.numpy(), np.pad(image.numpy(), [(0, 0), (0, 0), *pad], mode="symmetric"))
+    np.testing.assert_array_equal(returned.numpy(), image.numpy())
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "noise map"])
+def test_a_volume_of_one_plane_is_the_plane(form):
+    class Planes(nn.Module):
+        """The network of the plane, over each plane of a volume."""
+
+        def forward(self, volume):
+            return flat.denoiser(volume[:, :, 0])[:, :, None]
+
+    flat = probe(form)
+    given = flat.constants
+    multiple, margin = (1, given.multiple, given.multiple), (0, given.margin, given.margin)
+    volume = Calibrated(Planes(), replace(given, multiple=multiple, margin=margin))
+    image = picture((2, 1, 21, 30))
+    assert torch.equal(volume(image[:, :, None])[:, :, 0], flat(image))
+
+
+def test_statistics_of_a_volume_are_over_all_its_axes():
+    keep = Keep()
+    image = torch.cat([picture((1, 1, 3, 9, 9), 1), 0.001 * picture((1, 1, 3, 9, 9), 2)])
+    Calibrated(keep, Constants(statistics="instance"))(image)
+    expected = [(each - each.mean()) / each.std() for each in image.numpy()]
+    np.testing.assert_allclose(keep.seen.numpy(), expected, atol=1e-5)
+
+
+def test_a_traced_volume_holds_for_every_size():
+    module = Calibrated(nn.Conv3d(1, 1, 3, padding=1), Constants("anscombe", multiple=(1, 4, 4), margin=(1, 3, 3)))
+    module = module.eval().requires_grad_(False)
+    loaded, code = traced(module, picture((2, 1, 3, 13, 11)))
+    assert "torch.device(" not in code
+    for shape in [(1, 1, 1, 1, 1), (1, 1, 5, 8, 30)]:
+        torch.testing.assert_close(loaded(picture(shape)), module(picture(shape)), rtol=1e-5, atol=1e-2)
+
+
 def test_the_denoiser_sees_the_stated_affine_units():
     keep = Keep()
-    Calibrated(keep, offset=100.0, scale=50.0)(torch.tensor([[[[100.0, 150.0, 75.0]]]]))
+    Calibrated(keep, Constants(offset=100.0, scale=50.0))(torch.tensor([[[[100.0, 150.0, 75.0]]]]))
     assert keep.seen.flatten().tolist() == [0.0, 1.0, -0.5]
 
 
 def test_instance_statistics_are_of_each_image_alone():
     keep = Keep()
     image = torch.cat([picture((1, 1, 9, 9), 1), 0.001 * picture((1, 1, 9, 9), 2), torch.full((1, 1, 9, 9), 7.0)])
-    returned = Calibrated(keep, statistics="instance", offset=0.5, scale=2.0)(image)
+    returned = Calibrated(keep, Constants(statistics="instance", offset=0.5, scale=2.0))(image)
     expected = [(plane - plane.mean()) / (plane.std() or 1) / 2 - 0.25 for plane in image.numpy()]
     np.testing.assert_allclose(keep.seen.numpy(), expected, atol=1e-5)
     np.testing.assert_allclose(returned.numpy(), image.numpy(), rtol=1e-4)
@@ -91,7 +142,7 @@ def test_instance_statistics_are_of_each_image_alone():
 
 def test_the_noise_map_holds_sigma_everywhere():
     keep = Keep()
-    Calibrated(keep, noise_map=True, sigma=0.25, multiple=8)(picture((2, 1, 5, 9)))
+    Calibrated(keep, Constants(noise_map=True, sigma=0.25, multiple=8))(picture((2, 1, 5, 9)))
     assert keep.seen.shape == (2, 2, 8, 16)
     assert bool((keep.seen[:, 1] == 0.25).all())
 
@@ -101,7 +152,9 @@ def test_anscombe_makes_the_noise_one_at_every_level():
     level = np.repeat([5.0, 20.0, 100.0, 5000.0], 40000).reshape(4, 1, 200, 200)
     noisy = 2.5 * rng.poisson(level) + 100 + rng.normal(0, 4, level.shape)
     keep = Keep()
-    Calibrated(keep, transform="anscombe", gain=2.5, pedestal=100, read_noise=4)(torch.from_numpy(noisy).float())
+    Calibrated(keep, Constants(transform="anscombe", gain=2.5, pedestal=100, read_noise=4))(
+        torch.from_numpy(noisy).float()
+    )
     np.testing.assert_allclose(keep.seen.std((1, 2, 3)).numpy(), 1, atol=0.05)
 
 
@@ -114,14 +167,14 @@ def test_the_inverse_of_anscombe_is_unbiased(level, read_noise):
 
     rng = np.random.default_rng(0)
     noisy = 2.5 * rng.poisson(level, (1, 1, 1000, 1000)) + rng.normal(0, 2.5 * read_noise, (1, 1, 1000, 1000)) + 100
-    module = Calibrated(Mean(), transform="anscombe", gain=2.5, pedestal=100, read_noise=2.5 * read_noise)
+    module = Calibrated(Mean(), Constants(transform="anscombe", gain=2.5, pedestal=100, read_noise=2.5 * read_noise))
     electrons = (float(module(torch.from_numpy(noisy).float())[0, 0, 0, 0]) - 100) / 2.5
     assert electrons == pytest.approx(level, rel=0.01, abs=0.06)
 
 
 def test_values_beyond_any_range_give_numbers_and_gradients():
     for read_noise in (0.0, 30.0):
-        keep = Calibrated(Keep(), transform="anscombe", pedestal=100, gain=2, read_noise=read_noise, scale=10)
+        keep = Calibrated(Keep(), Constants("anscombe", pedestal=100, gain=2, read_noise=read_noise, scale=10))
         image = torch.tensor([-1e6, -100.0, 0.0, 99.25, 100.0, 1e9]).reshape(1, 1, 2, 3).requires_grad_()
         returned = keep(image)
         returned.sum().backward()
@@ -135,18 +188,24 @@ def test_the_inverse_of_anscombe_increases_and_is_finite_over_all_numbers():
             return answers
 
     answers = torch.linspace(-50, 50, 20001).reshape(1, 1, 1, -1).requires_grad_()
-    returned = Calibrated(Answer(), transform="anscombe", read_noise=2)(torch.zeros(1, 1, 1, 20001))
+    returned = Calibrated(Answer(), Constants(transform="anscombe", read_noise=2))(torch.zeros(1, 1, 1, 20001))
     assert bool((returned.diff() >= 0).all())
     (slope,) = torch.autograd.grad(returned.sum(), answers)
     assert bool(torch.isfinite(slope).all())
 
 
-def test_its_arguments_rebuild_it():
-    arguments = {"transform": "anscombe", "statistics": "instance", "noise_map": True, "multiple": 8, "margin": 3}
-    constants = {"offset": 1.5, "scale": 2.0, "pedestal": 100.0, "gain": 0.5, "read_noise": 4.0, "sigma": 0.125}
-    module = Calibrated(Keep(), **arguments, **constants)
-    assert module.structure == arguments
-    assert module.constants == constants
+def test_structure_and_state_dict_rebuild_it():
+    structure = {"transform": "anscombe", "statistics": "instance", "noise_map": True, "multiple": (8, 4), "margin": 3}
+    numbers = {"offset": 1.5, "scale": 2.0, "pedestal": 100.0, "gain": 0.5, "read_noise": 4.0, "sigma": 0.125}
+    module = Calibrated(Keep(), Constants(**structure, **numbers))
+    assert module.constants.structure == structure
+    again = Calibrated(Keep(), Constants(**structure))
+    again.load_state_dict(module.state_dict())
+    assert again.constants == module.constants == Constants(**structure, **numbers)
+
+
+def test_one_number_for_all_axes_is_the_same_as_one_number_an_axis():
+    assert Constants(multiple=[8, 8], margin=(3, 3)) == Constants(multiple=8, margin=3)
 
 
 def test_constants_travel_in_the_state_dict_and_nothing_else_of_the_wrapper():
@@ -154,7 +213,7 @@ def test_constants_travel_in_the_state_dict_and_nothing_else_of_the_wrapper():
     assert set(state) == {
         "offset", "scale", "pedestal", "gain", "read_noise", "sigma", "denoiser.convolution.weight"
     }  # fmt: skip
-    other = Calibrated(Probe(1), multiple=8, margin=5).eval()
+    other = Calibrated(Probe(1), Constants(multiple=8, margin=5)).eval()
     other.load_state_dict(state)
     image = picture((1, 1, 20, 20))
     assert torch.equal(other(image), probe("affine with margin")(image))
@@ -175,7 +234,7 @@ def test_constants_travel_in_the_state_dict_and_nothing_else_of_the_wrapper():
 )
 def test_a_constant_that_cannot_be_is_named(argument, value):
     with pytest.raises(ValueError, match=argument):
-        Calibrated(Keep(), **{argument: value})
+        Calibrated(Keep(), Constants(**{argument: value}))
 
 
 @pytest.mark.parametrize("form", ["affine", "anscombe"])
@@ -188,7 +247,7 @@ def test_autocast_costs_the_calibration_no_precision(form):
         def forward(self, image):
             return self.convolution(image) * 0 + 8
 
-    module = Calibrated(Constant(), **FORMS[form]).eval()
+    module = Calibrated(Constant(), Constants(**FORMS[form])).eval()
     image = picture((1, 1, 16, 16))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         returned = module(image)

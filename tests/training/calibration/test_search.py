@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from training.calibration.intensity import Intensity, fit_intensity
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants, stabilise
 from training.calibration.noise import NoiseModel, fit_noise
-from training.calibration.search import MARGIN, estimate
-from training.calibration.statistics import survey
+from training.calibration.search import MARGIN, find_constants
+from training.calibration.statistics import measure
 from training.data import Sample
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
@@ -47,7 +47,7 @@ def test_the_intensity_fit_brings_the_clean_image_onto_the_noisy_ones_scale():
 @pytest.mark.parametrize("mode", ["dataset", "image", "none"])
 def test_the_intensity_fit_is_recorded_as_it_was_made(mode):
     data = pairs(clean_scale=20.0)
-    intensity = survey(data, mode, seed=0).intensity
+    intensity = measure(data, mode, seed=0).intensity
     assert intensity.mode == mode
     assert intensity.slope == (1 if mode == "none" else pytest.approx(1 / 20, rel=0.02))
     noisy, clean = data[0].pair()
@@ -65,7 +65,7 @@ def test_pairs_are_fitted_one_by_one_only_where_that_is_the_recipe(mode, monkeyp
     monkeypatch.setattr(
         "training.calibration.statistics.fit_intensity", lambda noisy, clean: fitted.append(noisy.size) or (1.0, 0.0)
     )
-    survey(pairs(4), mode, seed=0)
+    measure(pairs(4), mode, seed=0)
     assert len(fitted) == (mode == "dataset")
 
 
@@ -108,13 +108,13 @@ def test_the_noise_model_is_finite_for_images_of_one_value():
 
 def test_a_survey_measures_intensities_noise_and_shape():
     data = pairs(gain=0.0, read_noise=20.0)
-    seen = survey(data, "dataset", seed=0)
+    seen = measure(data, "dataset", seed=0)
     assert seen.noise == pytest.approx(20, rel=0.1)
     assert seen.residual == pytest.approx(20, rel=0.1)
     assert seen.low < 150
     assert seen.high > 800
     assert (seen.shape, seen.uniform) == ((64, 80), True)
-    assert not survey([*data, *pairs(1, shape=(40, 90))], "dataset", seed=0).uniform
+    assert not measure([*data, *pairs(1, shape=(40, 90))], "dataset", seed=0).uniform
 
 
 class Shrink(nn.Module):
@@ -133,8 +133,16 @@ class Shrink(nn.Module):
 
 def chosen(data, recipe=None, *, pretrained=True, network="dncnn", denoiser=None, radius=(1, 1)):
     recipe = recipe or Recipe()
-    seen = survey(data, recipe.intensity_fit, recipe.seed)
-    found = estimate(seen, data, denoiser or Shrink(), NETWORKS[network], recipe, pretrained=pretrained, radius=radius)
+    seen = measure(data, recipe.intensity_fit, recipe.seed)
+    found = find_constants(
+        seen,
+        data,
+        denoiser or Shrink(),
+        network=NETWORKS[network],
+        radius=radius,
+        pretrained=pretrained,
+        **recipe.model_dump(include={"transform", "statistics", "sigma", "seed"}),
+    )
     return seen, found
 
 
@@ -151,9 +159,9 @@ def error(data, model):
 def test_the_search_beats_the_nominal_noise_level_and_the_unscaled_network():
     data = pairs(clean_scale=1.0)
     seen, constants = chosen(data, Recipe(intensity_fit="none"))
-    searched = error(data, Calibrated(Shrink(), **constants.arguments()))
-    nominal = error(data, Calibrated(Shrink(), scale=seen.residual * 255 / 25))
-    unscaled = error(data, Calibrated(Shrink(), scale=255.0))
+    searched = error(data, Calibrated(Shrink(), constants))
+    nominal = error(data, Calibrated(Shrink(), Constants(scale=seen.residual * 255 / 25)))
+    unscaled = error(data, Calibrated(Shrink(), Constants(scale=255.0)))
     assert searched <= nominal
     assert searched < unscaled / 2
 
@@ -172,9 +180,8 @@ def test_a_transform_that_is_set_is_taken(transform):
 def test_from_scratch_intensities_span_the_unit_range_after_an_anscombe_transform_where_noise_grows_with_the_signal():
     seen, constants = chosen(pairs(), pretrained=False)
     assert constants.transform == "anscombe"
-    model = Calibrated(nn.Identity(), **constants.arguments())
-    range_in_units = [(model._stabilise(torch.tensor(x)) - model.offset) / model.scale for x in (seen.low, seen.high)]
-    assert [float(value) for value in range_in_units] == pytest.approx([0, 1], abs=1e-3)
+    ends = stabilise(torch.tensor([seen.low, seen.high]), constants.pedestal, constants.gain, constants.read_noise)
+    assert ((ends - constants.offset) / constants.scale).tolist() == pytest.approx([0, 1], abs=1e-3)
     seen, constants = chosen(pairs(gain=0.0, read_noise=20.0), pretrained=False)
     assert (constants.transform, constants.offset) == ("affine", pytest.approx(seen.low))
     assert constants.scale == pytest.approx(seen.high - seen.low)
@@ -222,7 +229,7 @@ def test_statistics_of_each_image_after_an_anscombe_transform_span_the_unit_rang
             seen.append(image)
             return image
 
-    error(data, Calibrated(Eye(), **found.arguments()))
+    error(data, Calibrated(Eye(), found))
     low, high = np.percentile(torch.cat(seen).numpy(), (0.1, 99.9))
     assert low == pytest.approx(0, abs=0.2)
     assert high == pytest.approx(1, abs=0.2)
@@ -243,7 +250,7 @@ def test_images_of_one_value_still_give_constants_that_can_be_used(value):
     for pretrained in (True, False):
         _, constants = chosen(flat, pretrained=pretrained)
         image = torch.full((1, 1, 20, 20), value)
-        assert torch.isfinite(Calibrated(Shrink(), **constants.arguments())(image)).all()
+        assert torch.isfinite(Calibrated(Shrink(), constants)(image)).all()
 
 
 @pytest.mark.slow
@@ -271,7 +278,7 @@ def test_the_real_denoiser_is_calibrated_far_above_the_unscaled_one(shared):
     target = seen.intensity.apply(noisy, clean)
     images = torch.from_numpy(noisy)[None, None]
     with torch.no_grad():
-        calibrated = Calibrated(denoiser, **constants.arguments())(images)[0, 0].numpy()
-        unscaled = Calibrated(denoiser, scale=255.0)(images)[0, 0].numpy()
+        calibrated = Calibrated(denoiser, constants)(images)[0, 0].numpy()
+        unscaled = Calibrated(denoiser, Constants(scale=255.0))(images)[0, 0].numpy()
     gained = 10 * np.log10(np.mean((unscaled - target) ** 2) / np.mean((calibrated - target) ** 2))
     assert gained > 4

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.checkpoints import cached, default_checkpoint, fetch, load_weights, published_checkpoints
 from training.errors import UserError
 from training.networks import NETWORKS, create
@@ -223,7 +223,7 @@ def test_averaged_weights_are_preferred(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_of_a_run_the_denoiser_is_taken(tmp_path, prefix):
-    state = wrap(Calibrated(network(), offset=5, scale=9).state_dict(), "state_dict", prefix)
+    state = wrap(Calibrated(network(), Constants(offset=5, scale=9)).state_dict(), "state_dict", prefix)
     torch.save(state, tmp_path / "best.ckpt")
     target = network(seed=1)
     load_weights(tmp_path / "best.ckpt", target)

@@ -13,7 +13,7 @@ import torch
 from helpers.exported import onnx, traced
 
 import training.networks
-from training.calibration.layer import Calibrated
+from training.calibration.layer import Calibrated, Constants
 from training.networks import NETWORKS, create
 
 PARAMETERS = {"dncnn": 555_137, "drunet": 32_638_656, "restormer": 26_109_076, "kbnet": 141_964_353}
@@ -51,7 +51,8 @@ def small(name, seed=0):
 def wrapped(name):
     network = NETWORKS[name]
     return Calibrated(
-        small(name), noise_map=network.noise_map, multiple=max(network.stride), offset=100, scale=900, sigma=0.1
+        small(name),
+        Constants(noise_map=network.noise_map, multiple=network.stride, offset=100, scale=900, sigma=0.1),
     ).eval()
 
 

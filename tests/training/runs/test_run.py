@@ -1,13 +1,14 @@
 """The run folder: made once, opened again, never overwritten, and one line where it is broken."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 
-from training.calibration.search import Constants
+from training.calibration.layer import Constants
 from training.data import open_dataset
 from training.data.settings import DataSettings
 from training.errors import UserError
@@ -37,7 +38,7 @@ def settings(name="first"):
 def provenance(data="simulated"):
     return Provenance(
         network=NetworkUsed(name="dncnn", settings=SMALL),
-        calibration=Constants(transform="anscombe", gain=2.0, scale=3.0, margin=3).arguments(),
+        calibration=asdict(Constants(transform="anscombe", gain=2.0, scale=3.0, margin=3)),
         checkpoint=CheckpointUsed(
             name="a", sha256="0", licence="MIT License", spdx="MIT", source="https://example.org"
         ),
@@ -58,7 +59,7 @@ def trained(folder, data="simulated"):
     from training.calibration.layer import Calibrated
 
     torch.manual_seed(0)
-    model = Calibrated(create("dncnn", **SMALL), **described.calibration)
+    model = Calibrated(create("dncnn", **SMALL), Constants(**described.calibration))
     torch.save({"state_dict": model.state_dict()}, run.checkpoint())
     return run, model
 
