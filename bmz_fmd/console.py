@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from bmz_fmd.spelling import as_options
 
 _PLAIN_PAUSE = 30.0  # seconds between progress lines in a log
-_PLAIN_WIDTH = 220  # columns of a table in a log: wide enough to break no cell
+_PLAIN_WIDTH = 80  # columns of a table in a log
 _SHOWN = 6  # warnings of one kind
 
-_STYLES = {"passed": "green", "installed": "green", "failed": "bold red", "not run": "dim", "shown": "blue"}
+_STYLES = {
+    "passed": "green", "installed": "green", "failed": "bold red", "not run": "dim", "not installed": "dim",
+    "no answer in time": "yellow", "shown": "blue",
+}  # fmt: skip
 
 
 def say(text: str) -> None:
@@ -65,13 +68,16 @@ def table(
     figures : sequence of str, optional
         The columns that hold numbers, set to the right; all but the first by default.
     """
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     width = None if sys.stdout.isatty() else _PLAIN_WIDTH
     console = Console(highlight=False, markup=False, width=width)
-    drawn = Table()
+    widest = sum(max(map(len, cells)) for cells in zip(columns, *filter(None, rows), strict=True))
+    roomy = widest + 3 * (len(columns) - 1) <= console.width
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, int(roomy)))
     figures = columns[1:] if figures is None else figures
     for column in columns:
         drawn.add_column(column, justify="right" if column in figures else "left", overflow="fold")
@@ -84,7 +90,8 @@ def table(
         if title:
             console.print(title, style="bold", soft_wrap=True)
         console.print(drawn)
-    print(shown.get(), end="", flush=True)  # noqa: T201 rich itself would end the program where a pipe has no reader
+    lines = (line.rstrip() for line in shown.get().rstrip("\n").split("\n"))
+    print("\n".join(lines), flush=True)  # noqa: T201 rich itself would end the program where a pipe has no reader
 
 
 @contextmanager

@@ -284,7 +284,7 @@ def export(
         about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
     options = ExportOptions(name=name, out=Path(out), about=about, example=None if example is None else Path(example))
     asked = CheckOptions(engines=engines)
-    return build(run, options, certify=lambda folder: certify(folder, asked, told=log)[1], told=log)
+    return build(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], told=log)
 
 
 def check(
@@ -330,7 +330,7 @@ def check(
     from bmz_export.checking.runner import CheckOptions
 
     options = CheckOptions(rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout)
-    return judge(Path(package), options, told=log)
+    return judge(Path(package), options, log=log)
 
 
 def evaluate(

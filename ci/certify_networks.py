@@ -18,7 +18,7 @@ import torch
 
 from bmz_export.checking.certificate import NAME, PICTURE
 from bmz_export.checking.check import certify
-from bmz_export.checking.report import lines, summary
+from bmz_export.checking.report import detail_lines, summary, verdict_lines
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.package import build
 from bmz_export.package.halo import measure_halo
@@ -58,9 +58,9 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     words = {"example_name": "a simulated image", "scripts": scripts()}
     built = build(folder, model, network=name, example=noisy, halo=halo, **words)
     options = CheckOptions(timeout=timeout)
-    certificate, addition = certify(folder, options, tiles=tiles, told=lambda line: print(f"  {line}", flush=True))
+    certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))
     built.attach(addition.files, section=addition.section)
-    print(*lines(certificate), summary(certificate), sep="\n")
+    print(*verdict_lines(certificate), *detail_lines(certificate), summary(certificate), sep="\n")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / NAME, out / f"{name}.json")
     shutil.copyfile(folder / PICTURE, out / f"{name}.png")

@@ -1,30 +1,33 @@
-"""What a check found, as one value: printed as a table, written as JSON, and put into the package with a picture.
+"""What a check found, as one value: printed, written as JSON, and put into the package with a picture.
 
-``not run`` never counts as passed, and says so wherever it stands.
+Only what ran counts as passed. Files of version 1 (``certificate: 1``) are read too; they have no verdicts by tool.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bmz_export.package.description import Description, Tensor
 
 NAME, PICTURE = "certificate.json", "certificate.png"
-SCHEMA = "certificate.schema.json"
-SCHEMA_ID = "https://bmz-fmd.readthedocs.io/certificate-1.schema.json"
+SCHEMA_ID = "https://bmz-fmd.readthedocs.io/certificate-2.schema.json"
 TENSORS, LIBRARY_TEST = "tensors", "bioimageio test"
 """What stands as the engine of a row that no engine gave: formats compared, and bioimageio's own test."""
+LATE: Final = "no answer in time"
+"""The verdict on a run that was stopped at a limit of time: it says nothing of the package."""
 
 LARGEST = 2**24
 """Bytes of a file that is read as a certificate."""
 
-Verdict = Literal["passed", "failed", "not compared", "not run"]
+Verdict = Literal["passed", "failed", "not compared", "no answer in time", "not installed", "not run"]
+TileVerdict = Literal["passed", "failed", "no answer in time", "not run", "shown"]
+State = Literal["same pixels", "differs in places", "other pixels", "will not open", "not compared", "not tried"]
+Place = Literal["interior", "seam", "cut", "edge"]
 Severity = Literal["error", "warning"]
 
 
@@ -33,18 +36,18 @@ class _Value(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _printable(cls, value: object) -> object:
-        return _clean(value)
+    def _clean(cls, value: object) -> object:
+        return _printable_text(value)
 
 
-def _clean(value: object) -> object:
+def _printable_text(value: object) -> object:
     """Return text that can be printed and encoded: a package's words may hold lone surrogates and terminal codes."""
     if isinstance(value, str):
         return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in value)
     if isinstance(value, tuple | list):
-        return tuple(map(_clean, value))
+        return tuple(map(_printable_text, value))
     if isinstance(value, dict):
-        return {_clean(key): each for key, each in value.items()}
+        return {_printable_text(key): each for key, each in value.items()}
     return value
 
 
@@ -74,6 +77,11 @@ class Row(_Value):
     )
     note: str = ""
 
+    @property
+    def is_engine(self) -> bool:
+        """Whether an engine ran, rather than the formats being compared or bioimageio testing by itself."""
+        return self.engine not in (TENSORS, LIBRARY_TEST)
+
 
 class TileRow(_Value):
     """One tool's own tiling against the whole image, by region."""
@@ -87,9 +95,9 @@ class TileRow(_Value):
     seam: Difference | None = None
     edge: Difference | None = None
     cut: Difference | None = None
-    verdict: Literal["passed", "failed", "not run", "shown"] = Field(
+    verdict: TileVerdict = Field(
         description="passed: no region is more than 1e-3 of the range off the whole image; shown: one is, and the "
-        "tool's user sees it; not run: the note says why"
+        "tool's user sees it; else the note says why"
     )
     note: str = ""
 
@@ -105,7 +113,7 @@ class Seam(_Value):
 
 
 class Fault(_Value):
-    """One line for a user: the tools, the rule or number, what is seen there, the way out."""
+    """What is wrong, for which tools: the rule or measurement, what their user sees, the way out."""
 
     severity: Severity
     tools: tuple[str, ...]
@@ -120,11 +128,27 @@ class Fault(_Value):
         return f"{self.severity}: {', '.join(self.tools)}: [{self.rule}] {self.message}; {self.seen}; {self.way_out}"
 
 
+class ToolVerdict(_Value):
+    """What a tool's user can expect of the package."""
+
+    tool: str
+    verdict: State = Field(
+        description="same pixels: its engine ran and gave them; differs in places: the same, but at seams or edges "
+        "where the tool tiles; not compared: it ran, with nothing to compare with; not tried: nothing of it ran"
+    )
+    sentence: str = Field(description="the verdict with its cause and the way out, to be read after the tool's name")
+    places: tuple[Place, ...] = Field(
+        default=(), description="where its tiling of a large image differs from the whole by more than 1e-3"
+    )
+
+
 class Certificate(_Value):
     """What a check found.
 
     Attributes
     ----------
+    tools : tuple of ToolVerdict
+        What comes of it, tool by tool.
     rows, tiles : tuple
         What ran, and what did not.
     faults : tuple of Fault
@@ -135,7 +159,7 @@ class Certificate(_Value):
         Of what the description says that decides the numbers; see :func:`description_hash`.
     """
 
-    certificate: Literal[1] = 1
+    certificate: Literal[1, 2] = 2
     package: str
     format_version: str
     made_by: str
@@ -143,11 +167,15 @@ class Certificate(_Value):
     machine: str
     rules_only: bool = False
     trusted: bool = False
-    rules: int = Field(description="rules that were applied, all tools together")
+    rules: int = Field(description="rules that were applied, one that several tools share counted once")
+    tools: tuple[ToolVerdict, ...] = ()
     rows: tuple[Row, ...] = ()
     tiles: tuple[TileRow, ...] = ()
     seam: Seam | None = None
     seam_note: str = Field(default="", description="why no seam between two tiles was measured")
+    gain: float | None = Field(
+        default=None, description="dB of PSNR that the model adds to its noisy test images, as the package states"
+    )
     faults: tuple[Fault, ...] = ()
     hashes: dict[str, str] = Field(default_factory=dict)
     description_sha256: str = ""
@@ -163,24 +191,15 @@ class Certificate(_Value):
         return tuple(fault for fault in self.faults if fault.severity == "warning")
 
     @property
-    def not_run(self) -> tuple[str, ...]:
-        """What was not run, each by name."""
-        return self._named("not run")
-
-    @property
-    def not_compared(self) -> tuple[str, ...]:
-        """What ran without anything to compare its pixels with, each by name."""
-        return self._named("not compared")
-
-    def _named(self, verdict: Verdict) -> tuple[str, ...]:
-        return tuple(f"{row.title} ({row.weights})" for row in self.rows if row.verdict == verdict)
-
-    @property
     def exit_code(self) -> int:
         """0 where nothing that ran failed and no rule found an error, else 1."""
-        verdicts = [row.verdict for row in self.rows] + [row.verdict for row in self.tiles]
-        failed = "failed" in verdicts
-        return 1 if failed or self.errors else 0
+        verdicts = [row.verdict for row in self.rows] + [tile.verdict for tile in self.tiles]
+        return 1 if "failed" in verdicts or self.errors else 0
+
+    @property
+    def beats_noisy(self) -> bool | None:
+        """Whether the model's test images are better than they came in, None where the package does not say."""
+        return None if self.gain is None else self.gain > 0
 
     @property
     def worst(self) -> float | None:
@@ -193,7 +212,7 @@ class Certificate(_Value):
 
     @classmethod
     def read(cls, path: Path) -> Certificate | None:
-        """Read a certificate that a package carries; None where it is none of ours."""
+        """Read a certificate that a package carries; None where it is none of ours, or of a later version."""
         try:
             with path.open("rb") as stream:
                 return cls.model_validate_json(stream.read(LARGEST))
@@ -210,25 +229,20 @@ def json_schema() -> str:
     )
 
 
-def published_schema() -> str:
-    """Return the schema as it travels with this project."""
-    return files("bmz_export.checking").joinpath(SCHEMA).read_text(encoding="utf-8")
-
-
 def description_hash(description: Description) -> str:
     """Return the sha256 of what decides the numbers, as far as the description says it: tensors and arguments.
 
     Names, authors, dates and attachments may change around it, and a library may write the file anew with its defaults.
     """
-    told = {
-        "inputs": [_decisive(tensor) for tensor in description.inputs],
-        "outputs": [_decisive(tensor) for tensor in description.outputs],
+    decisive = {
+        "inputs": [_tensor_facts(tensor) for tensor in description.inputs],
+        "outputs": [_tensor_facts(tensor) for tensor in description.outputs],
         "weights": {name: [entry.callable, entry.kwargs] for name, entry in description.weights.items()},
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _decisive(tensor: Tensor) -> list[object]:
+def _tensor_facts(tensor: Tensor) -> list[object]:
     axes = [
         [axis.id, axis.type, axis.size, axis.min, axis.step, axis.reference, axis.offset, axis.scale, axis.halo]
         for axis in tensor.axes

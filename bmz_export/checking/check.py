@@ -6,6 +6,7 @@ Python only where it is trusted, or is byte for byte what this project writes.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.checking import seams
-from bmz_export.checking import trials as numbers
+from bmz_export.checking import trials as images
 from bmz_export.checking.certificate import (
+    LARGEST,
     NAME,
     PICTURE,
     TENSORS,
@@ -33,16 +35,19 @@ from bmz_export.checking.certificate import (
     TileRow,
     description_hash,
 )
-from bmz_export.checking.comparison import Comparison, Result, tools_of
-from bmz_export.checking.formats import compare_tensors, library_test
+from bmz_export.checking.comparison import Comparison, Result
+from bmz_export.checking.formats import compare_tensors
+from bmz_export.checking.library_test import library_test
 from bmz_export.checking.programs import find_programs, user_tools
-from bmz_export.checking.runner import CheckOptions, Runner, Told, fault
-from bmz_export.checking.tilings import tile_as_tools, untiled
-from bmz_export.engines import ENGINES, Engine, Outcome
+from bmz_export.checking.runner import CheckOptions, Log, Runner, run_fault
+from bmz_export.checking.tilings import UntiledError, tile_as_tools
+from bmz_export.checking.verdicts import tool_verdicts
+from bmz_export.engines import ENGINES, Engine
 from bmz_export.engines.process import workers_ended
 from bmz_export.inspection import Inspection
-from bmz_export.package.archive import open_package
+from bmz_export.package.archive import Package, open_package
 from bmz_export.package.builder import Addition
+from bmz_export.package.rdf import PROVENANCE
 from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
 
@@ -52,7 +57,7 @@ PARALLEL = 2
 """Engines that run at once; each has one thread."""
 
 
-def check(path: Path, options: CheckOptions | None = None, *, told: Told | None = None) -> Certificate:
+def check(path: Path, options: CheckOptions | None = None, *, log: Log | None = None) -> Certificate:
     """Check a package, ours or a stranger's.
 
     Parameters
@@ -61,7 +66,7 @@ def check(path: Path, options: CheckOptions | None = None, *, told: Told | None 
         A folder or a zip.
     options : CheckOptions, optional
         What the check may do.
-    told : Callable, optional
+    log : Callable, optional
         Hears what is being done, a line each.
 
     Returns
@@ -82,11 +87,11 @@ def check(path: Path, options: CheckOptions | None = None, *, told: Told | None 
             )
     find_programs(options.programs)
     with open_package(path) as package:
-        return _Check(Runner(Inspection(package), options, told or (lambda line: None))).run()
+        return _Check(Runner(Inspection(package), options, log or (lambda line: None))).run()
 
 
 def certify(
-    folder: Path, options: CheckOptions | None = None, *, tiles: bool = True, told: Told | None = None
+    folder: Path, options: CheckOptions | None = None, *, tiles: bool = True, log: Log | None = None
 ) -> tuple[Certificate, Addition]:
     """Check a package that is being built, tile it as the tools do, and write its certificate beside its files.
 
@@ -98,7 +103,7 @@ def certify(
         Which engines and how long; all that are installed by default.
     tiles : bool
         Whether to repeat each tool's tiling on a large image, which takes about fifty times the test image's time.
-    told : Callable, optional
+    log : Callable, optional
         Hears what is being done, a line each.
 
     Returns
@@ -108,9 +113,10 @@ def certify(
     addition : Addition
         The files to list as attachments and the section for the README.
     """
-    from bmz_export.checking.report import draw, section
+    from bmz_export.checking.picture import draw
+    from bmz_export.checking.report import section
 
-    certificate = check(folder, replace(options or CheckOptions(), certify=True, tiles=tiles), told=told)
+    certificate = check(folder, replace(options or CheckOptions(), certify=True, tiles=tiles), log=log)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")
     draw(certificate, folder / PICTURE)
     return certificate, Addition((NAME, PICTURE), section(certificate))
@@ -131,11 +137,16 @@ class _Check:
 
     def run(self) -> Certificate:
         options = self.runner.options
-        self.runner.told("the rules of all tools")
-        applied = self._rules()
+        self.runner.log("the rules of all tools")
+        self._apply_rules()
+        if options.rules_only or not (options.engines is None or options.engines):
+            self.seam_note = "not requested"
+        else:
+            self._run_engines()
         if not options.rules_only:
-            self._numbers()
             self._add(user_tools(self.runner))
+        seam = self._seam()
+        faults = tuple(sorted(self._faults.values(), key=lambda each: each.severity))
         return Certificate(
             package=self.description.name or self.inspection.package.path.name,
             format_version=self.description.format_version,
@@ -144,12 +155,14 @@ class _Check:
             machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
             rules_only=options.rules_only,
             trusted=options.trust,
-            rules=applied,
+            rules=len(distinct_rules()),
+            tools=tuple(tool_verdicts(self.rows, self.tiles, faults, options)),
             rows=tuple(self.rows),
             tiles=tuple(self.tiles),
-            seam=self._judged_seam(),
+            seam=seam,
             seam_note=self.seam_note,
-            faults=tuple(sorted(self._faults.values(), key=lambda each: each.severity)),
+            gain=_stated_gain(self.inspection.package),
+            faults=faults,
             hashes=dict(self._hashes()),
             description_sha256=description_hash(self.description),
         )
@@ -173,63 +186,60 @@ class _Check:
             if where.startswith(("weights.", "test tensor")) and (found := self.inspection.hash(file)):
                 yield file.source, found
 
-    def _rules(self) -> int:
-        for tool in TOOLS.values():
-            for rule in tool.rules:
-                self._add(
-                    Fault(
-                        severity=finding.severity,
-                        tools=(tool.title,),
-                        rule=finding.rule,
-                        message=finding.message,
-                        seen=finding.seen,
-                        way_out=finding.way_out,
-                        source=rule.source,
-                    )
-                    for finding in rule.check(self.inspection)
-                )
-        return len(distinct_rules())
+    def _apply_rules(self) -> None:
+        for rule in distinct_rules():
+            tools = tuple(tool.title for tool in TOOLS.values() if rule in tool.rules)
+            for finding in rule.check(self.inspection):
+                self._add([Fault(tools=tools, source=rule.source, **vars(finding))])
 
-    def _numbers(self) -> None:
-        planned = self._unrunnable() or self._plan()
-        if isinstance(planned, str):
-            results, beside = self._run_all((), planned)
-            self._add(result.row() for result in results)
-            self._add(beside)
-            self._unmeasured(planned)
-            return
-        image, pairs, tried = planned
-        results, beside = self._run_all(tried)
-        comparison = Comparison(self.description, tried, results, compiles=self.inspection.fusion_groups != 0)
-        tensors = [row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS]
-        wanted = self._array(self.description.outputs[0].id)
-        comparison.judge(wanted, alike="passed" in tensors and "failed" not in tensors)
+    def _run_engines(self) -> None:
+        test = self._test_image()
+        planned = self._plan(test) if isinstance(test, np.ndarray) else test
+        refused, (pairs, trials) = (planned, ([], [])) if isinstance(planned, str) else (None, planned)
+        with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
+            try:
+                others = [pool.submit(_listed, task, self.runner) for task in (library_test, compare_tensors)]
+                runs = [
+                    pool.submit(self._run, engine, weights, trials, refused)
+                    for engine, weights in self.runner.selected()
+                ]
+                results = [each.result() for each in runs]
+                beside = [found for other in others for found in other.result()]
+            except BaseException:  # Ctrl-C above all: what runs is ended, what waits is not begun
+                with workers_ended():
+                    pool.shutdown(cancel_futures=True)
+                raise
+        primary = None
+        if refused is None:
+            comparison = Comparison(self.description, trials, results, compiles=self.inspection.fusion_groups != 0)
+            tensors = {row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS}
+            expected = self._array(self.description.outputs[0].id)
+            comparison.run(expected, same_tensors="passed" in tensors and "failed" not in tensors)
+            self._add(comparison.faults())
+            primary = comparison.primary
         self._add(result.row() for result in results)
         self._add(beside)
-        self._add(comparison.faults())
-        primary = comparison.primary
         if primary is None:
-            self._unmeasured("no engine gave a sound result")
+            self.seam_note = refused or "no engine gave a sound result"
             return
-        if primary.complete(tried):
-            outputs = iter(primary.outcome.outputs[len(tried) - sum(len(pair.images) for pair in pairs) :])
+        if primary.complete(trials):
+            outputs = iter(primary.outcome.outputs[len(trials) - sum(len(pair.images) for pair in pairs) :])
             self._add(pair.seam(*(next(outputs) for _ in pair.images)) for pair in pairs)
         else:
             self.seam_note = f"{primary.engine.title} did not get that far"
         if self.runner.options.tiles:
-            self._add(tile_as_tools(self.runner, primary, image))
-
-    def _unmeasured(self, reason: str) -> None:
-        self.seam_note = reason
-        if self.runner.options.tiles:
-            self._add(untiled(reason))
+            try:
+                self._add(tile_as_tools(self.runner, primary, trials[0].image))
+            except UntiledError as reason:
+                self.seam_note = str(reason)
 
     def _array(self, identifier: str) -> NDArray[Any] | None:
         tensor = self.description.tensor(identifier)
         test = self.inspection.test(tensor) if tensor else None
         return test.array if test else None
 
-    def _unrunnable(self) -> str | None:
+    def _test_image(self) -> images.Array | str:
+        """Return the test input, or why no engine can be run on it."""
         inputs, outputs = self.description.inputs, self.description.outputs
         if len(inputs) != 1 or len(outputs) != 1:
             return f"{len(inputs)} inputs and {len(outputs)} outputs: only one of each is tried"
@@ -238,67 +248,57 @@ class _Check:
             return "there is no readable test input"
         if test.ndim != len(inputs[0].axes) or test.dtype.kind not in "fiub":
             return "the test input does not fit the description"
-        return None
+        return np.ascontiguousarray(test, np.float32)
 
-    def _plan(self) -> tuple[numbers.Array, list[seams.Pair], list[numbers.Trial]] | str:
-        """Return the test image and what every engine is given, or why nothing can be."""
-        tensor = self.description.inputs[0]
-        image = np.ascontiguousarray(self._array(tensor.id), np.float32)
+    def _plan(self, image: images.Array) -> tuple[list[seams.Pair], list[images.Trial]] | str:
+        """Return the pairs of tiles and what every engine is given, theirs at the end; or why nothing can be."""
         try:
             pairs = list(self._pairs(image))
-            two = [numbers.Trial(f"seam along {pair.letter}", each) for pair in pairs for each in pair.images]
-            return image, pairs, [*numbers.trials(tensor, image), *two]
-        except numbers.TooLargeError as error:
-            self._add([fault("size", f"no engine is run: {error}", "memory runs out",
-                             "describe smaller sizes, steps and halo")])  # fmt: skip
+            halves = [images.Trial(f"seam along {pair.letter}", each) for pair in pairs for each in pair.images]
+            return pairs, [*images.trials(self.description.inputs[0], image), *halves]
+        except images.TooLargeError as error:
+            self._add(
+                [
+                    run_fault(
+                        "size",
+                        f"no engine is run: {error}",
+                        "memory runs out",
+                        "describe smaller sizes, steps and halo",
+                    )
+                ]
+            )
             return str(error)
 
-    def _pairs(self, image: numbers.Array) -> Iterator[seams.Pair]:
+    def _pairs(self, image: images.Array) -> Iterator[seams.Pair]:
         for letter in "yx":
             try:
                 yield seams.Pair(self.description, image, letter)
             except seams.UnmeasuredError as reason:
                 self.seam_note = str(reason)
 
-    def _run_all(
-        self, tried: Sequence[numbers.Trial], refused: str | None = None
-    ) -> tuple[list[Result], list[Row | Fault]]:
-        """Run every engine, unless all of them are refused, and beside them what needs no trial."""
-        with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
-            try:
-                others = [pool.submit(_listed, task, self.runner) for task in (library_test, compare_tensors)]
-                runs = [
-                    pool.submit(self._run, engine, weights, tried, refused)
-                    for engine, weights in self.runner.selected()
-                ]
-                return [each.result() for each in runs], [found for other in others for found in other.result()]
-            except BaseException:  # Ctrl-C above all: what runs is ended, what waits is not begun
-                with workers_ended():
-                    pool.shutdown(cancel_futures=True)
-                raise
-
-    def _run(self, engine: Engine, weights: str, tried: Sequence[numbers.Trial], refused: str | None) -> Result:
-        reason = refused or self.runner.refusal(engine, weights)
-        if reason:
-            return Result(engine, weights, Outcome(skipped=reason), tools_of(engine))
-        self.runner.told(f"{engine.title} on {weights}")
-        images = [trial.image for trial in tried]
+    def _run(self, engine: Engine, weights: str, trials: Sequence[images.Trial], refused: str | None) -> Result:
+        if not engine.installed():
+            return Result(engine, weights, verdict="not installed", notes=[engine.install_hint])
+        if refused := refused or self.runner.unsafe(weights, processing=engine.processing):
+            return Result(engine, weights, verdict="not run", notes=[refused])
+        self.runner.log(f"{engine.title} on {weights}")
+        inputs = [trial.image for trial in trials]
         if self.description.processed and not engine.processing:
-            images = numbers.standardised(images)
-        return Result(engine, weights, engine.run(self.runner.job(weights, images)), tools_of(engine))
+            inputs = images.standardised(inputs)
+        outcome = engine.run(self.runner.job(weights, inputs))
+        if outcome.skipped:
+            return Result(engine, weights, outcome, verdict="not run", notes=[outcome.skipped])
+        return Result(engine, weights, outcome)
 
-    def _judged_seam(self) -> Seam | None:
+    def _seam(self) -> Seam | None:
         """Return the seam that remains with the declared halo, and note a fault where the package states another."""
-        largest = numbers.worst(self.seams)
+        largest = images.worst(self.seams)
         if largest is None:
             return None
         halo = min((axis.halo for axis in self.description.outputs[0].space if axis.letter in "yx"), default=0)
         before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
-        if self.runner.options.certify:
-            self._add(_stated_seam(largest.largest, halo))
-        else:
-            self._add(_seam_faults(largest.largest, stated, halo))
+        self._add(seams.seam_faults(largest.largest, halo, stated, certify=self.runner.options.certify))
         return Seam(halo=halo, difference=largest, stated=stated)
 
     def _attached(self) -> Certificate | None:
@@ -314,8 +314,17 @@ class _Check:
             message = f"its {NAME} is of another description: axes, operations or arguments were others when tested"
         else:
             return before
-        self._add([fault("certificate", message, "figures of another model", "certify it again with bmz-fmd export",
-                         severity="warning")])  # fmt: skip
+        self._add(
+            [
+                run_fault(
+                    "certificate",
+                    message,
+                    "figures of another model",
+                    "certify it again with bmz-fmd export",
+                    severity="warning",
+                )
+            ]
+        )
         return None
 
 
@@ -323,25 +332,19 @@ def _listed(task: Callable[[Runner], Iterator[Row | Fault]], runner: Runner) -> 
     return list(task(runner))
 
 
-def _that_tile() -> tuple[str, ...]:
-    return tuple(tool.title for tool in TOOLS.values() if tool.tilings)
+def _stated_gain(package: Package) -> float | None:
+    """Return by how many dB of PSNR the package says that its model improves its test images, None where it does not.
 
-
-def _stated_seam(largest: float, halo: int) -> Iterator[Fault]:
-    if largest > seams.WARN_LIMIT:
-        told = f"a seam of {largest:.1e} of the range remains with the halo of {halo}; it is stated in the certificate"
-        yield fault("seam", told, "faint lines where tiles meet", "large tiles show fewer of them", tools=_that_tile(),
-                    severity="warning")  # fmt: skip
-
-
-def _seam_faults(largest: float, stated: float | None, halo: int) -> Iterator[Fault]:
-    told = f"seams of {largest:.1e} of the range between tiles with the declared halo of {halo}"
-    way = "declare a larger halo, or state the seam in a certificate (bmz-fmd export does)"
-    if stated is not None and largest > stated * 1.1 + 1e-5:
-        yield fault(
-            "seam", f"{told}, the package states {stated:.1e}", "lines where tiles meet", way, tools=_that_tile()
-        )
-    elif stated is None and largest > seams.STATED_LIMIT:
-        yield fault("seam", f"{told}, and the package states none", "lines where tiles meet", way, tools=_that_tile())
-    elif largest > seams.WARN_LIMIT:
-        yield fault("seam", told, "faint lines where tiles meet", way, tools=_that_tile(), severity="warning")
+    Whoever wrote the package wrote that too: what cannot be read as figures of ours says nothing.
+    """
+    path = package.file(PROVENANCE)
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as stream:
+            scores = json.loads(stream.read(LARGEST))["scores"]
+        score = scores.get("affine") or scores["raw"]
+        gain = float(score["denoised"]["psnr"]) - float(score["noisy"]["psnr"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return gain if np.isfinite(gain) else None

@@ -1,4 +1,4 @@
-"""Two judgements beside the engines: the formats tensor by tensor, and bioimageio's own test."""
+"""The weights formats compared tensor by tensor, none of them run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from bmz_export.checking.certificate import LIBRARY_TEST, TENSORS, Fault, Row, Verdict
-from bmz_export.checking.runner import FORMATS, Runner, fault
-from bmz_export.engines import ENGINES
+from bmz_export.checking.certificate import LATE, TENSORS, Fault, Row, Verdict
+from bmz_export.checking.runner import FORMATS, MORE_TIME, Runner, run_fault
 from bmz_export.inspection import Inspection
 from bmz_export.tools import TOOLS
 
 _AGAIN = "export the package again from one network"
 _SOURCE = 2**20  # characters of an architecture file that are looked at
-_ENDED = "if it is a matter of time: `timeout` SECONDS; of memory: a larger machine"
-_LIBRARY = ("BioImage.IO", "bioimageio.core", "ilastik")
 
 
 def runners(inspection: Inspection, name: str) -> tuple[str, ...]:
@@ -29,35 +26,44 @@ def compare_tensors(runner: Runner) -> Iterator[Row | Fault]:
 
     It needs no trust, and finds what no image shows: one parameter that is a per cent off.
     """
-    if runner.options.engines is not None and not runner.options.engines:
-        return
     files = {name: str(path.absolute()) for name in FORMATS if (path := runner.inspection.weights(name)) is not None}
-    if not runner.safe_state_dict:
+    if runner.hostile("pytorch_state_dict"):
         files.pop("pytorch_state_dict", None)
     if "torchscript" in files and (why := runner.hostile("torchscript")):
         del files["torchscript"]
         yield _row("torchscript", "not run", why, None)
     if len(files) < 2 and "pytorch_state_dict" not in files:
         return
-    runner.told("the tensors of the formats")
-    found, outcome = runner.aside("tensors", files)
+    runner.log("the tensors of the formats")
+    found, outcome = runner.ask_worker("tensors", files)
     if outcome.error:
-        yield fault("tensors", f"the formats could not be compared tensor by tensor: {outcome.error}",
-                    "nothing: it is not known whether all tools run the same weights", _ENDED)  # fmt: skip
+        if not outcome.out_of_time:
+            yield run_fault(
+                "tensors",
+                f"the formats could not be compared tensor by tensor: {outcome.error}",
+                "nothing: it is not known whether all tools run the same weights",
+                "if it is a matter of memory: a larger machine",
+            )
+        late = outcome.out_of_time
         for name in files:
-            yield _row(name, "failed", outcome.error, outcome.peak_memory or None)
+            note = f"{outcome.error}; {MORE_TIME}" if late else outcome.error
+            yield _row(name, LATE if late else "failed", note, outcome.peak_memory or None)
         return
     for name in files:
-        verdict, note, message = _tensors(name, found, runner.inspection)
-        if message:
-            yield fault(*message, _AGAIN, tools=runners(runner.inspection, name))
+        verdict, note, problem = _tensors(name, found, runner.inspection)
+        if problem:
+            yield run_fault(*problem, _AGAIN, tools=runners(runner.inspection, name))
         elif extra := _extra(name, found):
             seen = "the state dict does not load where the network has no such part"
             tools = runners(runner.inspection, "pytorch_state_dict")
-            yield fault("state-dict-keys", extra, seen, _AGAIN, tools=tools, severity="warning")
+            yield run_fault("state-dict-keys", extra, seen, _AGAIN, tools=tools, severity="warning")
         for here, there, count in found["compared"].get(name, {}).get("types", ()):
-            told = f"{name} holds {there} where its parent holds {here} ({count} tensors, equal but for the rounding)"
-            yield fault("weights-type", told, "pixels that differ slightly between tools", _AGAIN, severity="warning")
+            message = (
+                f"{name} holds {there} where its parent holds {here} ({count} tensors, equal but for the rounding)"
+            )
+            yield run_fault(
+                "weights-type", message, "pixels that differ slightly between tools", _AGAIN, severity="warning"
+            )
         if name != "pytorch_state_dict" or verdict == "failed":
             yield _row(name, verdict, note, outcome.peak_memory or None)
 
@@ -134,50 +140,3 @@ def _difference(name: str, compared: Mapping[str, Any]) -> tuple[Verdict, str, t
         return "failed", note, ("same-weights", f"{name} holds other weights than its parent: {note}", seen)
     note = f"{same} tensors equal" + (f", {len(missing)} folded away by the exporter" if missing else "")
     return ("passed", note, None) if same else ("not run", "no tensor has a namesake", None)
-
-
-def library_test(runner: Runner) -> Iterator[Row | Fault]:
-    """Yield what bioimageio's own test says: a row and never the verdict, since it passes an ONNX of NaN."""
-    engine = ENGINES["bioimageio.core"]
-    if runner.options.engines is not None and engine.name not in runner.options.engines:
-        return
-    weights = runner.inspection.description.weights
-    formats = [name for name in ("torchscript", "onnx") if name in weights and runner.refusal(engine, name) is None]
-    runner.told("bioimageio's own test")
-    found, outcome = runner.aside(
-        "library_test", {"description": runner.inspection.description.path.name, "formats": formats}
-    )
-    if outcome.error:
-        faults = [fault("library-test", f"bioimageio's own test did not come to its end: {outcome.error}",
-                        "nothing: it is not known what the library would do", _ENDED, tools=_LIBRARY)]  # fmt: skip
-    else:
-        faults = list(_library_faults(found))
-    yield from faults
-    notes = [each.message for each in faults] or [f"valid; {', '.join(formats) or 'nothing'} tested"]
-    yield Row(
-        tools=_LIBRARY,
-        engine=LIBRARY_TEST,
-        title="bioimageio's own test",
-        version=engine.version,
-        weights="all",
-        peak_memory=outcome.peak_memory or None,
-        verdict="failed" if faults else "passed",
-        note="; ".join(notes)[:300],
-    )
-
-
-def _library_faults(found: Mapping[str, Any]) -> Iterator[Fault]:
-    if found["status"] != "valid":
-        problems = "; ".join(found["problems"][:3])
-        yield fault("valid-description", f"the description is not valid: {problems}", "the model is refused",
-                    "correct rdf.yaml", tools=_LIBRARY)  # fmt: skip
-    if found["repackaged"]:
-        yield fault("repackages", f"cannot be packed with TorchScript alone: {found['repackaged']}",
-                    "the model is refused", "let torchscript or the state dict stand alone",
-                    tools=("ilastik",))  # fmt: skip
-    for name, result in found["tests"].items():
-        if result["status"] != "passed":
-            reason = (result["errors"] or [result["status"]])[0]
-            yield fault("library-test", f"bioimageio's own test of {name} fails: {reason}",
-                        "the model is marked as failing", "see the other lines for the cause",
-                        tools=_LIBRARY[:2])  # fmt: skip

@@ -21,23 +21,20 @@ def is_own_architecture(inspection: Inspection) -> bool:
     """Say whether a package's architecture file equals the one composed from the networks installed here.
 
     The composed file quotes the package's arguments, so only plain ones count: numbers, words, lists of them. The file
-    then does nothing at import that this project does not, whoever wrote the package.
+    then does nothing at import that this project does not, whoever wrote the package. The file of an earlier version
+    is not ours in this sense: its state dict runs with ``trust`` alone, its TorchScript and ONNX as ever.
     """
     entry = inspection.description.weights.get("pytorch_state_dict")
-    if entry is None or entry.architecture is None or entry.callable != CALLABLE or inspection.architecture is None:
-        return False
-    kwargs = entry.kwargs
-    shown = inspection.architecture
-    if set(kwargs) != {"network", "calibration"} or shown.error or shown.acts or shown.foreign:
-        return False
-    if not all(isinstance(kwargs[name], Mapping) and _plain_mapping(kwargs[name]) for name in kwargs):
+    if entry is None or entry.architecture is None or entry.callable != CALLABLE:
         return False
     path = inspection.package.file(entry.architecture.source)
-    if path is None:
+    if path is None or set(entry.kwargs) != {"network", "calibration"}:
+        return False
+    if not all(isinstance(each, Mapping) and _plain_mapping(each) for each in entry.kwargs.values()):
         return False
     with path.open("rb") as stream:
         text = stream.read(MAX_BYTES + 1)
-    return any(_composed(network, kwargs) == text for network in NETWORKS)
+    return any(_composed(network, entry.kwargs) == text for network in NETWORKS)
 
 
 def _composed(network: str, kwargs: Mapping[str, Any]) -> bytes | None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bmz_export.checking.certificate import Fault, Row
 from bmz_export.checking.comparison import LIMIT
-from bmz_export.checking.runner import FORMATS, Runner, fault
+from bmz_export.checking.runner import FORMATS, Runner, run_fault
 from bmz_export.checking.trials import compare
 from bmz_export.package.builder import write_script
 from bmz_export.package.weights import TORCHSCRIPT
@@ -56,7 +56,7 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
         trial = _prepare(runner, Path(name), np.asarray(test.array, np.float32))
         halo = max((axis.halo for axis in description.outputs[0].space), default=0)
         for tool, program in programs:
-            runner.told(f"{tool.title}, yours")
+            runner.log(f"{tool.title}, yours")
             yield from _judge(runner, tool, program, _with_script(trial, tool, halo), np.asarray(wanted.array))
 
 
@@ -122,23 +122,38 @@ def _judge(runner: Runner, tool: Tool, program: Path, trial: Trial, wanted: NDAr
     if found is None:
         reason = error or f"it left no {result.name}"
         yield row.model_copy(update={"verdict": "failed", "note": reason})
-        yield fault("your-tool", f"the program itself does not run the model: {reason}", "no result",
-                    "run the script by hand and read its log", tools=(tool.title,))  # fmt: skip
+        yield run_fault(
+            "your-tool",
+            f"the program itself does not run the model: {reason}",
+            "no result",
+            "run the script by hand and read its log",
+            tools=(tool.title,),
+        )
         return
     if found.size != wanted.size or not np.isfinite(found).all():
         reason = (
             f"a result of shape {found.shape} where {wanted.shape} is expected" if found.size != wanted.size else "NaN"
         )
         yield row.model_copy(update={"verdict": "failed", "note": reason})
-        yield fault("your-tool", f"the program itself returns {reason}", "another image", "see the other lines",
-                    tools=(tool.title,))  # fmt: skip
+        yield run_fault(
+            "your-tool",
+            f"the program itself returns {reason}",
+            "another image",
+            "see the other lines",
+            tools=(tool.title,),
+        )
         return
     difference = compare(found.reshape(wanted.shape), wanted)
     verdict = "passed" if difference.largest <= LIMIT else "failed"
     yield row.model_copy(update={"difference": difference, "verdict": verdict})
     if verdict == "failed":
-        yield fault("your-tool", f"the program itself is {difference.largest:.1e} of the range off the test output",
-                    "other pixels than the author's", "see the other lines", tools=(tool.title,))  # fmt: skip
+        yield run_fault(
+            "your-tool",
+            f"the program itself is {difference.largest:.1e} of the range off the test output",
+            "other pixels than the author's",
+            "see the other lines",
+            tools=(tool.title,),
+        )
 
 
 def _run(command: Sequence[str], timeout: float) -> str | None:

@@ -20,8 +20,12 @@ from bmz_export.inspection import Inspection, safety
 from bmz_export.tools import TOOLS
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
+MEASURED = "run here"
+"""The source of a fault that no rule found: the package was run."""
+MORE_TIME = "give more: `timeout` SECONDS"
 
-Told = Callable[[str], None]
+Log = Callable[[str], object]
+"""Hears what is being done, a line each."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class CheckOptions:
     engines : sequence of str or None
         Names of the engines to run; None for all.
     timeout : float
-        Seconds for each engine and weights format.
+        Seconds of processor time for each engine and weights format.
     memory : int
         Bytes that each may hold.
     certify : bool
@@ -58,7 +62,7 @@ class CheckOptions:
     programs: Mapping[str, Path] = field(default_factory=dict)
 
 
-def fault(
+def run_fault(
     rule: str,
     message: str,
     seen: str,
@@ -70,7 +74,7 @@ def fault(
     """Return a fault that was found by running the package; it concerns all tools unless some are named."""
     tools = tools or tuple(tool.title for tool in TOOLS.values())
     return Fault(
-        severity=severity, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out, source="run here"
+        severity=severity, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out, source=MEASURED
     )
 
 
@@ -83,33 +87,31 @@ class Runner:
         The package, opened.
     options : CheckOptions
         What may be done.
-    told : Callable
-        Hears what is being done, a line each.
+    log : Callable
+        Hears what is being done.
     """
 
-    def __init__(self, inspection: Inspection, options: CheckOptions, told: Told) -> None:
+    def __init__(self, inspection: Inspection, options: CheckOptions, log: Log) -> None:
         self.inspection = inspection
         self.options = options
-        self.told = told
+        self.log = log
 
     @cached_property
-    def own(self) -> bool:
+    def own_architecture(self) -> bool:
         """Whether the architecture file is what this project writes."""
         return is_own_architecture(self.inspection)
+
+    def wants(self, engine: str) -> bool:
+        """Say whether an engine was asked for."""
+        return self.options.engines is None or engine in self.options.engines
 
     def selected(self) -> Iterator[tuple[Engine, str]]:
         """Yield each engine that was asked for with each weights format that it runs and the package has."""
         for name, engine in ENGINES.items():
-            if self.options.engines is None or name in self.options.engines:
+            if self.wants(name):
                 for weights in FORMATS:
                     if weights in engine.weights and weights in self.inspection.description.weights:
                         yield engine, weights
-
-    def refusal(self, engine: Engine, weights: str) -> str | None:
-        """Say why an engine is not let near a weights file, None where it is."""
-        if not engine.installed():
-            return f"not installed: {engine.install_hint}"
-        return self.unsafe(weights, processing=engine.processing)
 
     def unsafe(self, weights: str, *, processing: bool) -> str | None:
         """Say why nobody should run a weights file, None where it may be run.
@@ -127,11 +129,6 @@ class Runner:
         """Say why a weights file is not even loaded, None where it may be."""
         return safety.hostile(self.inspection, weights)
 
-    @property
-    def safe_state_dict(self) -> bool:
-        """Whether the state dict's pickle calls nothing beyond tensors."""
-        return self.hostile("pytorch_state_dict") is None
-
     def job(self, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1) -> Job:
         """Return the job of running these images; ``patience`` multiplies the time limit."""
         return Job(
@@ -141,12 +138,12 @@ class Runner:
             inputs=tuple(images),
             timeout=self.options.timeout * patience,
             memory_limit=self.options.memory,
-            trust=self.options.trust or (weights == "pytorch_state_dict" and self.own),
+            trust=self.options.trust or (weights == "pytorch_state_dict" and self.own_architecture),
             threads=threads,
         )
 
-    def aside(self, runtime: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
-        """Run one of our own workers on the package, and return its answer: JSON in the bytes of an array."""
+    def ask_worker(self, name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
+        """Run a module of ``checking.workers`` on the package; its answer is JSON in the bytes of an array."""
         job = replace(self.job("", [np.zeros(1, np.float32)]), weights=self.inspection.description.path, trust=False)
-        outcome = run_worker(f"bmz_export.checking.workers.{runtime}", job, options)
+        outcome = run_worker(f"bmz_export.checking.workers.{name}", job, options)
         return (json.loads(bytes(outcome.outputs[0])) if outcome.outputs else {}), outcome

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.checking.certificate import Difference
+from bmz_export.checking.certificate import Difference, Fault
+from bmz_export.checking.runner import run_fault
 from bmz_export.checking.trials import Array, compare, fit
 from bmz_export.package.description import Axis, Description, Tensor
+from bmz_export.tools import TOOLS
 from bmz_export.tools.tiling import Tiling
 
 STATED_LIMIT = 1e-2
@@ -144,3 +146,38 @@ def by_region(
 def near_seam(halos: Sequence[int]) -> int:
     """Return how many pixels count as at a seam or an edge: the halo, and at least 16."""
     return max(16, *halos)
+
+
+def seam_faults(largest: float, halo: int, stated: float | None, *, certify: bool) -> Iterator[Fault]:
+    """Yield what is wrong with the seam that remains.
+
+    Parameters
+    ----------
+    largest : float
+        Largest difference at a seam, as a part of the range.
+    halo : int
+        As declared, in pixels.
+    stated : float or None
+        What the package states, None where it states nothing.
+    certify : bool
+        Whether the package states the measured seam from now on.
+    """
+    tools = tuple(tool.title for tool in TOOLS.values() if tool.tilings)
+    message = f"seams of {largest:.1e} of the range between tiles with the declared halo of {halo}"
+    seen, way = "lines where tiles meet", "declare a larger halo, or state the seam in a certificate"
+    if certify:
+        if largest > WARN_LIMIT:
+            yield run_fault(
+                "seam",
+                f"{message}; they are stated in the certificate",
+                f"faint {seen}",
+                "large tiles show fewer of them",
+                tools=tools,
+                severity="warning",
+            )
+    elif stated is not None and largest > stated * 1.1 + 1e-5:
+        yield run_fault("seam", f"{message}, the package states {stated:.1e}", seen, way, tools=tools)
+    elif stated is None and largest > STATED_LIMIT:
+        yield run_fault("seam", f"{message}, and the package states none", seen, way, tools=tools)
+    elif largest > WARN_LIMIT:
+        yield run_fault("seam", message, f"faint {seen}", way, tools=tools, severity="warning")

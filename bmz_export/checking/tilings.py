@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
 
 from bmz_export.checking import seams
-from bmz_export.checking.certificate import Difference, Fault, TileRow
+from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, TileVerdict
 from bmz_export.checking.comparison import LIMIT, Result
-from bmz_export.checking.runner import Runner, fault
-from bmz_export.checking.trials import LARGEST, Array, TooLargeError, standardised, unfit, worst
+from bmz_export.checking.runner import MORE_TIME, Runner, run_fault
+from bmz_export.checking.trials import LARGEST, Array, TooLargeError, defect, standardised, worst
 from bmz_export.package.description import Description
 from bmz_export.tools import TOOLS
 from bmz_export.tools.tiling import Tiling
@@ -19,6 +19,29 @@ from bmz_export.tools.tool import Tool, ToolTiling
 
 PATIENCE = 10
 """The large image and its tiles are about fifty times the work of the test image."""
+
+
+class UntiledError(ValueError):
+    """No tiling can be compared with a whole image; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    tool: Tool
+    way: ToolTiling
+    tiling: Tiling
+    image: tuple[int, int]
+
+    def row(
+        self,
+        verdict: TileVerdict,
+        *,
+        engine: str = "-",
+        note: str = "",
+        parts: Mapping[str, Difference | None] | None = None,
+    ) -> TileRow:
+        return TileRow(tool=self.tool.title, way=self.way.title, image=self.image, tiles=len(self.tiling.tiles),
+                       engine=engine, verdict=verdict, note=note[:300], **(parts or {}))  # fmt: skip
 
 
 def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[TileRow | Fault | Difference]:
@@ -35,30 +58,27 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         Whose engine and format are used for all.
     test : array
         The test input; mirrored up under a ramp.
+
+    Raises
+    ------
+    UntiledError
+        Where there is no large image to compare tiles with.
     """
     description = runner.inspection.description
     image = _large(description, test)
-    if isinstance(image, str):
-        yield from untiled(image)
-        return
-    shape = (image.shape[-2], image.shape[-1])
-    plans: list[tuple[Tool, ToolTiling, Tiling]] = []
-    for tool, way in _ways():
-        tiling = way.cut(runner.inspection, shape)
-        if tiling is None:
-            yield _row(tool, way, shape, 0, note="the declared halo leaves hardly anything of a tile")
-            continue
-        count, values = len(tiling.tiles), _values(tiling) * (image.size // math.prod(shape))
-        if values > LARGEST:
-            yield _row(
-                tool, way, shape, count, note=f"{count} tiles hold {values:.0e} values, at most {LARGEST:.0e} are tried"
-            )
+    plans = []
+    for plan in _plans(runner, (image.shape[-2], image.shape[-1])):
+        values = _values(plan.tiling) * image[..., 0, 0].size
+        if not plan.tiling.tiles:
+            yield plan.row("not run", note="the declared halo leaves hardly anything of a tile")
+        elif values > LARGEST:
+            yield plan.row("not run", note=f"its tiles hold {values:.0e} values, at most {LARGEST:.0e} are tried")
         else:
-            plans.append((tool, way, tiling))
+            plans.append(plan)
     if not plans:
         return
-    images = [image, *(window for _, _, tiling in plans for window in tiling.windows(image))]
-    runner.told(f"{len(images) - 1} tiles of an image of {shape[1]} x {shape[0]}")
+    images = [image, *(window for plan in plans for window in plan.tiling.windows(image))]
+    runner.log(f"{len(images) - 1} tiles of an image of {image.shape[-1]} x {image.shape[-2]}")
     if description.processed and not primary.engine.processing:
         images = standardised(images)
     alone = os.cpu_count() or 1  # nothing else runs meanwhile
@@ -67,76 +87,61 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
     near = seams.near_seam([axis.halo for axis in description.outputs[0].space])
     described = _described(description, image)
     position = 1
-    for tool, way, tiling in plans:
-        last = position + len(tiling.tiles)
-        parts, group = outcome.outputs[position:last], images[position:last]
+    for plan in plans:
+        last = position + len(plan.tiling.tiles)
+        parts, windows = outcome.outputs[position:last], images[position:last]
         position = last
-        reason = (outcome.error or outcome.skipped or "no result") if len(parts) < len(group) else None
-        reason = reason or _unfit((outcome.outputs[0], *parts), (image, *group), described)
-        if reason:
-            yield _row(tool, way, shape, len(group), engine=engine, verdict="failed", note=reason)
-            yield fault("tiles", f"the network does not take {tool.title}'s tiles: {reason}",
-                        "a part of the image is missing", "export with free sizes", tools=(tool.title,))  # fmt: skip
+        reason = (outcome.error or outcome.skipped or "no result") if len(parts) < len(windows) else None
+        if reason and outcome.out_of_time:
+            yield plan.row(LATE, engine=engine, note=f"{reason}; {MORE_TIME}")
             continue
-        found = seams.by_region(tiling.stitch(parts), outcome.outputs[0], tiling, near)
+        reason = reason or _defect((outcome.outputs[0], *parts), (image, *windows), described)
+        if reason:
+            title = plan.tool.title
+            yield plan.row("failed", engine=engine, note=reason)
+            yield run_fault(
+                "tiles",
+                f"the network does not take {title}'s tiles: {reason}",
+                "a part of the image is missing",
+                "export with free sizes",
+                tools=(title,),
+            )
+            continue
+        found = seams.by_region(plan.tiling.stitch(parts), outcome.outputs[0], plan.tiling, near)
         alike = all(each.largest <= LIMIT for each in found.values() if each is not None)
-        yield _row(tool, way, shape, len(group), engine=engine, verdict="passed" if alike else "shown", parts=found)
+        yield plan.row("passed" if alike else "shown", engine=engine, parts=found)
         remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
-        if remains is not None and way.overlaps:
+        if remains is not None and plan.way.overlaps:
             yield remains
 
 
-def _large(description: Description, test: Array) -> Array | str:
-    """Return the large image, or why there is none that could be compared with its tiles."""
+def _plans(runner: Runner, image: tuple[int, int]) -> Iterator[_Plan]:
+    """Yield each tool's ways to tile an image of this height and width; without tiles where there would be too many."""
+    for tool in TOOLS.values():
+        for way in tool.tilings:
+            tiling = way.cut(runner.inspection, image)
+            yield _Plan(tool, way, tiling or Tiling(image, (), "reflect"), image)
+
+
+def _large(description: Description, test: Array) -> Array:
+    """Return the large image."""
     tensor, output = description.inputs[0], description.outputs[0]
     if tensor.order[-2:] != "yx" or tensor.order != output.order:
-        return f"axes {tensor.order} and {output.order}: tools tile y and x as the last two of both"
+        raise UntiledError(f"axes {tensor.order} and {output.order}: tools tile y and x as the last two of both")
     if not all(axis.step for axis in tensor.axes[-2:]):
         fixed = " x ".join(str(axis.at(0)) for axis in tensor.axes[:-3:-1])
-        return f"its size is fixed to {fixed}, so there is no whole image to compare tiles with"
+        raise UntiledError(f"its size is fixed to {fixed}, so there is no whole image to compare tiles with")
     try:
         image = seams.large_image(tensor, test)
     except TooLargeError as error:
-        return str(error)
-    same = _described(description, image)[-2:] == image.shape[-2:]
-    return image if same else "the output is of another size than the input"
+        raise UntiledError(str(error)) from None
+    if _described(description, image)[-2:] != image.shape[-2:]:
+        raise UntiledError("the output is of another size than the input")
+    return image
 
 
 def _described(description: Description, image: Array) -> tuple[int | None, ...]:
     return description.output_shape(description.outputs[0], {description.inputs[0].id: image.shape})
-
-
-def untiled(reason: str) -> Iterator[TileRow]:
-    """Yield a row for each tool's way to tile that says why it was not tried."""
-    for tool, way in _ways():
-        yield _row(tool, way, seams.LARGE, 0, note=reason)
-
-
-def _ways() -> Iterator[tuple[Tool, ToolTiling]]:
-    return ((tool, way) for tool in TOOLS.values() for way in tool.tilings)
-
-
-def _row(
-    tool: Tool,
-    way: ToolTiling,
-    shape: tuple[int, int],
-    tiles: int,
-    *,
-    engine: str = "-",
-    verdict: Literal["passed", "failed", "not run", "shown"] = "not run",
-    note: str = "",
-    parts: Mapping[str, Difference | None] | None = None,
-) -> TileRow:
-    return TileRow(
-        tool=tool.title,
-        way=way.title,
-        image=shape,
-        tiles=tiles,
-        engine=engine,
-        verdict=verdict,
-        note=note[:300],
-        **(parts or {}),
-    )
 
 
 def _values(tiling: Tiling) -> int:
@@ -147,10 +152,10 @@ def _values(tiling: Tiling) -> int:
     )
 
 
-def _unfit(results: Sequence[Array], images: Sequence[Array], described: Sequence[int | None]) -> str | None:
+def _defect(results: Sequence[Array], images: Sequence[Array], described: Sequence[int | None]) -> str | None:
     """Say why results cannot be laid together, None where they can; the first is that of the whole image."""
     for index, (result, image) in enumerate(zip(results, images, strict=True)):
-        fault = unfit(result, (*described[:-2], *image.shape[-2:]), "")
-        if fault:
-            return f"{fault} ({f'tile {index}' if index else 'the whole image'})"
+        wrong = defect(result, (*described[:-2], *image.shape[-2:]), "")
+        if wrong:
+            return f"{wrong} ({f'tile {index}' if index else 'the whole image'})"
     return None

@@ -135,8 +135,8 @@ def worst(differences: Sequence[Difference]) -> Difference | None:
     return Difference(largest=max(d.largest for d in differences), mean=max(d.mean for d in differences))
 
 
-def unfit(result: NDArray[Any], shape: Sequence[int | None], dtype: str) -> str | None:
-    """Say what is wrong with a result before its values are compared, None where nothing is."""
+def defect(result: NDArray[Any], shape: Sequence[int | None], dtype: str) -> str | None:
+    """Say what is wrong with a result's shape, type or values by themselves, None where nothing is."""
     if len(shape) != result.ndim or any(
         want not in (None, got) for want, got in zip(shape, result.shape, strict=False)
     ):

@@ -31,7 +31,8 @@ class Job:
     repeats
         Calls with each image. The first ones may compile; compare ``Outcome.seconds``.
     timeout
-        Seconds for everything: start of the process, loading, all calls.
+        Seconds of processor time, one thread's, for everything: start of the process, loading, all calls. On the clock
+        a few times as many may pass, for what waits without computing and for a busy machine.
     memory_limit
         Bytes that the process and its children may hold together.
     disk_limit
@@ -70,6 +71,8 @@ class Outcome:
         The most bytes that the process and its children held together.
     error
         None, or one line: what failed, in the engine's own words.
+    out_of_time
+        Whether the error is that it was stopped at a limit of time, which says nothing of the package.
     skipped
         None, or one line: why the engine did not run at all. That is neither passed nor failed.
     notes
@@ -81,6 +84,7 @@ class Outcome:
     load_seconds: float = 0.0
     peak_memory: int = 0
     error: str | None = None
+    out_of_time: bool = False
     skipped: str | None = None
     notes: tuple[str, ...] = field(default=())
 

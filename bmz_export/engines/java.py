@@ -169,7 +169,7 @@ def _libtorch(version: str, djl: str, tools: tuple[str, ...], *, compiles: bool 
 
 JAVA_ENGINES = (
     _libtorch("1.13.1", "0.22.0", ("Fiji / deepImageJ",), compiles=True),  # built with LLVM
-    _libtorch("2.0.0", "0.22.1", ("Fiji / deepImageJ, older installations",), compiles=True),
+    _libtorch("2.0.0", "0.22.1", ("older Fiji / deepImageJ",), compiles=True),
     _libtorch("2.5.1", "0.32.0", ("QuPath 0.6",)),
     _libtorch("2.7.1", "0.35.0", ("QuPath 0.7",)),
     JavaEngine(

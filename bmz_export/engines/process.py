@@ -26,6 +26,9 @@ import psutil
 from bmz_export.engines.base import GIB, Job, Outcome
 from bmz_export.engines.messages import last_line
 
+PATIENCE = 5
+"""Times a job's limit of processor time: what may pass on the clock for a worker that waits, or gets no processor."""
+
 _POLL = 0.05
 _RESULTS = 8  # times the inputs: what all results together may take on disk, beside the job's own limit
 _TAIL = 2**16  # bytes of what a process says at the end
@@ -73,6 +76,7 @@ class _End:
     code: int | None  # None: ended by us
     peak: int
     reason: str | None
+    out_of_time: bool
     stderr: str
 
 
@@ -115,9 +119,9 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
 
 def _watch(folder: Path, job: Job) -> _End:
     started = time.monotonic()
-    peak, reason = 0, None
+    peak, reason, out_of_time = 0, None, False
     room = job.disk_limit + (1 + _RESULTS) * _size(folder)
-    seen: set[psutil.Process] = set()
+    computed: dict[psutil.Process, float] = {}
     with (folder / "stderr").open("wb") as stderr:
         worker = subprocess.Popen(
             [sys.executable, "-m", "bmz_export.engines._worker", str(folder)],
@@ -131,7 +135,7 @@ def _watch(folder: Path, job: Job) -> _End:
         try:
             while worker.poll() is None:
                 family = _family(worker.pid)
-                seen.update(family)
+                computed |= _processor_seconds(family)
                 memory = _memory(family)
                 peak = max(peak, memory)
                 if _STOP.is_set():
@@ -140,14 +144,34 @@ def _watch(folder: Path, job: Job) -> _End:
                     reason = f"stopped: it held more than {job.memory_limit / GIB:.1f} GiB of memory"
                 elif _size(folder) > room:
                     reason = f"stopped: it wrote more than {room / GIB:.1f} GiB"
-                elif time.monotonic() - started > job.timeout:
-                    reason = f"stopped: no answer within {job.timeout:g} s"
+                else:
+                    reason = _no_time_left(job, sum(computed.values()), time.monotonic() - started)
+                    out_of_time = reason is not None
                 if reason:
                     break
                 time.sleep(_POLL)
         finally:
-            _end_all(worker, seen)
-    return _End(None if reason else worker.returncode, peak, reason, _tail(folder / "stderr"))
+            _end_all(worker, set(computed))
+    return _End(None if reason else worker.returncode, peak, reason, out_of_time, _tail(folder / "stderr"))
+
+
+def _no_time_left(job: Job, computed: float, passed: float) -> str | None:
+    """Say which limit of time is reached: of computing, or on the clock; None where there is some left."""
+    if computed > job.timeout * job.threads:
+        return f"no answer within {job.timeout:g} s of processor time"
+    if passed > job.timeout * PATIENCE:
+        return f"no answer within {passed:.0f} s, in which it computed for {computed:.0f} s"
+    return None
+
+
+def _processor_seconds(processes: list[psutil.Process]) -> dict[psutil.Process, float]:
+    """Return how long each of these processes has computed so far."""
+    found = {}
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            found[process] = times.user + times.system
+    return found
 
 
 def _size(folder: Path) -> int:
@@ -225,6 +249,7 @@ def _read_outcome(folder: Path, end: _End, job: Job) -> Outcome:
         load_seconds=report.get("load_seconds", 0.0),
         peak_memory=max(end.peak, report.get("peak_memory", 0)),
         error=error,
+        out_of_time=end.out_of_time,
         skipped=report.get("skipped"),
         notes=tuple(report.get("notes", ())),
     )

@@ -317,7 +317,7 @@ TOOL = Tool(
              "attach a sample .tif", _sample, "warning"),
     ),
     weights_choice=_choice,
-    tilings=(ToolTiling("one tile (two where the size is no multiple of step), mirrored halo", one_tile),),
+    tilings=(ToolTiling("the whole image (two tiles where its size is no multiple of step), mirrored halo", one_tile),),
     script=Script("run_in_fiji.ijm", "run_in_fiji.ijm.j2"),
     program=Program("Fiji's folder", _PROGRAMS, _call),
 )  # fmt: skip

@@ -136,6 +136,6 @@ TOOL = Tool(
              "normalise inside the network with constants", operations(statistics_per_tile)),
     ),
     weights_choice=_choice,
-    tilings=(ToolTiling("512 tiles less twice the halo, reflected, cut blocks centred", blocks),),
+    tilings=(ToolTiling("its blocks, 512 tiles less twice the halo, reflected, cut blocks centred", blocks),),
     program=Program("ilastik's folder", _PYTHONS, _call),
 )  # fmt: skip

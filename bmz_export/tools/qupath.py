@@ -213,8 +213,8 @@ TOOL = Tool(
     ),
     weights_choice=first_of("torchscript"),
     tilings=(
-        ToolTiling("512 tiles without halo, as in its own window", window_tiles, overlaps=False),
-        ToolTiling("512 tiles that overlap by the halo, as in the package's script", script_tiles),
+        ToolTiling("its own window, 512 tiles without halo", window_tiles, overlaps=False),
+        ToolTiling("the package's script, 512 tiles that overlap by the halo", script_tiles),
     ),
     script=Script("run_in_qupath.groovy", "run_in_qupath.groovy.j2"),
     program=Program("QuPath's program itself", ("", "bin/QuPath"), _call),

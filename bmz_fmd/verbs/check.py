@@ -20,7 +20,7 @@ def command(
     engines: Engines = "all",
     tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 1200 x 900 as each tool does.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds for each engine and weights format.", metavar="SECONDS")
+        float, typer.Option(min=1, help="Seconds of processor time for each engine and format.", metavar="SECONDS")
     ] = 300,
     fiji: Annotated[
         Path | None,
@@ -34,7 +34,7 @@ def command(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the certificate as JSON.", metavar="FILE")] = None,
 ) -> None:
-    """Say with numbers what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
+    """Say what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
 
     Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
     """
@@ -54,7 +54,7 @@ def command(
         timeout=timeout,
         programs={name: place for name, place in named.items() if place is not None},
     )
-    certificate = check(package, options, told=lambda line: console.note(f"  {line}"))
+    certificate = check(package, options, log=lambda line: console.note(f"  {line}"))
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         write_text(json, certificate.to_json())
@@ -63,10 +63,13 @@ def command(
 
 
 def show(certificate: "Certificate") -> None:
-    """Print a certificate: its tables, a line for each thing that is wrong or was not run, and the whole in one."""
-    from bmz_export.checking.report import FIGURES, lines, summary, tables
+    """Print a certificate: a line for each tool, what ran, and what else there is to say."""
+    from bmz_export.checking.report import FIGURES, detail_lines, summary, tables, verdict_lines
 
+    for line in verdict_lines(certificate):
+        console.say(line)
     for title, columns, rows in tables(certificate):
-        console.table(title, columns, rows, figures=FIGURES)
-    for line in (*lines(certificate), summary(certificate)):
+        console.say(f"\n{title}")
+        console.table("", columns, rows, figures=FIGURES)
+    for line in ("", *detail_lines(certificate), summary(certificate)):
         console.say(line)

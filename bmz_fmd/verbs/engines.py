@@ -19,14 +19,17 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Engines by 
 
 @app.callback(invoke_without_command=True)
 def command(context: typer.Context) -> None:
-    """List the engines: installed or not, version, size, the tools that use each, the command that installs it."""
+    """List the engines: the tools that use each, the weights that it runs, its size where it is installed."""
     if context.invoked_subcommand is not None:
         return
     from bmz_export.engines import ENGINES
 
     console.table(
-        "", ("engine", "version", "runs", "in", "size", ""), [*map(_row, ENGINES.values())], figures=("size",)
+        "", ("engine", "used by", "runs", "installed"), [*map(_row, ENGINES.values())], figures=("installed",)
     )
+    hints = dict.fromkeys(engine.install_hint for engine in ENGINES.values() if not engine.installed())
+    for hint in hints:
+        console.say(f"to install: {hint}")
 
 
 @app.command()
@@ -81,14 +84,11 @@ def _chosen(names: list[str]) -> list["Engine"]:
 
 
 def _row(engine: "Engine") -> Sequence[str]:
-    installed = engine.installed()
     return (
         engine.name,
-        engine.version,
-        "all formats" if len(engine.weights) > 2 else ", ".join(engine.weights),
         ", ".join(engine.tools),
-        _bytes(engine.size()) if installed else "—",
-        "installed" if installed else engine.install_hint,
+        "all formats" if len(engine.weights) > 2 else ", ".join(engine.weights),
+        _bytes(engine.size()) if engine.installed() else "no",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,26 +16,32 @@ from bmz_export.checking.certificate import (
     Row,
     Seam,
     TileRow,
+    ToolVerdict,
     json_schema,
-    published_schema,
 )
-from bmz_export.checking.report import draw, headline, lines, section, summary
+from bmz_export.checking.picture import draw
+from bmz_export.checking.report import FIGURES, detail_lines, headline, section, summary, tables
+from bmz_export.checking.runner import CheckOptions
+from bmz_export.checking.verdicts import tool_verdicts
+from bmz_export.engines import ENGINES
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.tools import TOOLS
+from bmz_fmd import console
 from bmz_fmd.verbs.check import show
 
 DOCS = Path(__file__).parents[3] / "docs"
+OLD = Path(__file__).parents[2] / "data" / "version_0_1" / "package.zip"
 
 
 def row(verdict="passed", **fields):
     usual = {"title": "libtorch 2.5.1", "sizes": ("1x1x64x64",), "seconds": 0.2}
     fields = usual | {"difference": Difference(largest=2e-7, mean=1e-8)} | fields
     if verdict.startswith("not "):
-        fields |= {"difference": None, "note": "not installed: bmz-fmd engines install x"}
+        fields |= {"difference": None, "note": "a reason"}
     return Row(
-        tools=("QuPath",), engine="x", version="2.5.1", weights="torchscript",
-        peak_memory=10**8, verdict=verdict, **fields,
+        tools=("QuPath",), engine="x", version="2.5.1", peak_memory=10**9, verdict=verdict,
+        **({"weights": "torchscript"} | fields),
     )  # fmt: skip
 
 
@@ -77,40 +84,100 @@ def test_the_exit_code_says_whether_anything_that_ran_failed(fields, code):
 
 
 def test_what_was_not_run_is_said_and_not_counted_as_passed():
-    found = certificate(rows=(row(), row("not run")))
-    assert found.not_run == ("libtorch 2.5.1 (torchscript)",)
-    assert "1 of 1 runs passed" in summary(found)
-    assert "1 not run" in summary(found)
-    assert any(line.startswith("not run: libtorch 2.5.1") for line in lines(found))
+    found = certificate(rows=(row(), row("not run"), row("not installed"), row("not compared")))
+    assert "1 of 2 runs passed" in summary(found)
+    assert {line for line in detail_lines(found) if line.endswith("a reason")} == {
+        f"{verdict}: libtorch 2.5.1 (TorchScript): a reason" for verdict in ("not run", "not installed", "not compared")
+    }
+
+
+def test_one_cause_is_told_once_for_all_that_it_kept_from_running():
+    found = certificate(rows=(row("not run"), row("not run", title="other")))
+    assert "not run: libtorch 2.5.1 (TorchScript), other (TorchScript): a reason" in detail_lines(found)
+
+
+def tool(verdict, name="QuPath", places=()):
+    return ToolVerdict(tool=name, verdict=verdict, sentence="a sentence", places=places)
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("tools", "said"),
     [
-        ((row(),), "the same pixels in 1 engine"),
-        ((row("not compared"),), "nothing to compare with"),
-        ((row("not compared"), row("not run", title="other")), "nothing to compare with"),
-        ((row(), row("not compared", title="other")), "1 of 2 engines agree, 1 not compared"),
-        ((row(), row("not run", title="other")), "1 of 2 engines agree, 1 not run"),
+        (("same pixels",), "the same pixels in 1 tool"),
+        (("not compared", "not tried"), "nothing to compare with"),
+        (("not tried",), "nothing was run"),
+        (("same pixels", "not compared"), "the same pixels in 1 tool, 1 not compared"),
+        (("same pixels", "not tried"), "the same pixels in 1 tool, 1 not tried"),
+        (("same pixels", "will not open"), "will not open in QuPath"),
+        (("same pixels", "other pixels"), "other pixels in QuPath"),
+        ((), "nothing was run"),
     ],
 )
-def test_what_was_compared_with_nothing_is_not_called_the_same(rows, said):
-    found = certificate(rows=rows)
+def test_the_headline_claims_no_more_than_the_worst_tool(tools, said):
+    found = certificate(tools=tuple(map(tool, tools)), tiles=(TILE,))
     assert headline(found)[0] == said
     assert f"\n{said[0].upper()}{said[1:]}.\n" in section(found)
 
 
-def test_what_ran_with_nothing_to_compare_with_is_said():
-    found = certificate(rows=(row(), row("not compared")))
-    assert "1 of 2 runs passed" in summary(found)
-    assert "1 not compared" in summary(found)
-    assert any(line.startswith("not compared: libtorch 2.5.1") for line in lines(found))
+def test_the_headline_says_where_a_tools_tiling_shows():
+    shown = tool("differs in places", "ilastik", ("edge",))
+    found = certificate(tools=(tool("same pixels"), shown), tiles=(TILE,))
+    assert headline(found)[0] == "the same pixels away from the image's edge in 2 tools"
+    found = certificate(tools=(tool("differs in places", places=("seam",)), shown), tiles=(TILE,))
+    assert headline(found)[0] == "the same pixels away from seams and the image's edge in 2 tools"
+    assert headline(certificate(tools=(tool("same pixels"),)))[0] == "the same pixels on the test images in 1 tool"
+
+
+def engine_row(engine, tools, verdict="passed", **fields):
+    return row(verdict, **fields).model_copy(update={"engine": engine, "tools": tools})
+
+
+def words(rows, *tiled, faults=(), **options):
+    return {each.tool: each for each in tool_verdicts(rows, tiled, faults, CheckOptions(**options))}
+
+
+def test_a_tool_whose_edge_differs_is_said_to_give_the_same_pixels_away_from_it():
+    rows = (engine_row("tiktorch", ("ilastik",)),)
+    tile = TILE.model_copy(update={"way": TOOLS["ilastik"].tilings[0].title, "verdict": "shown",
+                                   "edge": Difference(largest=0.07, mean=0.01)})  # fmt: skip
+    ilastik = words(rows, tile, tiles=True)["ilastik"]
+    assert ilastik.sentence == "opens; away from the image's edge the same pixels, at the edge up to 7 %"
+    assert (ilastik.verdict, ilastik.places) == ("differs in places", ("edge",))
+
+
+def test_the_engine_that_gave_no_answer_is_named_beside_the_one_that_did():
+    ran = engine_row("libtorch-1.13.1", ("Fiji (deepImageJ)",))
+    late = engine_row("libtorch-2.0.0", ("Fiji (deepImageJ)",), "no answer in time", title="libtorch 2.0.0")
+    fiji = words((ran, late))["Fiji (deepImageJ)"]
+    assert fiji.verdict == "same pixels"
+    assert fiji.sentence.endswith("; libtorch 2.0.0: no answer in time")
+
+
+def test_a_rule_and_the_engine_that_passed_are_told_apart():
+    rows = (engine_row("libtorch-2.5.1", ("QuPath",)),)
+    found = words(rows, faults=(fault(),))
+    assert found["QuPath"].sentence == "will NOT open, for the same reason as Fiji (deepImageJ)"
+    assert found["Fiji (deepImageJ)"].sentence == ("will NOT open, because a halo of 300 (never ends); a smaller halo")
+    alone = fault().model_copy(update={"tools": ("QuPath",)})
+    assert words(rows, faults=(alone,))["QuPath"].sentence == (
+        "will NOT open: a rule says that a halo of 300 (never ends); a smaller halo; "
+        "the engine itself ran and gave the same pixels"
+    )
+
+
+def test_what_was_not_asked_for_and_what_is_not_installed_is_said():
+    assert words((), rules_only=True)["ilastik"].sentence == "no rule is broken; running it was not requested"
+    assert words((), engines=("torch",))["ilastik"].sentence == "no rule is broken; running it was not requested"
+    missing = engine_row("tiktorch", ("ilastik",), "not installed")
+    assert words((missing,))["ilastik"].sentence == "no rule is broken; not installed: a reason"
 
 
 def test_a_seam_that_was_not_measured_says_why(tmp_path):
     tile = TileRow(tool="QuPath", way="blocks", engine="-", image=(900, 1200), tiles=0, verdict="not run", note="fixed")
     found = certificate(seam_note="its size is fixed", tiles=(tile,))
-    assert {"seam: not measured: its size is fixed", "not run: QuPath's tiling, blocks: fixed"} <= set(lines(found))
+    assert {"seam: not measured: its size is fixed", "not run: QuPath's tiling, blocks: fixed"} <= set(
+        detail_lines(found)
+    )
     assert "its size is fixed" in section(found)
     assert draw(found, tmp_path / "c.png").is_file()
 
@@ -132,11 +199,10 @@ def test_a_huge_file_is_not_read_whole(tmp_path):
 
 def test_each_failure_is_one_line_with_tool_rule_sight_and_way_out():
     assert fault().line() == "error: Fiji (deepImageJ), QuPath: [halo] a halo of 300; never ends; a smaller halo"
-    assert fault().line() in lines(certificate(faults=(fault(),)))
+    assert fault().line() in detail_lines(certificate(faults=(fault(),)))
 
 
 def test_the_published_schema_is_the_model_itself():
-    assert published_schema() == json_schema()
     assert (DOCS / "certificate.schema.json").read_text() == json_schema()
 
 
@@ -144,7 +210,7 @@ def test_it_survives_being_written_and_read(tmp_path):
     found = certificate(tiles=(TILE,), seam=Seam(halo=8, difference=Difference(largest=1e-5, mean=1e-7)))
     (tmp_path / "c.json").write_text(found.to_json())
     assert Certificate.read(tmp_path / "c.json") == found
-    assert json.loads(found.to_json())["certificate"] == 1
+    assert json.loads(found.to_json())["certificate"] == 2
     (tmp_path / "c.json").write_text("{}")
     assert Certificate.read(tmp_path / "c.json") is None
     assert Certificate.read(tmp_path / "none.json") is None
@@ -157,18 +223,61 @@ def test_a_difference_cannot_be_negative_or_nan():
         Difference(largest=float("nan"), mean=0)
 
 
-def test_it_is_shown_as_a_table_a_section_and_a_picture(tmp_path, capsys):
+def test_one_of_version_0_1_is_read_and_one_of_a_later_version_is_set_aside(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(OLD) as package:
+        package.extract("certificate.json", tmp_path)
+    old = Certificate.read(tmp_path / "certificate.json")
+    assert old.certificate == 1
+    assert old.tools == ()
+    assert "nothing was run" in summary(old)
+    raw = json.loads(old.to_json()) | {"certificate": 3, "novelty": 1}
+    (tmp_path / "certificate.json").write_text(json.dumps(raw))
+    assert Certificate.read(tmp_path / "certificate.json") is None
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "certificates").glob("*.json")), ids=lambda path: path.stem)
+def test_those_in_the_documentation_are_read_and_shown(path, tmp_path):
+    found = Certificate.read(path)
+    assert found.rows
+    assert all(len(columns) <= 6 for _, columns, _ in tables(found))
+    assert draw(found, tmp_path / "c.png").is_file()
+
+
+def test_it_is_shown_as_lines_by_tool_tables_a_section_and_a_picture(tmp_path, capsys):
     found = certificate(rows=(row(), row("failed", difference=Difference(largest=0.3, mean=0.1)), row("not run")),
-                        tiles=(TILE,), faults=(fault(),))  # fmt: skip
+                        tools=(tool("same pixels"),), tiles=(TILE,), faults=(fault(),))  # fmt: skip
     show(found)
     printed = capsys.readouterr().out
-    assert "libtorch 2.5.1" in printed
-    assert "not run" in printed
+    assert printed.startswith("QuPath: a sentence\n")
+    assert printed.index("QuPath: a sentence") < printed.index("libtorch 2.5.1") < printed.index("not run")
     text = section(found)
     assert text.startswith("## The same pixels in every tool")
-    assert text.count("| QuPath |") == 3
+    assert "- **QuPath**: a sentence" in text
     assert "![" in text
     assert draw(found, tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert "![" not in section(certificate(rows=()))
+
+
+def test_each_row_is_one_line_of_at_most_80_columns_in_a_log(capsys):
+    rows = tuple(
+        row(verdict, title=title, weights=weights)
+        for verdict in get_args(Row.model_fields["verdict"].annotation)
+        for title in (engine.title for engine in ENGINES.values())
+        for weights in ("torchscript", "pytorch_state_dict")
+    )
+    tiles = tuple(
+        TILE.model_copy(update={"tool": each.title, "way": way.title, "verdict": "no answer in time"})
+        for each in TOOLS.values()
+        for way in each.tilings
+    )
+    for title, columns, cells in tables(certificate(rows=rows, tiles=tiles)):
+        assert len(columns) <= 6
+        console.table("", columns, cells, figures=FIGURES)
+        printed = capsys.readouterr().out.splitlines()
+        assert len(printed) == len(cells) + 2, title
+        assert max(map(len, printed)) <= 80
 
 
 @pytest.fixture(scope="module")

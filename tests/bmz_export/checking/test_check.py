@@ -11,13 +11,13 @@ from bmz_export.checking import trials as numbers
 from bmz_export.checking.certificate import Certificate, TileRow
 from bmz_export.checking.check import CheckOptions, certify, check
 from bmz_export.checking.comparison import Comparison, Result
-from bmz_export.checking.report import headline
+from bmz_export.checking.report import detail_lines, headline, section, verdict_lines
 from bmz_export.checking.runner import Runner
 from bmz_export.checking.tilings import tile_as_tools
 from bmz_export.engines import ENGINES, Outcome
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package, write_zip
-from bmz_export.tools import TOOLS
+from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import UserError
 
 QUICK = CheckOptions(engines=("onnxruntime",))
@@ -80,6 +80,51 @@ def test_rules_only_runs_nothing(sound, spoiled):
     assert certificate.rows == ()
     assert "onnx-readable" in rules(certificate)
     assert check(sound, CheckOptions(rules_only=True)).exit_code == 0
+
+
+def sentences(certificate):
+    return {tool.tool: tool.sentence for tool in certificate.tools}
+
+
+def test_a_tool_is_said_to_give_what_its_engine_gave_and_no_more(passed):
+    words = sentences(passed)
+    assert words["bioimageio.core"] == "opens, same pixels"
+    assert words["BioImage.IO"] == "opens, same pixels"
+    assert words["Fiji (deepImageJ)"] == "no rule is broken; running it was not requested"
+    assert headline(passed)[0] == "the same pixels on the test images in 2 tools, 4 not tried"
+
+
+def test_a_rule_that_fails_and_an_engine_that_passes_are_told_apart(spoiled):
+    def change(raw):
+        raw["documentation"] = {"source": "README.md"}
+        raw["covers"] = [{"source": "cover.png"}]
+        raw["format_version"] = "0.5.11"
+
+    certificate = check(describe(spoiled, change), CheckOptions(engines=("tiktorch", "onnxruntime")))
+    words = sentences(certificate)
+    assert words["Fiji (deepImageJ)"].startswith("will NOT open, because ")
+    assert words["QuPath"].startswith("will NOT open, for the same reason as Fiji (deepImageJ)")
+    assert words["ilastik"].startswith("opens, same pixels")
+
+
+def test_each_rule_is_counted_once(passed):
+    assert passed.rules == len(distinct_rules()) < sum(len(tool.rules) for tool in TOOLS.values())
+
+
+@pytest.mark.parametrize(("gain", "beats"), [(1.5, True), (-0.2, False)])
+def test_a_model_that_does_not_beat_its_noisy_input_is_told(spoiled, gain, beats):
+    scores = {"noisy": {"psnr": 20.0}, "denoised": {"psnr": 20.0 + gain}}
+    (spoiled / "provenance.json").write_text(json.dumps({"scores": {"affine": scores}}))
+    certificate = check(spoiled, CheckOptions(engines=()))
+    assert certificate.gain == pytest.approx(gain)
+    for text in ("\n".join(verdict_lines(certificate)), section(certificate)):
+        assert ("does not beat its noisy input: -0.20 dB" in text) != beats
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"scores": {"affine": {"noisy": 1}}}', '{"scores": 3}'])
+def test_a_strangers_provenance_says_nothing(spoiled, text):
+    (spoiled / "provenance.json").write_text(text)
+    assert check(spoiled, CheckOptions(engines=())).gain is None
 
 
 def test_an_architecture_that_is_not_ours_is_not_imported_without_trust(spoiled, tmp_path):
@@ -211,14 +256,16 @@ def test_weights_of_another_shape_are_told_with_both_shapes():
     assert found["shapes"] == {"a": [[2, 3], [2, 4]]}
 
 
-def test_a_worker_of_ours_that_does_not_end_is_a_failure_with_a_way_out(sound):
+def test_no_answer_in_time_is_no_verdict_on_the_package(sound):
     certificate = check(sound, CheckOptions(engines=("bioimageio.core",), timeout=0.1))
-    assert row(certificate, "tensors", "onnx").verdict == "failed"
-    assert row(certificate, "bioimageio test", "all").verdict == "failed"
-    told = {fault.rule: fault.line() for fault in certificate.errors}
-    assert "`timeout`" in told["tensors"]
-    assert "`timeout`" in told["library-test"]
-    assert certificate.exit_code == 1
+    assert {row.verdict for row in certificate.rows} == {"no answer in time"}
+    assert all("`timeout`" in row.note for row in certificate.rows)
+    assert certificate.faults == ()
+    assert certificate.exit_code == 0
+    core = next(tool for tool in certificate.tools if tool.tool == "bioimageio.core")
+    assert core.verdict == "not tried"
+    assert "no answer in time; give more: `timeout`" in core.sentence
+    assert headline(certificate)[0] == "nothing was run"
 
 
 def clipped(raw):
@@ -252,9 +299,9 @@ def test_a_slow_call_is_a_wait_only_where_something_is_compiled(sound):
     seconds = tuple((9.0,) if trial.name == "again" else (0.1,) for trial in tried)
     outcome = Outcome(outputs=tuple(trial.image for trial in tried), seconds=seconds)
     for compiles, expected in ((True, ["no-wait"]), (False, [])):
-        result = Result(ENGINES["libtorch-1.13.1"], "torchscript", outcome, ("Fiji (deepImageJ)",))
+        result = Result(ENGINES["libtorch-1.13.1"], "torchscript", outcome)
         comparison = Comparison(description, tried, [result], compiles=compiles)
-        comparison.judge(tried[0].image)
+        comparison.run(tried[0].image)
         assert [fault.rule for fault in comparison.faults()] == expected
 
 
@@ -283,8 +330,10 @@ def test_an_engine_that_cannot_run_is_never_passed(spoiled):
 
 def test_no_engines_asked_means_rules_and_nothing_else(sound):
     certificate = check(sound, CheckOptions(engines=()))
-    assert certificate.rows == ()
+    assert certificate.rows == certificate.tiles == ()
     assert certificate.exit_code == 0
+    assert {tool.sentence for tool in certificate.tools} == {"no rule is broken; running it was not requested"}
+    assert not any("seam" in line for line in detail_lines(certificate))
 
 
 def test_an_unknown_engine_is_one_line(sound):
@@ -354,9 +403,7 @@ def test_a_package_of_fixed_size_says_that_no_tiling_and_no_seam_was_measured(sp
                 axis.pop("halo", None)
 
     certificate = check(describe(spoiled, change), CheckOptions(engines=("onnxruntime",), tiles=True))
-    assert {tile.tool for tile in certificate.tiles} == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
-    assert {tile.verdict for tile in certificate.tiles} == {"not run"}
-    assert all("fixed to 96 x 80" in tile.note for tile in certificate.tiles)
+    assert certificate.tiles == ()
     assert certificate.seam is None
     assert "fixed to 96" in certificate.seam_note
 
@@ -393,7 +440,7 @@ def test_tiles_for_a_bare_network_are_normalised_like_the_whole_image(spoiled, s
     test = np.load(spoiled / "test_input.npy")
     with open_package(describe(spoiled, change)) as package:
         runner = Runner(Inspection(package), CheckOptions(), lambda line: None)
-        rows = list(tile_as_tools(runner, Result(engine, "onnx", Outcome(), ()), test))
+        rows = list(tile_as_tools(runner, Result(engine, "onnx"), test))
     assert abs(engine.job.inputs[0].mean()) < 1e-3
     assert abs(engine.job.inputs[0].std() - 1) < 1e-3
     assert {each.verdict for each in rows if isinstance(each, TileRow)} == {"passed"}

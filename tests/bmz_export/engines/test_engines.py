@@ -123,7 +123,7 @@ def test_a_result_that_would_fill_the_disk_is_refused(tmp_path):
 def test_what_a_network_prints_is_not_kept(tmp_path):
     weights = scripted(Talking(), tmp_path / "weights.pt")
     job = Job(tmp_path, "torchscript", weights, tiny.images((1, 1, 32, 32)), timeout=5, disk_limit=2**20)
-    assert ENGINES["torch"].run(job).error.endswith("stopped: no answer within 5 s")
+    assert ENGINES["torch"].run(job).error.endswith("no answer within 5 s of processor time")
 
 
 def test_a_worker_that_fills_the_disk_is_stopped(tmp_path, monkeypatch):
@@ -138,7 +138,31 @@ def test_a_worker_that_fills_the_disk_is_stopped(tmp_path, monkeypatch):
 def test_a_network_that_never_ends_is_stopped(tmp_path):
     weights = scripted(Endless(), tmp_path / "weights.pt")
     outcome = ENGINES["torch"].run(Job(tmp_path, "torchscript", weights, tiny.images((1, 1, 32, 32)), timeout=6))
-    assert outcome.error.endswith("stopped: no answer within 6 s")
+    assert outcome.error.endswith("no answer within 6 s of processor time")
+    assert outcome.out_of_time
+
+
+def worker_that(tmp_path, monkeypatch, what, **limits):
+    (tmp_path / "odd_runtime.py").write_text(
+        f"import time\ndef load(task):\n    {what}\n    return lambda image: [image]\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return run_worker("odd_runtime", Job(tmp_path, "onnx", tmp_path / "x", tiny.images((1, 1, 8, 8)), **limits))
+
+
+def test_a_worker_that_waits_has_more_time_than_one_that_computes(tmp_path, monkeypatch):
+    waited = worker_that(tmp_path, monkeypatch, "time.sleep(5)", timeout=4)
+    assert waited.error is None
+    assert len(waited.outputs) == 1
+    computed = worker_that(tmp_path, monkeypatch, "while True: pass", timeout=4)
+    assert computed.error == "no answer within 4 s of processor time"
+    assert computed.out_of_time
+
+
+def test_a_worker_that_waits_for_ever_is_stopped(tmp_path, monkeypatch):
+    outcome = worker_that(tmp_path, monkeypatch, "time.sleep(600)", timeout=2)
+    assert "in which it computed for" in outcome.error
+    assert outcome.out_of_time
 
 
 def test_a_network_that_takes_all_memory_is_stopped(tmp_path):

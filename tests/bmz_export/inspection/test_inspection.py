@@ -346,7 +346,7 @@ def test_a_sound_package_may_be_run(package):
         runner = Runner(Inspection(opened), CheckOptions(), print)
         formats = ("pytorch_state_dict", "torchscript", "onnx")
         assert [runner.unsafe(name, processing=True) for name in formats] == [None, None, None]
-        assert runner.safe_state_dict
+        assert runner.hostile("pytorch_state_dict") is None
 
 
 def test_a_check_asks_the_same_judgement(package, tmp_path):

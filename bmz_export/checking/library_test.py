@@ -1,0 +1,85 @@
+"""bioimageio's own validation and test of a package: one row of many, since it passes an ONNX of NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bmz_export.checking.certificate import LATE, LIBRARY_TEST, Fault, Row, Verdict
+from bmz_export.checking.runner import MORE_TIME, Runner, run_fault
+from bmz_export.engines import ENGINES
+
+_TOOLS = ("BioImage.IO", "bioimageio.core", "ilastik")
+
+
+def library_test(runner: Runner) -> Iterator[Row | Fault]:
+    """Yield what bioimageio's own test says, where its engine was asked for."""
+    engine = ENGINES["bioimageio.core"]
+    if not runner.wants(engine.name):
+        return
+    weights = runner.inspection.description.weights
+    formats = [name for name in ("torchscript", "onnx") if name in weights and not runner.unsafe(name, processing=True)]
+    runner.log("bioimageio's own test")
+    found, outcome = runner.ask_worker(
+        "library_test", {"description": runner.inspection.description.path.name, "formats": formats}
+    )
+    faults: list[Fault] = []
+    verdict: Verdict
+    note, verdict = f"valid; {', '.join(formats) or 'nothing'} tested", "passed"
+    if outcome.out_of_time:
+        note, verdict = f"{outcome.error}; {MORE_TIME}", LATE
+    elif outcome.error:
+        faults = [
+            run_fault(
+                "library-test",
+                f"bioimageio's own test did not come to its end: {outcome.error}",
+                "nothing: it is not known what the library would do",
+                "if it is a matter of memory: a larger machine",
+                tools=_TOOLS,
+            )
+        ]
+    else:
+        faults = list(_faults(found))
+    yield from faults
+    if faults:
+        note, verdict = "; ".join(each.message for each in faults), "failed"
+    yield Row(
+        tools=_TOOLS,
+        engine=LIBRARY_TEST,
+        title="bioimageio's own test",
+        version=engine.version,
+        weights="all",
+        peak_memory=outcome.peak_memory or None,
+        verdict=verdict,
+        note=note[:300],
+    )
+
+
+def _faults(found: Mapping[str, Any]) -> Iterator[Fault]:
+    if found["status"] != "valid":
+        problems = "; ".join(found["problems"][:3])
+        yield run_fault(
+            "valid-description",
+            f"the description is not valid: {problems}",
+            "the model is refused",
+            "correct rdf.yaml",
+            tools=_TOOLS,
+        )
+    if found["repackaged"]:
+        yield run_fault(
+            "repackages",
+            f"cannot be packed with TorchScript alone: {found['repackaged']}",
+            "the model is refused",
+            "let torchscript or the state dict stand alone",
+            tools=("ilastik",),
+        )
+    for name, result in found["tests"].items():
+        if result["status"] != "passed":
+            reason = (result["errors"] or [result["status"]])[0]
+            yield run_fault(
+                "library-test",
+                f"bioimageio's own test of {name} fails: {reason}",
+                "the model is marked as failing",
+                "see the other lines for the cause",
+                tools=_TOOLS[:2],
+            )

@@ -1,0 +1,163 @@
+"""A certificate as a picture: each engine's difference on a logarithmic scale, and the tools' tilings below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bmz_export.checking.certificate import Certificate, Row, TileRow
+from bmz_export.checking.comparison import CLOSE, LIMIT
+from bmz_export.checking.report import FORMATS, engine_name, figure_of, headline, summary, way_name
+from bmz_export.tools import TOOLS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = {"passed": "#2a7f62", "failed": "#c0392b", "partly": "#b9770e", "shown": "#3b6ea5"}
+_GREY = "#8a8f98"
+
+
+def draw(certificate: Certificate, path: Path) -> Path:
+    """Draw each run as a row with its largest difference on a logarithmic scale, and the tools' tilings below.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        What was found.
+    path : Path
+        The PNG to write.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = sorted(certificate.rows, key=_group)
+    tiles = certificate.tiles
+    heights = [0.3 * max(len(rows), 1) + 0.75, *([0.3 * len(tiles) + 0.95] if tiles else [])]
+    total = _HEAD + sum(heights) + 0.1
+    figure = Figure(figsize=(_WIDTH, total), dpi=130, facecolor="white")
+    FigureCanvasAgg(figure)
+    _draw_title(figure, certificate, total)
+    top = total - _HEAD
+    for index, height in enumerate(heights):
+        frame = (_LEFT / _WIDTH, (top - height + 0.5) / total, (_WIDTH - _LEFT - 0.3) / _WIDTH, (height - 0.55) / total)
+        axes = figure.add_axes(frame)
+        if index == 0:
+            _draw_rows(axes, rows)
+        else:
+            _draw_tiles(axes, tiles)
+        top -= height
+    figure.savefig(path, metadata={"Software": None})
+    return path
+
+
+_WIDTH, _LEFT, _HEAD = 10.0, 4.6, 1.1
+_FLOOR, _CEILING = 3e-9, 1.0
+_MARKS = {
+    "interior": ("o", "#2a7f62", "inside"),
+    "seam": ("D", "#3b6ea5", "at seams"),
+    "edge": ("s", "#d98a29", "at the image's edge"),
+    "cut": ("^", "#8e5ea2", "in the last blocks"),
+}
+_INK, _PALE = "#20242a", "#868c96"
+
+
+def _group(row: Row) -> tuple[int, str, str]:
+    order = [tool.title for tool in TOOLS.values()]
+    return (order.index(row.tools[0]) if row.tools[0] in order else len(order), row.tools[0], row.weights)
+
+
+def _draw_title(figure: Figure, certificate: Certificate, total: float) -> None:
+    words, state = headline(certificate)
+    name = certificate.package if len(certificate.package) < 75 else f"{certificate.package[:72]}..."
+    counts = summary(certificate).removeprefix(f"{certificate.package}: ")
+    lines = ((0.28, name, 15, _INK), (0.62, f"{words[0].upper()}{words[1:]}", 12, _COLOURS.get(state, _GREY)),
+             (0.9, counts, 9.5, _PALE))  # fmt: skip
+    for inches, text, size, colour in lines:
+        weight = "normal" if colour == _PALE else "bold"
+        figure.text(0.2 / _WIDTH, 1 - inches / total, text, fontsize=size, fontweight=weight, color=colour, va="center")
+
+
+def _frame(axes: Axes, count: int) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(_FLOOR, _CEILING)
+    axes.set_ylim(count - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.set_xticks([10.0**power for power in range(-8, 1)])
+    axes.tick_params(axis="x", which="both", length=0, labelsize=8, labelcolor=_PALE, pad=2)
+    axes.minorticks_off()
+    axes.grid(axis="x", color="#eceef1", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.axvspan(CLOSE, LIMIT, color="#fbf1d3", linewidth=0, zorder=0)
+    axes.axvspan(LIMIT, _CEILING, color="#f9e2de", linewidth=0, zorder=0)
+    for line in range(1, count):
+        axes.axhline(line - 0.5, color="#f3f4f6", linewidth=0.8, xmin=-1, clip_on=False, zorder=0)
+
+
+def _label(axes: Axes, row: int, inches: float, text: str, **style: object) -> None:
+    """Write left of the plot, so many inches from the figure's left edge."""
+    width = _WIDTH - _LEFT - 0.3
+    axes.text((inches - _LEFT) / width, row, text, transform=axes.get_yaxis_transform(), va="center", clip_on=False,
+              **{"fontsize": 8.5, "color": _INK, **style})  # type: ignore[arg-type]  # fmt: skip
+
+
+def _draw_words(axes: Axes, index: int, row: Row | TileRow) -> None:
+    """Say in the plot why there is nothing to draw."""
+    text = f"{row.verdict}: {row.note}" if row.note else row.verdict
+    axes.text(_FLOOR * 1.4, index, text if len(text) < 70 else f"{text[:67]}...", va="center", fontsize=8,
+              color=_COLOURS.get(row.verdict, _GREY), style="italic")  # fmt: skip
+
+
+def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
+    _frame(axes, max(len(rows), 1))
+    before = ""
+    for index, row in enumerate(rows):
+        colour = _COLOURS.get(row.verdict, _GREY)
+        tool = "every tool" if row.tools == ("all",) else row.tools[0]
+        _label(axes, index, 0.2, tool if tool != before else "", fontweight="bold")
+        before = tool
+        _label(axes, index, 1.65, engine_name(row))
+        _label(axes, index, 3.6, FORMATS.get(row.weights, row.weights), color=_PALE)
+        if row.difference is None:
+            _draw_words(axes, index, row)
+            continue
+        value = _clip(row.difference.largest)
+        axes.plot([value], [index], "o", color=colour, markersize=7, clip_on=False)
+        left = value < 0.05
+        axes.text(value * 1.8 if left else value / 1.8, index, figure_of(row.difference.largest), va="center",
+                  ha="left" if left else "right", fontsize=8, color=colour)  # fmt: skip
+    _caption(axes, "largest difference of a pixel, as a part of the output's range. BioImage.IO fails above 1e-3")
+
+
+def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
+    _frame(axes, len(tiles))
+    for index, row in enumerate(tiles):
+        _label(axes, index, 0.2, row.tool, fontweight="bold")
+        _label(axes, index, 1.65, way_name(row))
+        if row.verdict not in ("passed", "shown"):
+            _draw_words(axes, index, row)
+        for name, (mark, colour, _) in _MARKS.items():
+            if (part := getattr(row, name)) is not None:
+                axes.plot([_clip(part.largest)], [index], mark, color=colour, markersize=7, alpha=0.85, clip_on=False)
+    for mark, colour, name in _MARKS.values():
+        axes.plot([], [], mark, color=colour, markersize=6, label=name)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, frameon=False, handletextpad=0.2,
+                borderaxespad=0.2, columnspacing=1.2, labelcolor=_PALE)  # fmt: skip
+    height, width = tiles[0].image
+    _caption(axes, f"{width} x {height} pixels tiled as each tool does, against the whole image. Red: its user sees it")
+
+
+def _clip(value: float) -> float:
+    return min(max(value, _FLOOR * 1.5), _CEILING)
+
+
+def _caption(axes: Axes, text: str) -> None:
+    axes.set_xlabel(text, fontsize=8, color=_PALE, loc="left", labelpad=3)

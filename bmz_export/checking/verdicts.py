@@ -1,0 +1,129 @@
+"""What each tool's user can expect, in a sentence: the worst of what the rules, the engines and the tilings say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from bmz_export.checking.certificate import LATE, Fault, Place, Row, State, TileRow, ToolVerdict
+from bmz_export.checking.comparison import LIMIT
+from bmz_export.checking.runner import MEASURED, MORE_TIME, CheckOptions
+from bmz_export.tools import TOOLS, Tool
+
+_OPENS = frozenset(
+    ("operations", "same-size", "seam", "tiles", "same-weights", "finite-weights", "sound-output", "repeatable",
+     "test-output", "agrees-with-test", "engines-agree", "batch", "tensors", "library-test", "your-tool")
+)  # fmt: skip
+"""Rules that concern the pixels: a tool opens a package that breaks one of them."""
+PLACES: dict[Place, tuple[str, str]] = {
+    "seam": ("seams", "at seams"),
+    "cut": ("the last blocks", "in the last blocks"),
+    "edge": ("the image's edge", "at the edge"),
+}
+"""Where a tool's tiling may show: away from what, and where."""
+_RAN: tuple[State, ...] = ("same pixels", "differs in places")
+
+
+def tool_verdicts(
+    rows: Sequence[Row], tiles: Sequence[TileRow], faults: Sequence[Fault], options: CheckOptions
+) -> Iterator[ToolVerdict]:
+    """Yield a verdict for each tool; a cause that several tools share is told with the first of them.
+
+    Parameters
+    ----------
+    rows, tiles, faults : sequences
+        What was found.
+    options : CheckOptions
+        What was asked for.
+    """
+    causes: dict[str, str] = {}
+    for tool in TOOLS.values():
+        errors = [fault for fault in faults if fault.severity == "error" and tool.title in fault.tools]
+        verdict = _without_errors(tool, rows, tiles, options)
+        yield _with_errors(verdict, errors, causes) if errors else verdict
+
+
+def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, str]) -> ToolVerdict:
+    """Return the verdict of the gravest error; ``causes`` says which tool told which, and is added to."""
+    cause = min(errors, key=lambda fault: fault.rule in _OPENS)
+    opens = cause.rule in _OPENS
+    sentence = "opens, but not with the right pixels" if opens else "will NOT open"
+    if cause.message in causes:
+        sentence += f", for the same reason as {causes[cause.message]}"
+    else:
+        causes[cause.message] = ran.tool
+        by_rule = ran.verdict in ("same pixels", "differs in places") and cause.source != MEASURED
+        sentence += f": a rule says that {cause.message}" if by_rule else f", because {cause.message}"
+        sentence += f" ({cause.seen}); {cause.way_out}"
+        sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
+    if len(errors) > 1:
+        sentence += f"; {len(errors) - 1} more below"
+    return ToolVerdict(tool=ran.tool, verdict="other pixels" if opens else "will not open", sentence=sentence)
+
+
+def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], options: CheckOptions) -> ToolVerdict:
+    """Return what the tool's engines and its tilings gave."""
+    own = [row for row in rows if row.is_engine and tool.title in row.tools]
+    found = {row.verdict: row for row in reversed(own)}
+    if "failed" in found:
+        return ToolVerdict(tool=tool.title, verdict="other pixels", sentence=f"fails: {found['failed'].note}")
+    if "passed" in found:
+        places, words = _tiled(tool, [tile for tile in tiles if tile.tool == tool.title], options)
+        left = "".join(f"; {row.title}: {row.verdict}" for row in own if row.verdict != "passed")
+        state: State = "differs in places" if places else "same pixels"
+        return ToolVerdict(
+            tool=tool.title,
+            verdict=state,
+            sentence=f"opens{', ' if words.startswith('same') else '; '}{words}{left}",
+            places=places,
+        )
+    if "not compared" in found:
+        words = "opens; it runs, with nothing to compare its pixels with"
+        return ToolVerdict(tool=tool.title, verdict="not compared", sentence=words)
+    asked = not options.rules_only and (options.engines is None or set(options.engines) & set(tool.engines))
+    if LATE in found:
+        words = f"{LATE}; {MORE_TIME}"
+    elif own:
+        words = f"{own[0].verdict}: {own[0].note}"
+    else:
+        words = "it has no weights that its engine runs" if asked else "running it was not requested"
+    return ToolVerdict(tool=tool.title, verdict="not tried", sentence=f"no rule is broken; {words}")
+
+
+def _tiled(tool: Tool, tiles: Sequence[TileRow], options: CheckOptions) -> tuple[tuple[Place, ...], str]:
+    """Return where a tool's own tiling of a large image differs from the whole, and the same in words."""
+    if tool.tilings and not options.tiles:
+        return (), "same pixels on the test images (tiling a large one was not requested: `tiles`)"
+    if tool.tilings and not any(tile.verdict in ("passed", "shown") for tile in tiles):
+        return (), "same pixels on the test images; its tiling of a large one was not measured"
+    overlapping = {way.title for way in tool.tilings if way.overlaps}
+    places, differs = _places([tile for tile in tiles if tile.way in overlapping])
+    _, bare = _places([tile for tile in tiles if tile.way not in overlapping])
+    words = f"{away_from(places)} the same pixels, {differs}" if places else "same pixels"
+    if "interior" in places:
+        words = differs
+    return places, f"{words} (in its own window, without halo: {bare})" if bare else words
+
+
+def away_from(places: Collection[Place]) -> str:
+    """Return what one must stay away from to see the same pixels, in words."""
+    names = [name for place, (name, _) in PLACES.items() if place in places]
+    return f"away from {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}" if names else ""
+
+
+def _places(tiles: Sequence[TileRow]) -> tuple[tuple[Place, ...], str]:
+    names: tuple[Place, ...] = ("interior", *PLACES)
+    largest = {
+        name: max((part.largest for tile in tiles if (part := getattr(tile, name)) is not None), default=0.0)
+        for name in names
+    }
+    off = tuple(name for name in names if largest[name] > LIMIT)
+    if not off:
+        return off, ""
+    if "interior" in off:
+        return off, f"other pixels where it tiles, up to {percent(largest['interior'])}"
+    return off, ", ".join(f"{PLACES[name][1]} up to {percent(largest[name])}" for name in off)
+
+
+def percent(part: float) -> str:
+    """Return a part of the range in per cent."""
+    return f"{part * 100:.2g} %" if part < 0.1 else f"{part * 100:.0f} %"
