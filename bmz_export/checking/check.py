@@ -36,10 +36,11 @@ from bmz_export.checking.certificate import (
     description_hash,
 )
 from bmz_export.checking.comparison import Comparison, Result
+from bmz_export.checking.faults import run_fault
 from bmz_export.checking.formats import compare_tensors
 from bmz_export.checking.library_test import library_test
 from bmz_export.checking.programs import find_programs, user_tools
-from bmz_export.checking.runner import CheckOptions, Log, Runner, run_fault
+from bmz_export.checking.runner import CheckOptions, Log, Runner
 from bmz_export.checking.tilings import UntiledError, tile_as_tools
 from bmz_export.checking.verdicts import tool_verdicts
 from bmz_export.engines import ENGINES, Engine
@@ -257,16 +258,7 @@ class _Check:
             halves = [images.Trial(f"seam along {pair.letter}", each) for pair in pairs for each in pair.images]
             return pairs, [*images.trials(self.description.inputs[0], image), *halves]
         except images.TooLargeError as error:
-            self._add(
-                [
-                    run_fault(
-                        "size",
-                        f"no engine is run: {error}",
-                        "memory runs out",
-                        "describe smaller sizes, steps and halo",
-                    )
-                ]
-            )
+            self._add([run_fault("size", f"no engine is run: {error}")])
             return str(error)
 
     def _pairs(self, image: images.Array) -> Iterator[seams.Pair]:
@@ -314,17 +306,7 @@ class _Check:
             message = f"its {NAME} is of another description: axes, operations or arguments were others when tested"
         else:
             return before
-        self._add(
-            [
-                run_fault(
-                    "certificate",
-                    message,
-                    "figures of another model",
-                    "certify it again with bmz-fmd export",
-                    severity="warning",
-                )
-            ]
-        )
+        self._add([run_fault("certificate", message)])
         return None
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.checking.certificate import LATE, Difference, Fault, Row, Severity, Verdict
-from bmz_export.checking.runner import MORE_TIME, run_fault
+from bmz_export.checking.certificate import LATE, Difference, Fault, Row, Verdict
+from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.trials import REPEATS, Trial, compare, defect, worst
 from bmz_export.engines import Engine, Outcome
 from bmz_export.package.description import Description
@@ -23,25 +23,6 @@ CLOSE = 1e-4
 REPEATABLE = 1e-5
 WAIT_FACTOR, WAIT_SECONDS = 2.0, 0.5
 """A call at a new size that takes this many times the steady time, and this much longer, is a wait."""
-
-_EXPORT = "export the package again with bmz-fmd export, or with torch.jit.trace and torch.onnx.export(dynamo=False)"
-_FAULTS: dict[str, tuple[str, str, Severity]] = {
-    "runs": ("the run fails", _EXPORT, "error"),
-    "sound-output": ("no image, or a blank one", _EXPORT, "error"),
-    "repeatable": ("another picture at each run", "call .eval() before exporting", "error"),
-    "no-wait": ("Fiji seems to hang", "put an aten::alias after each operation while tracing", "warning"),
-    "test-output": (
-        "every format agrees with the others: it is the test output that is wrong",
-        "make the test tensors again with the network itself",
-        "error",
-    ),
-    "agrees-with-test": ("other pixels than the author's", _EXPORT, "error"),
-    "close-to-test": ("pixels that differ slightly from the author's", _EXPORT, "warning"),
-    "engines-agree": ("other pixels than in the other tools", _EXPORT, "error"),
-    "engines-close": ("pixels that differ slightly from other tools", _EXPORT, "warning"),
-    "batch": ("another picture when several images are processed at once", _EXPORT, "error"),
-}
-"""What a tool's user sees, the way out and the severity, by rule."""
 
 
 @dataclass
@@ -279,8 +260,7 @@ class Comparison:
             message = max(found, key=lambda entry: entry[1])[2]
             engines = ", ".join(dict.fromkeys(result.engine.title for result, _, _ in found))
             tools = tuple(dict.fromkeys(tool for result, _, _ in found for tool in result.tools))
-            seen, way, severity = _FAULTS[rule]
-            yield run_fault(rule, f"{weights} {message} (in {engines})", seen, way, tools=tools, severity=severity)
+            yield run_fault(rule, f"{weights} {message} (in {engines})", tools)
 
 
 def _gap(result: Result, expected: NDArray[Any] | None) -> Difference | None:

@@ -7,15 +7,16 @@ from importlib.metadata import version
 from typing import Any
 
 from bmz_export.checking.certificate import LATE, TENSORS, Fault, Row, Verdict
-from bmz_export.checking.runner import FORMATS, MORE_TIME, Runner, run_fault
+from bmz_export.checking.faults import MORE_TIME, run_fault
+from bmz_export.checking.runner import FORMATS, Runner
 from bmz_export.inspection import Inspection
+from bmz_export.inspection.safety import hostile
 from bmz_export.tools import TOOLS
 
-_AGAIN = "export the package again from one network"
 _SOURCE = 2**20  # characters of an architecture file that are looked at
 
 
-def runners(inspection: Inspection, name: str) -> tuple[str, ...]:
+def _runners(inspection: Inspection, name: str) -> tuple[str, ...]:
     """Return the titles of the tools that run a weights format of a package."""
     every = ("bioimage.io", "bioimageio.core")
     return tuple(each.title for each in TOOLS.values() if each.name in every or each.weights_choice(inspection) == name)
@@ -27,58 +28,68 @@ def compare_tensors(runner: Runner) -> Iterator[Row | Fault]:
     It needs no trust, and finds what no image shows: one parameter that is a per cent off.
     """
     files = {name: str(path.absolute()) for name in FORMATS if (path := runner.inspection.weights(name)) is not None}
-    if runner.hostile("pytorch_state_dict"):
+    if hostile(runner.inspection, "pytorch_state_dict"):
         files.pop("pytorch_state_dict", None)
-    if "torchscript" in files and (why := runner.hostile("torchscript")):
+    if "torchscript" in files and (why := hostile(runner.inspection, "torchscript")):
         del files["torchscript"]
         yield _row("torchscript", "not run", why, None)
     if len(files) < 2 and "pytorch_state_dict" not in files:
         return
     runner.log("the tensors of the formats")
     found, outcome = runner.ask_worker("tensors", files)
+    memory = outcome.peak_memory or None
     if outcome.error:
-        if not outcome.out_of_time:
-            yield run_fault(
-                "tensors",
-                f"the formats could not be compared tensor by tensor: {outcome.error}",
-                "nothing: it is not known whether all tools run the same weights",
-                "if it is a matter of memory: a larger machine",
-            )
         late = outcome.out_of_time
-        for name in files:
-            note = f"{outcome.error}; {MORE_TIME}" if late else outcome.error
-            yield _row(name, LATE if late else "failed", note, outcome.peak_memory or None)
+        if not late:
+            yield run_fault("tensors", f"the formats could not be compared tensor by tensor: {outcome.error}")
+        note = f"{outcome.error}; {MORE_TIME}" if late else outcome.error
+        yield from (_row(name, LATE if late else "failed", note, memory) for name in files)
         return
     for name in files:
-        verdict, note, problem = _tensors(name, found, runner.inspection)
-        if problem:
-            yield run_fault(*problem, _AGAIN, tools=runners(runner.inspection, name))
-        elif extra := _extra(name, found):
-            seen = "the state dict does not load where the network has no such part"
-            tools = runners(runner.inspection, "pytorch_state_dict")
-            yield run_fault("state-dict-keys", extra, seen, _AGAIN, tools=tools, severity="warning")
-        for here, there, count in found["compared"].get(name, {}).get("types", ()):
-            message = (
-                f"{name} holds {there} where its parent holds {here} ({count} tensors, equal but for the rounding)"
-            )
-            yield run_fault(
-                "weights-type", message, "pixels that differ slightly between tools", _AGAIN, severity="warning"
-            )
-        if name != "pytorch_state_dict" or verdict == "failed":
-            yield _row(name, verdict, note, outcome.peak_memory or None)
+        faults = list(_faults(name, found, runner.inspection))
+        yield from faults
+        errors = [fault.message for fault in faults if fault.severity == "error"]
+        compared = found["compared"].get(name)
+        if errors:
+            yield _row(name, "failed", errors[0], memory)
+        elif compared and compared["same"]:
+            folded = f", {len(compared['missing'])} folded away by the exporter" if compared["missing"] else ""
+            yield _row(name, "passed", f"{compared['same']} tensors equal{folded}", memory)
+        elif name != "pytorch_state_dict":
+            yield _row(name, "not run", "nothing to compare with", memory)
 
 
 def _row(weights: str, verdict: Verdict, note: str, memory: int | None) -> Row:
-    return Row(
-        tools=("all",),
-        engine=TENSORS,
-        title="tensor by tensor",
-        version=version("torch"),
-        weights=weights,
-        peak_memory=memory,
-        verdict=verdict,
-        note=note[:300],
-    )
+    return Row(tools=("all",), engine=TENSORS, title="tensor by tensor", version=version("torch"), weights=weights,
+               peak_memory=memory, verdict=verdict, note=note[:300])  # fmt: skip
+
+
+def _faults(name: str, found: Mapping[str, Any], inspection: Inspection) -> Iterator[Fault]:
+    """Yield what is wrong with one format."""
+    tools = _runners(inspection, name)
+    if name in found["errors"]:
+        yield run_fault("loads", f"{name} does not load: {found['errors'][name]}", tools)
+        return
+    if bad := found["unsound"].get(name):
+        yield run_fault("finite-weights", f"{name} holds NaN or infinity in {bad[0]} ({len(bad)} tensors)", tools)
+        return
+    compared = found["compared"].get(name)
+    if compared is None:
+        return
+    prefix, lacking, same = compared["prefix"], compared["lacking"], compared["same"]
+    if prefix and not _expected(inspection, prefix):
+        keys = f"the state dict's names begin with {prefix!r}, those of {name} do not"
+        yield run_fault("state-dict-keys", keys, tools)
+    elif same and lacking:
+        yield run_fault("state-dict-keys", f"the state dict lacks {lacking[0]}, which {name} has", tools)
+    elif difference := _difference(compared):
+        yield run_fault("same-weights", f"{name} holds other weights than its parent: {difference}", tools)
+    elif same and compared["unknown"]:
+        keys = f"the state dict holds {compared['missing'][0]}, which {name} has not"
+        yield run_fault("state-dict-keys", keys, _runners(inspection, "pytorch_state_dict"), "warning")
+    for here, there, count in compared["types"]:
+        types = f"{name} holds {there} where its parent holds {here}"
+        yield run_fault("weights-type", f"{types} ({count} tensors, equal but for the rounding)")
 
 
 def _expected(inspection: Inspection, prefix: str) -> bool:
@@ -91,52 +102,15 @@ def _expected(inspection: Inspection, prefix: str) -> bool:
         return f"self.{prefix.partition('.')[0]}" in stream.read(_SOURCE)
 
 
-def _tensors(
-    name: str, found: Mapping[str, Any], inspection: Inspection
-) -> tuple[Verdict, str, tuple[str, str, str] | None]:
-    """Return verdict, note, and (rule, message, what is seen) of a fault for one format."""
-    if name in found["errors"]:
-        reason = found["errors"][name]
-        return "failed", reason, ("loads", f"{name} does not load: {reason}", "the model does not load")
-    if bad := found["unsound"].get(name):
-        message = f"{name} holds NaN or infinity in {bad[0]} ({len(bad)} tensors)"
-        return "failed", message, ("finite-weights", message, "a blank image: no value of it is a number")
-    compared = found["compared"].get(name)
-    if compared is None:
-        return "not run", "nothing to compare with", None
-    if keys := _keys(name, compared, inspection):
-        return "failed", keys, ("state-dict-keys", keys, "the state dict does not load: its keys are missing")
-    return _difference(name, compared)
-
-
-def _keys(name: str, compared: Mapping[str, Any], inspection: Inspection) -> str | None:
-    """Say why the state dict's names do not fit the network, None where they do as far as can be told."""
-    prefix, lacking = compared["prefix"], compared["lacking"]
-    if prefix and not _expected(inspection, prefix):
-        return f"the state dict's names begin with {prefix!r}, those of {name} do not"
-    return f"the state dict lacks {lacking[0]}, which {name} has" if compared["same"] and lacking else None
-
-
-def _extra(name: str, found: Mapping[str, Any]) -> str | None:
-    """Say what the state dict holds beyond the network, as far as a format that is not frozen tells."""
-    compared = found.get("compared", {}).get(name, {})
-    if not (compared.get("unknown") and compared["same"]):
+def _difference(compared: Mapping[str, Any]) -> str | None:
+    differ, shapes = compared["differ"], compared["shapes"]
+    if shapes:
+        first, (here, there) = next(iter(shapes.items()))
+        how = f"{first} of shape {tuple(there)} for {tuple(here)}"
+    elif differ:
+        first, largest = max(differ.items(), key=lambda item: item[1])
+        how = f"{first} by {largest:.2g} of its largest value"
+    else:
         return None
-    return f"the state dict holds {compared['missing'][0]}, which {name} has not"
-
-
-def _difference(name: str, compared: Mapping[str, Any]) -> tuple[Verdict, str, tuple[str, str, str] | None]:
-    differ, shapes, same, missing = (compared[key] for key in ("differ", "shapes", "same", "missing"))
-    if differ or shapes:
-        count = len(differ) + len(shapes)
-        if shapes:
-            first, (here, there) = next(iter(shapes.items()))
-            how = f"{first} of shape {tuple(there)} for {tuple(here)}"
-        else:
-            first, largest = max(differ.items(), key=lambda item: item[1])
-            how = f"{first} by {largest:.2g} of its largest value"
-        note = f"{count} of {same + count} tensors differ, {how}"
-        seen = "other pixels in the tools that run this format"
-        return "failed", note, ("same-weights", f"{name} holds other weights than its parent: {note}", seen)
-    note = f"{same} tensors equal" + (f", {len(missing)} folded away by the exporter" if missing else "")
-    return ("passed", note, None) if same else ("not run", "no tensor has a namesake", None)
+    count = len(differ) + len(shapes)
+    return f"{count} of {compared['same'] + count} tensors differ, {how}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bmz_export.checking.certificate import LATE, LIBRARY_TEST, Fault, Row, Verdict
-from bmz_export.checking.runner import MORE_TIME, Runner, run_fault
+from bmz_export.checking.faults import MORE_TIME, run_fault
+from bmz_export.checking.runner import Runner
 from bmz_export.engines import ENGINES
 
 _TOOLS = ("BioImage.IO", "bioimageio.core", "ilastik")
@@ -29,15 +30,7 @@ def library_test(runner: Runner) -> Iterator[Row | Fault]:
     if outcome.out_of_time:
         note, verdict = f"{outcome.error}; {MORE_TIME}", LATE
     elif outcome.error:
-        faults = [
-            run_fault(
-                "library-test",
-                f"bioimageio's own test did not come to its end: {outcome.error}",
-                "nothing: it is not known what the library would do",
-                "if it is a matter of memory: a larger machine",
-                tools=_TOOLS,
-            )
-        ]
+        faults = [run_fault("library-test", f"bioimageio's own test did not come to its end: {outcome.error}", _TOOLS)]
     else:
         faults = list(_faults(found))
     yield from faults
@@ -58,28 +51,10 @@ def library_test(runner: Runner) -> Iterator[Row | Fault]:
 def _faults(found: Mapping[str, Any]) -> Iterator[Fault]:
     if found["status"] != "valid":
         problems = "; ".join(found["problems"][:3])
-        yield run_fault(
-            "valid-description",
-            f"the description is not valid: {problems}",
-            "the model is refused",
-            "correct rdf.yaml",
-            tools=_TOOLS,
-        )
+        yield run_fault("valid-description", f"the description is not valid: {problems}", _TOOLS)
     if found["repackaged"]:
-        yield run_fault(
-            "repackages",
-            f"cannot be packed with TorchScript alone: {found['repackaged']}",
-            "the model is refused",
-            "let torchscript or the state dict stand alone",
-            tools=("ilastik",),
-        )
+        yield run_fault("repackages", f"cannot be packed with TorchScript alone: {found['repackaged']}", ("ilastik",))
     for name, result in found["tests"].items():
         if result["status"] != "passed":
             reason = (result["errors"] or [result["status"]])[0]
-            yield run_fault(
-                "library-test",
-                f"bioimageio's own test of {name} fails: {reason}",
-                "the model is marked as failing",
-                "see the other lines for the cause",
-                tools=_TOOLS[:2],
-            )
+            yield run_fault("library-test", f"bioimageio's own test of {name} fails: {reason}", _TOOLS[:2])

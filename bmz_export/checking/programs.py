@@ -21,11 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.checking.certificate import Fault, Row
+from bmz_export.checking.certificate import LATE, Fault, Row, Verdict
 from bmz_export.checking.comparison import LIMIT
-from bmz_export.checking.runner import FORMATS, Runner, run_fault
+from bmz_export.checking.faults import MORE_TIME, run_fault
+from bmz_export.checking.runner import FORMATS, Runner
 from bmz_export.checking.trials import compare
+from bmz_export.engines.process import PATIENCE
+from bmz_export.inspection.safety import hostile
 from bmz_export.package.builder import write_script
+from bmz_export.package.description import Tensor
 from bmz_export.package.weights import TORCHSCRIPT
 from bmz_export.tools import TOOLS, Tool, Trial
 from training.errors import PackageError
@@ -37,42 +41,34 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
     programs = find_programs(runner.options.programs)
     if not programs:
         return
-    test = runner.inspection.test(description.inputs[0]) if description.inputs else None
-    wanted = runner.inspection.test(description.outputs[0]) if description.outputs else None
-    if (
-        test is None
-        or test.array is None
-        or wanted is None
-        or wanted.array is None
-        or not np.isfinite(wanted.array).all()
-        or description.inputs[0].order != "bcyx"
-    ):
-        yield from _not_run(programs, "there is no readable, finite test image of batch, channel, y, x")
-        return
-    if refusal := _refusal(runner):
-        yield from _not_run(programs, refusal)
+    test, expected = (_test_array(runner, tensors) for tensors in (description.inputs, description.outputs))
+    refusal = _refusal(runner)
+    if test is None or expected is None or description.inputs[0].order != "bcyx":
+        refusal = "there is no readable, finite test image of batch, channel, y, x"
+    if refusal or test is None or expected is None:
+        yield from (_row(tool, "not run", refusal or "") for tool, _ in programs)
         return
     with tempfile.TemporaryDirectory(prefix="bmz-fmd-", ignore_cleanup_errors=True) as name:
-        trial = _prepare(runner, Path(name), np.asarray(test.array, np.float32))
+        trial = _prepare(runner, Path(name), np.asarray(test, np.float32))
         halo = max((axis.halo for axis in description.outputs[0].space), default=0)
         for tool, program in programs:
             runner.log(f"{tool.title}, yours")
-            yield from _judge(runner, tool, program, _with_script(trial, tool, halo), np.asarray(wanted.array))
+            yield from _run_and_compare(runner, tool, program, _with_script(trial, tool, halo), expected)
 
 
-def _not_run(programs: Sequence[tuple[Tool, Path]], note: str) -> Iterator[Row]:
-    for tool, _ in programs:
-        yield _row(tool).model_copy(update={"verdict": "not run", "note": note[:300]})
+def _test_array(runner: Runner, tensors: Sequence[Tensor]) -> NDArray[Any] | None:
+    test = runner.inspection.test(tensors[0]) if tensors else None
+    return test.array if test and test.array is not None and np.isfinite(test.array).all() else None
 
 
-def _row(tool: Tool) -> Row:
+def _row(tool: Tool, verdict: Verdict, note: str, **fields: object) -> Row:
     return Row(tools=(tool.title,), engine="yours", title=f"{tool.title}, yours", version="-", weights="torchscript",
-               verdict="passed", note="start of the program included")  # fmt: skip
+               verdict=verdict, note=note[:300], **fields)  # type: ignore[arg-type]  # fmt: skip
 
 
 def _refusal(runner: Runner) -> str | None:
     """Say why the package is not handed to a user's own program, which nobody guards and which picks its weights."""
-    others = (runner.hostile(name) for name in FORMATS if runner.inspection.weights(name) is not None)
+    others = (hostile(runner.inspection, name) for name in FORMATS if runner.inspection.weights(name) is not None)
     return runner.unsafe("torchscript", processing=True) or next(filter(None, others), None)
 
 
@@ -111,53 +107,45 @@ def _with_script(trial: Trial, tool: Tool, halo: int) -> Trial:
     return replace(trial, script=script)
 
 
-def _judge(runner: Runner, tool: Tool, program: Path, trial: Trial, wanted: NDArray[Any]) -> Iterator[Row | Fault]:
+def _run_and_compare(
+    runner: Runner, tool: Tool, program: Path, trial: Trial, expected: NDArray[Any]
+) -> Iterator[Row | Fault]:
     assert tool.program is not None
     command, result = tool.program.call(program, trial)
     started = time.monotonic()
-    error = _run(command, runner.options.timeout)
+    timeout = runner.options.timeout * PATIENCE  # on the clock: what it starts may outlive it
+    try:
+        error = _run(command, timeout)
+    except subprocess.TimeoutExpired:
+        yield _row(tool, LATE, f"no answer within {timeout:g} s; {MORE_TIME}")
+        return
     seconds = round(time.monotonic() - started, 1)
-    row = _row(tool).model_copy(update={"seconds": seconds, "sizes": ("x".join(map(str, wanted.shape)),)})
     found = None if error else _read(result)
+    problem, difference = "", None
     if found is None:
-        reason = error or f"it left no {result.name}"
-        yield row.model_copy(update={"verdict": "failed", "note": reason})
-        yield run_fault(
-            "your-tool",
-            f"the program itself does not run the model: {reason}",
-            "no result",
-            "run the script by hand and read its log",
-            tools=(tool.title,),
-        )
-        return
-    if found.size != wanted.size or not np.isfinite(found).all():
-        reason = (
-            f"a result of shape {found.shape} where {wanted.shape} is expected" if found.size != wanted.size else "NaN"
-        )
-        yield row.model_copy(update={"verdict": "failed", "note": reason})
-        yield run_fault(
-            "your-tool",
-            f"the program itself returns {reason}",
-            "another image",
-            "see the other lines",
-            tools=(tool.title,),
-        )
-        return
-    difference = compare(found.reshape(wanted.shape), wanted)
-    verdict = "passed" if difference.largest <= LIMIT else "failed"
-    yield row.model_copy(update={"difference": difference, "verdict": verdict})
-    if verdict == "failed":
-        yield run_fault(
-            "your-tool",
-            f"the program itself is {difference.largest:.1e} of the range off the test output",
-            "other pixels than the author's",
-            "see the other lines",
-            tools=(tool.title,),
-        )
+        problem = f"does not run the model: {error or f'it left no {result.name}'}"
+    elif found.size != expected.size:
+        problem = f"returns a result of shape {found.shape} where {expected.shape} is expected"
+    elif not np.isfinite(found).all():
+        problem = "returns NaN or infinity"
+    else:
+        difference = compare(found.reshape(expected.shape), expected)
+        if difference.largest > LIMIT:
+            problem = f"is {difference.largest:.1e} of the range off the test output"
+    yield _row(tool, "failed" if problem else "passed", problem or "start of the program included", seconds=seconds,
+               difference=difference, sizes=("x".join(map(str, expected.shape)),))  # fmt: skip
+    if problem:
+        yield run_fault("your-tool", f"the program itself {problem}", (tool.title,))
 
 
 def _run(command: Sequence[str], timeout: float) -> str | None:
-    """Run a command and return why it failed, None where it did not; what it started ends with it."""
+    """Run a command and return why it failed, None where it did not; what it started ends with it.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        Where it gave no answer within so many seconds.
+    """
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -166,8 +154,6 @@ def _run(command: Sequence[str], timeout: float) -> str | None:
         return f"it does not start ({error.strerror})"
     try:
         output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return f"no answer within {timeout:g} s"
     finally:
         if process.poll() is None:  # out of time, or Ctrl-C
             with suppress(OSError, AttributeError):

@@ -11,18 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from bmz_export.checking.certificate import Fault, Severity
 from bmz_export.checking.own_architecture import is_own_architecture
 from bmz_export.checking.trials import Array
 from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
 from bmz_export.engines.process import run_worker
 from bmz_export.inspection import Inspection, safety
-from bmz_export.tools import TOOLS
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
-MEASURED = "run here"
-"""The source of a fault that no rule found: the package was run."""
-MORE_TIME = "give more: `timeout` SECONDS"
 
 Log = Callable[[str], object]
 """Hears what is being done, a line each."""
@@ -60,22 +55,6 @@ class CheckOptions:
     memory: int = 16 * GIB
     certify: bool = False
     programs: Mapping[str, Path] = field(default_factory=dict)
-
-
-def run_fault(
-    rule: str,
-    message: str,
-    seen: str,
-    way_out: str,
-    *,
-    tools: tuple[str, ...] | None = None,
-    severity: Severity = "error",
-) -> Fault:
-    """Return a fault that was found by running the package; it concerns all tools unless some are named."""
-    tools = tools or tuple(tool.title for tool in TOOLS.values())
-    return Fault(
-        severity=severity, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out, source=MEASURED
-    )
 
 
 class Runner:
@@ -124,10 +103,6 @@ class Runner:
             Whether the one that would run it applies the description's operations too.
         """
         return safety.unsafe(self.inspection, weights, processing=processing, trust=self.options.trust)
-
-    def hostile(self, weights: str) -> str | None:
-        """Say why a weights file is not even loaded, None where it may be."""
-        return safety.hostile(self.inspection, weights)
 
     def job(self, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1) -> Job:
         """Return the job of running these images; ``patience`` multiplies the time limit."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from bmz_export.checking import seams
 from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, TileVerdict
 from bmz_export.checking.comparison import LIMIT, Result
-from bmz_export.checking.runner import MORE_TIME, Runner, run_fault
+from bmz_export.checking.faults import MORE_TIME, run_fault
+from bmz_export.checking.runner import Runner
 from bmz_export.checking.trials import LARGEST, Array, TooLargeError, defect, standardised, worst
 from bmz_export.package.description import Description
 from bmz_export.tools import TOOLS
@@ -84,7 +85,7 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
     alone = os.cpu_count() or 1  # nothing else runs meanwhile
     outcome = primary.engine.run(runner.job(primary.format, images, patience=PATIENCE, threads=alone))
     engine = f"{primary.engine.title} on {primary.format}"
-    near = seams.near_seam([axis.halo for axis in description.outputs[0].space])
+    near = max(seams.NEAR, *(axis.halo for axis in description.outputs[0].space))
     described = _described(description, image)
     position = 1
     for plan in plans:
@@ -99,13 +100,7 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         if reason:
             title = plan.tool.title
             yield plan.row("failed", engine=engine, note=reason)
-            yield run_fault(
-                "tiles",
-                f"the network does not take {title}'s tiles: {reason}",
-                "a part of the image is missing",
-                "export with free sizes",
-                tools=(title,),
-            )
+            yield run_fault("tiles", f"the network does not take {title}'s tiles: {reason}", (title,))
             continue
         found = seams.by_region(plan.tiling.stitch(parts), outcome.outputs[0], plan.tiling, near)
         alike = all(each.largest <= LIMIT for each in found.values() if each is not None)

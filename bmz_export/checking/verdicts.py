@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from bmz_export.checking.certificate import LATE, Fault, Place, Row, State, TileRow, ToolVerdict
 from bmz_export.checking.comparison import LIMIT
-from bmz_export.checking.runner import MEASURED, MORE_TIME, CheckOptions
+from bmz_export.checking.faults import MEASURED, MORE_TIME
+from bmz_export.checking.runner import CheckOptions
 from bmz_export.tools import TOOLS, Tool
 
 _OPENS = frozenset(

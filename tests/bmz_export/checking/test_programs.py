@@ -90,13 +90,17 @@ def test_other_pixels_are_a_failure(sound, stand_ins):
     assert certificate.exit_code == 1
 
 
-@pytest.mark.parametrize("act", ["sys.exit('no model')", "pass", "import time; time.sleep(60)"])
-def test_a_tool_that_fails_leaves_nothing_or_hangs_is_told(sound, stand_ins, act):
+@pytest.mark.parametrize(
+    ("act", "verdict"),
+    [("sys.exit('no model')", "failed"), ("pass", "failed"), ("import time; time.sleep(60)", "no answer in time")],
+)
+def test_a_tool_that_fails_leaves_nothing_or_hangs_is_told(sound, stand_ins, act, verdict):
     options, _ = stand_ins(act=act)
-    certificate = check(sound, CheckOptions(engines=(), timeout=5, programs={"deepimagej": options["deepimagej"]}))
+    certificate = check(sound, CheckOptions(engines=(), timeout=1, programs={"deepimagej": options["deepimagej"]}))
     found = rows(certificate)["Fiji (deepImageJ)"]
-    assert found.verdict == "failed"
+    assert found.verdict == verdict
     assert found.note
+    assert certificate.exit_code == (verdict == "failed")
 
 
 def test_a_script_that_lies_in_a_package_is_not_the_one_that_runs(sound, stand_ins, tmp_path):
