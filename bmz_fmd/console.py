@@ -62,7 +62,7 @@ def table(
     title : str
         What the table shows; "" for none.
     columns : sequence of str
-        Heads.
+        Heads; at most six can be read in 80 characters.
     rows : sequence of sequences of str
         Cells; an empty sequence draws a line.
     figures : sequence of str, optional
@@ -75,7 +75,8 @@ def table(
 
     width = None if sys.stdout.isatty() else _PLAIN_WIDTH
     console = Console(highlight=False, markup=False, width=width)
-    widest = sum(max(map(len, cells)) for cells in zip(columns, *filter(None, rows), strict=True))
+    heads = (max(column.split("\n"), key=len) for column in columns)
+    widest = sum(max(map(len, cells)) for cells in zip(heads, *filter(None, rows), strict=True))
     roomy = widest + 3 * (len(columns) - 1) <= console.width
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, int(roomy)))
     figures = columns[1:] if figures is None else figures

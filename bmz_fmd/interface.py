@@ -233,6 +233,7 @@ def export(
     about: StrPath | About | None = None,
     example: StrPath | None = None,
     engines: Sequence[str] | None = None,
+    timeout: float = 300.0,
     log: Callable[[str], None] = _silent,
 ) -> Exported:
     """Make a bioimage.io package of a run, check it in every tool's engine, and write folder, zip and certificate.
@@ -257,6 +258,8 @@ def export(
         The image of which a part becomes the public example; a test image by default.
     engines : sequence of str, optional
         Engines to check it with; all that are installed by default, none if empty.
+    timeout : float
+        Seconds of processor time for each engine and weights format.
     log : callable
         Hears what is being done, a line each.
 
@@ -283,7 +286,7 @@ def export(
     if not isinstance(about, About):
         about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
     options = ExportOptions(name=name, out=Path(out), about=about, example=None if example is None else Path(example))
-    asked = CheckOptions(engines=engines)
+    asked = CheckOptions(engines=engines, timeout=timeout)
     return build(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], told=log)
 
 
@@ -312,7 +315,7 @@ def check(
     tiles : bool
         Also tile a large image as each tool does.
     timeout : float
-        Seconds for each engine and weights format.
+        Seconds of processor time for each engine and weights format.
     log : callable
         Hears what is being done, a line each.
 

@@ -16,6 +16,10 @@ Trust = Annotated[bool, typer.Option("--trust", help="Run Python of a package th
 Engines = Annotated[
     str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
 ]
+Timeout = Annotated[
+    float,
+    typer.Option(min=1, help="Seconds of processor time for each engine and weights format.", metavar="SECONDS"),
+]
 
 
 def engine_names(words: str) -> list[str] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Engines, engine_names
+from bmz_fmd.options import Engines, Timeout, engine_names
 
 if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
@@ -19,9 +19,7 @@ def command(
     trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
     engines: Engines = "all",
     tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 1200 x 900 as each tool does.")] = False,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds of processor time for each engine and format.", metavar="SECONDS")
-    ] = 300,
+    timeout: Timeout = 300,
     fiji: Annotated[
         Path | None,
         typer.Option(help="Your Fiji's folder: run deepImageJ's macro in it, without a window.", metavar="DIR"),

@@ -25,13 +25,11 @@ class Convention(StrEnum):
 
 _COLUMNS = (
     "image",
-    "PSNR noisy",
-    "PSNR denoised",
-    "SSIM noisy",
-    "SSIM denoised",
-    "slope kept",
-    "intensity kept",
-    "largest deviation",
+    "PSNR noisy,\ndenoised",
+    "SSIM noisy,\ndenoised",
+    "slope\nkept",
+    "intensity\nkept",
+    "largest\ndeviation",
 )
 
 
@@ -132,16 +130,14 @@ def _print(result: Evaluation, model: Path) -> None:
 
 
 def _row(name: str, figures: Figures) -> tuple[str, ...]:
-    cells = (
-        f"{figures.psnr_noisy:.2f}",
-        f"{figures.psnr_denoised:.2f}",
-        f"{figures.ssim_noisy:.4f}",
-        f"{figures.ssim_denoised:.4f}",
-        f"{figures.slope_kept:.3f}",
-        f"{figures.intensity_kept:.3f}",
-        f"{figures.largest_deviation:.1f}",
+    pairs = (
+        (f"{figures.psnr_noisy:.2f}", f"{figures.psnr_denoised:.2f}"),
+        (f"{figures.ssim_noisy:.4f}", f"{figures.ssim_denoised:.4f}"),
+        (f"{figures.slope_kept:.3f}",),
+        (f"{figures.intensity_kept:.3f}",),
+        (f"{figures.largest_deviation:.1f}",),
     )
-    return (name, *("-" if cell == "nan" else cell for cell in cells))
+    return (name, *(", ".join("-" if figure == "nan" else figure for figure in pair) for pair in pairs))
 
 
 def _store(path: Path, model: Model, settings: dict[str, object], result: Evaluation) -> None:

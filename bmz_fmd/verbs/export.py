@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Engines, engine_names
+from bmz_fmd.options import Engines, Timeout, engine_names
 
 if TYPE_CHECKING:
     from training.runs.run import Run
@@ -64,6 +64,7 @@ def command(
         ),
     ] = None,
     engines: Engines = "all",
+    timeout: Timeout = 300,
 ) -> None:
     """Export a run as a bioimage.io model package for Fiji, QuPath, ilastik, Python and the browser.
 
@@ -84,6 +85,7 @@ def command(
         about=about,
         example=example,
         engines=engine_names(engines),
+        timeout=timeout,
     )
 
 

@@ -359,8 +359,9 @@ def test_scores_are_printed_and_stored_with_all_that_made_them(place):
     words = ("--noisy", "noisy", "--clean", "clean", "--convention", "affine", "--data-range", 255)
     ended = bmz_fmd("evaluate", "--model", "runs/small", *words, "--json", "scores/small.json")
     assert ended.code == 0
-    for word in ("fov_0", "fov_1", "fov_2", "mean", "sd", "PSNR noisy", "SSIM denoised", "slope", "total intensity"):
+    for word in ("fov_0", "fov_1", "fov_2", "mean", "sd", "PSNR noisy", "SSIM noisy", "slope", "total intensity"):
         assert word in ended.out
+    assert all(len(line) <= 80 for line in ended.out.splitlines() if line.startswith(("image", "fov", "mean", "sd")))
     stored = json.loads((place / "scores" / "small.json").read_text())
     assert stored["convention"] == "affine"
     assert stored["data_range"] == 255

@@ -62,6 +62,7 @@ def test_lists_every_engine_with_the_command_that_installs_it(cache):
     for name in ENGINES:
         assert name in done.stdout
     assert f"bmz-fmd engines install {JAVA}" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines() if line.startswith(("engine", *ENGINES)))
 
 
 def test_an_unknown_name_is_a_line(cache):
