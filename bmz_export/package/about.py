@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://\S+\.\S+")
+_COMMON = (
+    "CC-BY-4.0", "CC0-1.0", "CC-BY-SA-4.0", "MIT", "BSD-3-Clause", "BSD-2-Clause", "Apache-2.0", "GPL-3.0-only",
+    "LGPL-3.0-only",
+)  # fmt: skip
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dX])", re.IGNORECASE)
 _NAME_CHARACTERS = re.compile(r"[^0-9A-Za-z_+\- ()]+")  # all that the format allows in a name
 
@@ -187,6 +192,12 @@ def _citation(entry: object, where: str) -> dict[str, str]:
         citation = {"text": text, "doi": found[1]} if found else {"text": text, "url": address}
     else:
         citation = _texts(entry, f"{where}: cite")
+    for key, pattern in (("doi", _DOI), ("url", _ADDRESS)):
+        if key in citation and not pattern.fullmatch(citation[key]):
+            raise PackageError(
+                f"{where}: {citation[key]!r} is neither a DOI such as 10.1038/s41592-018-0216-7 nor an address such as "
+                "https://example.org/paper"
+            )
     _check(CiteEntry, citation, f"{where}: citation {citation.get('text', '')[:40]!r}")
     return citation
 
@@ -203,10 +214,18 @@ def _licence(value: object, where: str) -> str:
     known = get_args(LicenseId.root_model.model_fields["root"].annotation)
     if value in known:
         return str(value)
-    by_case = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(value).lower(), by_case, n=3)
-    hint = f"did you mean {' or '.join(by_case[name] for name in near)}?" if near else "for example CC-BY-4.0 or MIT"
+    asked = _letters(str(value)) or "-"
+    near: list[str] = []
+    for names in (_COMMON, sorted(known, key=len)):
+        near = near or [name for name in names if _letters(name).startswith(asked)][:2]
+        near = near or difflib.get_close_matches(str(value), names, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else "for example CC-BY-4.0 or MIT"
     raise PackageError(f"{where}: {value!r} is no SPDX licence identifier; {hint}")
+
+
+def _letters(licence: str) -> str:
+    """Return letters and digits alone: ``GPL v3`` is meant as ``GPL-3``."""
+    return re.sub(r"[^a-z0-9]|v(?=\.?\d)", "", licence.lower())
 
 
 def _check(model: "type[BaseModel]", values: Mapping[str, str], where: str) -> None:

@@ -44,7 +44,7 @@ class Axis:
     Attributes
     ----------
     id, type : str
-        ``type`` is batch, channel, space, time, index or whatever is written; ``id`` is empty where none is.
+        ``type`` is batch, channel, space, time, index or whatever is written; ``id`` the format's own where none is.
     size : int or None
         The fixed size.
     min, step : int or None
@@ -52,7 +52,8 @@ class Axis:
     reference : (str, str) or None
         Tensor and axis whose size this one follows: ``size = reference / scale * reference scale + offset``.
     offset, scale : float
-        ``offset`` in pixels of this axis; ``scale`` is the pixel's size, 1 where none is written.
+        ``offset`` in pixels of this axis; ``scale`` is the pixel's size, 1 where none is written, infinite where the
+        size does not depend on the reference (``scale: 0`` in format 0.4).
     halo : int
         Pixels to cut from each side of an output.
     channel_names : tuple of str or None

@@ -24,6 +24,8 @@ MAX_DIGITS = 100
 """Of a whole number: beyond some thousand Python neither reads nor prints it, and no tool holds it."""
 
 _AXIS_LETTERS = {"b": "batch", "c": "channel", "t": "time", "i": "index", "z": "space", "y": "space", "x": "space"}
+_DEFAULT_IDS = {"batch": "batch", "channel": "channel", "time": "time", "index": "index", "space": "x"}
+"""Of axes of format 0.5 that are written without one, as bioimageio.spec has them."""
 _RENAMED = {"pytorch_script": "torchscript"}
 
 
@@ -228,7 +230,8 @@ class _Reader:
         side = where.partition("[")[0]
         tests, samples = beside
         raw = self.mapping(where, value)
-        identifier = self.text(f"{where}.id", raw.get("name" if old else "id", raw.get("id", raw.get("name")))) or ""
+        given = raw.get("name", raw.get("id")) if old else raw.get("id", raw.get("name", side.removesuffix("s")))
+        identifier = self.text(f"{where}.id", given) or ""
         axes = raw.get("axes")
         if isinstance(axes, str):
             parsed = self.axes_of_letters(where, axes, raw, side)
@@ -260,9 +263,7 @@ class _Reader:
     def axis(self, where: str, value: object) -> Axis:
         raw = self.mapping(where, value)
         kind = self.text(f"{where}.type", raw.get("type")) or ""
-        identifier = self.text(f"{where}.id", raw.get("id")) or (
-            kind if kind in ("batch", "channel", "time", "index") else ""
-        )
+        identifier = self.text(f"{where}.id", raw.get("id", _DEFAULT_IDS.get(kind))) or ""
         size = raw.get("size")
         fixed = least = step = None
         reference, offset = None, 0.0
@@ -328,7 +329,7 @@ class _Reader:
                     step=step if dynamic else None,
                     reference=follows,
                     offset=2 * (offset or 0.0),
-                    scale=1 / scale if follows and scale else 1.0,
+                    scale=1.0 if scale is None or not follows else 1 / scale if scale else math.inf,
                     halo=self.count(f"{where}.halo[{index}]", nth(halo, index)) or 0,
                     raw={},
                 )

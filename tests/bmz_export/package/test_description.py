@@ -213,3 +213,32 @@ def test_an_axis_knows_the_axis_that_it_follows(tmp_path):
     assert found.followed(x) is None
     found = read(tmp_path, NEW.replace("axis_id: y", "axis_id: depth"))
     assert found.followed(found.outputs[0].space[0]) is None
+
+
+UNNAMED = """
+format_version: 0.5.4
+type: model
+inputs:
+- axes: [{type: batch}, {type: channel, channel_names: [raw]}, {type: space, id: y, size: 64}, {type: space, size: 64}]
+outputs:
+- axes:
+  - {type: batch}
+  - {type: channel, channel_names: [denoised]}
+  - {type: space, id: y, size: {tensor_id: input, axis_id: y}}
+  - {type: space, size: {tensor_id: input, axis_id: x}}
+weights: {}
+"""
+
+
+def test_what_has_no_id_has_the_one_of_the_format(tmp_path):
+    description = read(tmp_path, UNNAMED)
+    assert [tensor.id for tensor in (*description.inputs, *description.outputs)] == ["input", "output"]
+    assert [tensor.order for tensor in (*description.inputs, *description.outputs)] == ["bcyx", "bcyx"]
+    assert [axis.id for axis in description.inputs[0].axes] == ["batch", "channel", "y", "x"]
+    assert description.output_shape(description.outputs[0], {"input": (1, 1, 64, 80)}) == (1, 1, 64, 80)
+
+
+def test_an_output_that_does_not_grow_with_the_input_has_scale_0_in_format_0_4(tmp_path):
+    text = OLD.replace("scale: [1, 1, 2, 2], offset: [0, 0, -4, -4]", "scale: [1, 0.0, 1, 1], offset: [0, 0.5, 0, 0]")
+    description = read(tmp_path, text)
+    assert description.output_shape(description.outputs[0], {"raw": (1, 3, 64, 80)}) == (1, 1, 64, 80)

@@ -261,8 +261,11 @@ def test_a_file_says_the_same_and_options_win(tmp_path):
         ({"authors": ["A; B; 0000-0002-1825-0098"]}, "ORCID"),
         ({"authors": ["A/B"]}, "holds no slash"),
         ({"cite": ["no address"]}, "write 'Text | DOI or address'"),
-        ({"cite": ["text | nowhere"]}, "url"),
+        ({"cite": ["My paper | abcd"]}, "'abcd' is neither a DOI such as 10.1038/s41592-018-0216-7 nor an address"),
         ({"license": "MITT"}, "did you mean MIT"),
+        ({"license": "BSD-3"}, "did you mean BSD-3-Clause?"),
+        ({"license": "GPLv3"}, "did you mean GPL-3.0-only?"),
+        ({"license": "AGPL-3"}, "did you mean AGPL-3.0-only"),
         ({"license": "my own"}, "no SPDX licence identifier"),
     ],
 )

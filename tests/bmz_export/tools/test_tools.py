@@ -296,6 +296,14 @@ def test_what_the_library_takes_departs_from_nothing(spoiled):
     assert "as-specified" not in {rule for _, rule in findings(describe(spoiled, change))}
 
 
+def test_the_formats_own_ids_are_known_and_the_one_parser_that_needs_them_written_is_named(spoiled):
+    def change(raw):
+        for side in ("inputs", "outputs"):
+            del raw[side][0]["axes"][3]["id"]
+
+    assert findings(describe(spoiled, change)) == {("deepimagej", "axes"): "error"}
+
+
 @pytest.mark.parametrize(("halo", "tools_warned"), [(10, {"deepimagej", "ilastik"}), (16, set())])
 def test_a_halo_is_a_multiple_of_the_step(spoiled, halo, tools_warned):
     def change(raw):
