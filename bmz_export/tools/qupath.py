@@ -185,7 +185,7 @@ TOOL = Tool(
         rules.ONE_TENSOR,
         rules.known_operators("2.5.1", "2.7.1"),
         Rule("license-field", "its BioImage.IO window refuses the model; the package's script runs it all the same",
-             _SOURCE, "state a licence", rules.unlicensed, "warning"),
+             f"{_SOURCE} [run: Required field license not found]", "state a licence", rules.unlicensed),
         Rule("script", "its window makes pixel classifiers alone: an image cannot be turned into an image there",
              _SOURCE, "attach a Groovy script that runs the model with ImageOps.ML.dnn", _script, "warning"),
         Rule("format", "the model is not recognised", _SOURCE, "write it as format 0.5.4", _formats),

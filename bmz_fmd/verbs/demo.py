@@ -33,7 +33,7 @@ def command(
         listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
     )
     scores = run.provenance.scores["affine"]
-    export.hand_over(run)
+    export.hand_over(run, license="CC0-1.0")  # QuPath's window asks for one
     console.say(
         f"PSNR of the test images: noisy {scores.noisy.psnr:.1f} dB, denoised {scores.denoised.psnr:.1f} dB. Look at:\n"
         f"  {run.folder / 'panel.png'}  before and after, and what was taken away\n"

@@ -42,7 +42,7 @@ def test_a_run_goes_on(old_run):
 
 
 def test_a_run_is_still_exported(old_run):
-    ended = bmz_fmd("export", "--run", old_run, "--engines", "none")
+    ended = bmz_fmd("export", "--run", old_run, "--engines", "none", "--license", "CC0-1.0")
     assert ended.code == 0, ended.err
 
 
