@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +12,10 @@ import typer
 
 from bmz_fmd import console
 from bmz_fmd.options import Device, ModelPath, Tile, Trust
+from training.errors import DiskFullError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import xarray as xr
 
@@ -36,6 +40,13 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist (never an input).")
     ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also the images in subfolders; results keep the subfolders.")
+    ] = False,
+    stop_at_first_error: Annotated[
+        bool,
+        typer.Option("--stop-at-first-error", help="Let one image that cannot be denoised stop the others."),
+    ] = False,
     channel: Annotated[
         str | None,
         typer.Option(help="Denoise this channel alone (name, or number from 0) and copy the others; default: all."),
@@ -46,64 +57,106 @@ def command(
 ) -> None:
     """Denoise images: TIFFs of the same names, with the axes, type, pixel size and metadata of the input.
 
-    Stacks, series and channels are denoised plane by plane. Everything is checked before the first image is computed;
-    each result appears when it is whole.
+    Stacks, series and channels are denoised plane by plane. All images are read before the first is computed; each
+    result appears when it is whole. One that cannot be denoised is named at the end, the others are. Given again after
+    an interruption, the command goes on: results that the same model made of the same images are kept.
     """
     from bmz_fmd.models import open_model
     from training.images import check_writable, open_image, write_image
     from training.inference.denoising import denoise, plane_count
-    from training.inference.files import check_space, images_in, results_for
+    from training.inference.files import check_space, images_in, results_for, unfinished
+    from training.inference.record import Record
+    from training.util.text import counted
     from training.util.writing import clear_parts
 
-    sources = images_in(images)
-    results = results_for(sources, out, overwrite=overwrite)
-    stacks = [open_image(source) for source in sources]
-    dtype = "float32" if as_float else None
-    check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks))
-    denoiser = open_model(model, device, trust=trust).denoiser
-    for stack in stacks:
-        check_writable(stack, dtype)
-        denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges tile and channel alone
-    _look_at(stacks, denoiser, channel)
+    sources = images_in(images, recursive=recursive, out=out)
+    results = results_for(sources, out)
+    opened = open_model(model, device, trust=trust)
+    denoiser, dtype = opened.denoiser, "float32" if as_float else None
+    denoiser.tiled(tile)  # a size that does not work is said before the images are read
+    record = Record(out, {"model_sha256": opened.sha256, "channel": channel, "tile": tile, "dtype": dtype})
+    left = unfinished(sources, results, record, overwrite=overwrite)
+    if len(left) < len(sources):
+        console.note(f"{counted(len(sources) - len(left), 'image')} denoised before with this model, kept as they are")
+    failed = _Failed(stop=stop_at_first_error or len(sources) == 1)
 
-    clear_parts(out)
-    with console.progress("Denoising", sum(plane_count(stack) for stack in stacks)) as advance:
-        for stack, result in zip(stacks, results, strict=True):
-            denoised = denoise(stack, denoiser, tile=tile, channel=channel, progress=_step(advance, result.name))
-            write_image(result, denoised, like=stack, dtype=dtype, overwrite=overwrite)
-    console.say(f"{len(results)} {'image' if len(results) == 1 else 'images'} denoised into {out}")
+    stacks: dict[Path, xr.DataArray] = {}
+    unlike: list[str] = []
+    with console.progress("Reading", len(left)) as advance:
+        for source, _ in left:
+            with failed.noting(source):
+                stack = open_image(source)
+                check_writable(stack, dtype)
+                denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges the channel alone
+                unlike += _differences(stack, denoiser, channel)
+                stacks[source] = stack
+            advance(1, source.name)
+    _say_what_was_seen(stacks, unlike, channel)
+    check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks.values()))
+
+    with console.progress("Denoising", sum(plane_count(stack) for stack in stacks.values())) as advance:
+        for source, result in left:
+            if source not in stacks:
+                continue
+            with failed.noting(source):
+                clear_parts(result.parent)
+                step = _step(advance, result.name)
+                denoised = denoise(stacks[source], denoiser, tile=tile, channel=channel, progress=step)
+                note = partial(record.add, source, result)
+                write_image(result, denoised, like=stacks[source], dtype=dtype, overwrite=overwrite, written=note)
+    console.say(f"{counted(len(left) - len(failed.reasons), 'image')} denoised into {out}")
+    if failed.reasons:
+        console.note(f"bmz-fmd: {len(failed.reasons)} of {counted(len(sources), 'image')} could not be denoised:")
+        for reason in failed.reasons:
+            console.note(console.one_line(reason))
+        raise typer.Exit(1)
+
+
+class _Failed:
+    """The images that could not be denoised, and why; with ``stop`` the first is raised."""
+
+    def __init__(self, *, stop: bool) -> None:
+        self._stop = stop
+        self.reasons: list[str] = []
+
+    @contextmanager
+    def noting(self, source: Path) -> Iterator[None]:
+        """Go on after an image that cannot be denoised; not where the disk is full."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            if self._stop or isinstance(error, DiskFullError):
+                raise
+            reason = str(error)
+            self.reasons.append(reason if str(source) in reason else f"{source}: {reason}")
 
 
 def _step(advance: Callable[[float, str], None], name: str) -> Callable[[int], None]:
     return lambda planes: advance(planes, name)
 
 
-def _look_at(stacks: list[xr.DataArray], denoiser: Denoiser, channel: str | None) -> None:
-    """Read every image once, so that a damaged one stops the work now, and warn where one is unlike training."""
+def _differences(stack: xr.DataArray, denoiser: Denoiser, channel: str | None) -> list[str]:
+    """Read an image once, so that a damaged one is known now, and return in what it is unlike those of training."""
     from training.images import channel_number
-    from training.inference.denoising import plane_count
     from training.inference.statistics import image_statistics
 
-    told = 0
-    with console.progress("Reading", sum(plane_count(stack) for stack in stacks)) as advance:
-        for stack in stacks:
-            parts = {"": stack}
-            if "C" in stack.dims:
-                numbers = range(stack.sizes["C"])
-                parts = {f", channel {number}": stack.isel(C=[number]) for number in numbers}
-                chosen = None if channel is None else f", channel {channel_number(stack, channel)}"
-            for label, part in parts.items():
-                seen = image_statistics(part)
-                advance(plane_count(part), stack.attrs["path"].name)
-                if denoiser.trained_on is None or ("C" in stack.dims and chosen not in (None, label)):
-                    continue
-                for difference in seen.differences(denoiser.trained_on):
-                    told += 1
-                    if told <= _SAID:
-                        console.warn(f"{stack.attrs['path']}{label}: {difference}; look at the result with care")
-    if told > _SAID:
-        console.warn(f"and {told - _SAID} more like these")
-    several = [stack for stack in stacks if "C" in stack.dims and stack.sizes["C"] > 1]
+    numbers = range(stack.sizes["C"]) if "C" in stack.dims else [None]
+    chosen = None if channel is None else channel_number(stack, channel)
+    found = []
+    for number in numbers:
+        seen = image_statistics(stack if number is None else stack.isel(C=[number]))
+        if denoiser.trained_on is not None and chosen in (None, number):
+            label = "" if number is None else f", channel {number}"
+            found += [f"{stack.attrs['path']}{label}: {each}" for each in seen.differences(denoiser.trained_on)]
+    return found
+
+
+def _say_what_was_seen(stacks: Mapping[Path, xr.DataArray], unlike: Sequence[str], channel: str | None) -> None:
+    for difference in unlike[:_SAID]:
+        console.warn(f"{difference}; look at the result with care")
+    if unlike[_SAID:]:
+        console.warn(f"and {len(unlike) - _SAID} more like these")
+    several = [stack for stack in stacks.values() if stack.sizes.get("C", 1) > 1]
     if several and channel is None:
         console.note(
             f"{several[0].attrs['path']} has {several[0].sizes['C']} channels: all are denoised; "

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
+import torch
 from helpers.command_line import bmz_fmd, snapshot
 from helpers.image_sets import save_set
 from helpers.small_run import small_run
@@ -182,6 +183,12 @@ def test_a_table_in_a_log_keeps_its_cells_whole(capsys):
 # ---- denoise
 
 
+def written(folder):
+    """The visible files of a folder, by their names below it."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in files if not name.split("/")[-1].startswith("."))
+
+
 def test_images_come_out_with_name_axes_type_and_pixel_size(place):
     stack(place / "cells.tif", shape=(2, 3, 40, 50), axes="TCYX")
     ended = bmz_fmd("denoise", "cells.tif", "--model", "runs/small", "--out", "out", "--device", "cpu")
@@ -215,8 +222,21 @@ def test_folders_and_png_are_read_and_tiff_is_written(place):
     Image.fromarray(np.full((20, 30), 99, np.uint8)).save(place / "in" / "photo.png")
     stack(place / "in" / "cells.tif")
     assert bmz_fmd("denoise", "in", "--model", "runs/small", "--out", "out").out == "2 images denoised into out\n"
-    assert sorted(path.name for path in (place / "out").iterdir()) == ["cells.tif", "photo.tif"]
+    assert written(place / "out") == ["cells.tif", "photo.tif"]
     assert tifffile.imread("out/photo.tif").shape == (20, 30)
+
+
+def test_subfolders_are_searched_when_asked_for_and_results_keep_them(place):
+    for name in ("a.tif", "day1/a.tif", "day1/.hidden.tif", "day2/deep/b.tif"):
+        (place / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        stack(place / "in" / name)
+    words = ("denoise", "in", "--model", "runs/small", "--out", "in/out")
+    assert bmz_fmd(*words).code == 0
+    assert written(place / "in" / "out") == ["a.tif"]
+    ended = bmz_fmd(*words, "--recursive")
+    assert ended.out == "2 images denoised into in/out\n"
+    assert "1 image denoised before with this model, kept as they are" in ended.err
+    assert written(place / "in" / "out") == ["a.tif", "day1/a.tif", "day2/deep/b.tif"]
 
 
 def test_each_file_of_a_set_becomes_a_file_of_its_own(place):
@@ -234,12 +254,12 @@ def test_each_file_of_a_set_becomes_a_file_of_its_own(place):
     assert tifffile.imread("gray/rgb.tif").shape == (20, 30)
 
 
-def test_a_file_that_cannot_be_written_back_stops_the_work_before_it_begins(place):
+def test_a_file_that_cannot_be_written_back_is_known_before_the_work_begins(place):
     stack(place / "a.tif")
     header = "ImageJ=1.53t\nimages=2\nslices=2\ngröße=3\n".encode()
     told = {"metadata": None, "description": header, "photometric": "minisblack"}
     tifffile.imwrite(place / "b.tif", np.ones((2, 20, 30), np.uint8), **told)
-    ended = bmz_fmd("denoise", "a.tif", "b.tif", "--model", "runs/small", "--out", "out")
+    ended = bmz_fmd("denoise", "a.tif", "b.tif", "--model", "runs/small", "--out", "out", "--stop-at-first-error")
     assert ended.code == 2
     assert "b.tif: what it says beside its pixels cannot be written back" in ended.message
     assert not (place / "out").exists()
@@ -256,7 +276,7 @@ def test_a_name_that_is_no_utf_8_is_a_line_and_leaves_nothing(place):
     before = snapshot(place)
     for words in (
         ("denoise", "noisy/caf\udce9.tif", "--model", "runs/small", "--out", "out"),
-        ("denoise", "noisy", "--model", "runs/small", "--out", "out"),
+        ("denoise", "noisy", "--model", "runs/small", "--out", "out", "--stop-at-first-error"),
         ("train", "--noisy", "noisy", "--clean", "clean", "--network", "dncnn", "--set", "epochs=1"),
     ):
         ended = bmz_fmd(*words)
@@ -292,15 +312,66 @@ def test_a_model_with_statistics_of_each_image_warns_of_tiles(place):
     assert "warning: tiles of 16 x 16 pixels change the result" in bmz_fmd(*words, "tiled", "--tile", "16").err
 
 
-def test_a_damaged_image_among_many_stops_the_work_before_it_begins(place):
-    stack(place / "good.tif")
-    stack(place / "bad.tif")
-    whole = (place / "bad.tif").read_bytes()
-    (place / "bad.tif").write_bytes(whole[: len(whole) // 2])
-    ended = bmz_fmd("denoise", "good.tif", "bad.tif", "--model", "runs/small", "--out", "out")
+@pytest.fixture
+def three_and_one_damaged(place):
+    for name in ("a.tif", "bad.tif", "c.tif"):
+        (place / "in").mkdir(exist_ok=True)
+        stack(place / "in" / name)
+    whole = (place / "in" / "bad.tif").read_bytes()
+    (place / "in" / "bad.tif").write_bytes(whole[: len(whole) // 2])
+    return place
+
+
+def test_a_damaged_image_is_named_at_the_end_and_the_others_are_denoised(three_and_one_damaged):
+    ended = bmz_fmd("denoise", "in", "--model", "runs/small", "--out", "out")
+    assert ended.code == 1
+    assert ended.out == "2 images denoised into out\n"
+    *_, counted, reason = ended.err.splitlines()
+    assert counted == "bmz-fmd: 1 of 3 images could not be denoised:"
+    assert "in/bad.tif" in reason
+    assert written(three_and_one_damaged / "out") == ["a.tif", "c.tif"]
+
+
+def test_a_damaged_image_stops_the_work_before_it_begins_when_asked_for(three_and_one_damaged):
+    ended = bmz_fmd("denoise", "in", "--model", "runs/small", "--out", "out", "--stop-at-first-error")
     assert ended.code == 2
     assert "bad.tif" in ended.message
-    assert not (place / "out").exists()
+    assert not (three_and_one_damaged / "out").exists()
+
+
+def test_an_image_that_the_model_cannot_denoise_does_not_stop_the_others(place):
+    stack(place / "a.tif")
+    tifffile.imwrite(place / "huge.tif", np.full((20, 30), 3e38, np.float32))
+    run = place / "runs" / "small" / "best.ckpt"
+    state = torch.load(run)["state_dict"]
+    torch.save({"state_dict": {key: 100 * value if "denoiser" in key else value for key, value in state.items()}}, run)
+    ended = bmz_fmd("denoise", "huge.tif", "a.tif", "--model", "runs/small", "--out", "out")
+    assert ended.code == 1
+    assert "huge.tif: the model gave NaN or infinity" in ended.err.splitlines()[-1]
+    assert written(place / "out") == ["a.tif"]
+
+
+def test_finished_results_of_the_same_model_and_image_are_kept_and_no_others(place):
+    for name in ("a.tif", "b.tif"):
+        stack(place / name)
+    words = ("denoise", "a.tif", "b.tif", "--out", "out", "--model")
+    assert bmz_fmd(*words, "runs/small").code == 0
+    before = (place / "out" / "a.tif").stat().st_mtime_ns
+    (place / "out" / "b.tif").unlink()
+    ended = bmz_fmd(*words, "runs/small")
+    assert (ended.code, ended.out) == (0, "1 image denoised into out\n")
+    assert (place / "out" / "a.tif").stat().st_mtime_ns == before
+    small_run(place / "runs" / "other", statistics="instance")
+    for more in (["runs/other"], ["runs/small", "--float"]):
+        ended = bmz_fmd(*words, *more)
+        assert ended.code == 2, more
+        assert "out/a.tif exists and is no finished result" in ended.message, more
+    stack(place / "a.tif", mean=300)
+    assert "out/a.tif exists and is no finished result" in bmz_fmd(*words, "runs/small").message
+    assert bmz_fmd(*words, "runs/small", "--overwrite").code == 0
+    result = place / "out" / "a.tif"
+    result.write_bytes(result.read_bytes()[:-9])
+    assert "out/a.tif exists and is no finished result" in bmz_fmd(*words, "runs/small").message
 
 
 HEARS_CTRL_C = """
@@ -326,10 +397,14 @@ def test_ctrl_c_leaves_finished_files_only(place):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "bmz-fmd: interrupted"
-    left = list((place / "out").iterdir())
-    assert 1 <= len(left) < 12
-    for path in left:
-        assert tifffile.imread(path).shape == (4, 256, 256)
+    left = written(place / "out")
+    assert 1 <= len(left) < 11
+    for name in left:
+        assert tifffile.imread(place / "out" / name).shape == (4, 256, 256)
+    assert [path.name for path in (place / "out").iterdir() if path.name not in left] == [".denoised.jsonl"]
+    ended = bmz_fmd(*words)
+    assert ended.out == f"{12 - len(left)} images denoised into out\n"
+    assert len(written(place / "out")) == 12
 
 
 def test_a_package_gives_the_pixels_of_its_run(place):

@@ -31,6 +31,7 @@ def write_image(
     like: xarray.DataArray,
     dtype: DTypeLike | None = None,
     overwrite: bool = False,
+    written: Callable[[Path], object] | None = None,
 ) -> None:
     """Write an image as TIFF with the axes, resolution and metadata of another.
 
@@ -49,6 +50,8 @@ def write_image(
         Type of the pixels on disk; integers are rounded and clipped to their range. Default: that of ``like``.
     overwrite
         Whether a file that exists may be replaced. The file of ``like`` never is.
+    written
+        Called with the complete file, which lies beside ``path``, before it takes its place.
 
     Raises
     ------
@@ -79,6 +82,8 @@ def write_image(
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as beside:
             _write(beside, image, metadata, target, lambda part: _cast(part, target, path))
+            if written is not None:
+                written(beside)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}") from error
 

@@ -5,27 +5,42 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from training.data import matching
+from training.data.splits import natural
 from training.errors import ImageError
 from training.images import SUFFIXES
+from training.inference.record import Record
 from training.util.text import data_size
 
 _TIFF = tuple(suffix for suffix in SUFFIXES if suffix != ".png")
 
 
-def images_in(paths: Iterable[Path]) -> list[Path]:
-    """Return the image files that paths mean: files as they are named, of folders the images directly inside.
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file, and where it lies below the folder that was named: its ``place``, just its name by default."""
+
+    path: Path
+    place: Path
+
+
+def images_in(paths: Iterable[Path], *, recursive: bool = False, out: Path | None = None) -> list[ImageFile]:
+    """Return the image files that paths mean: files as they are named, of folders the images inside.
 
     Parameters
     ----------
     paths : iterable of Path
         Files and folders, in any order.
+    recursive : bool
+        Whether the images of subfolders count too; hidden ones never do.
+    out : Path, optional
+        A folder for results: of subfolders, what lies in it is left out.
 
     Returns
     -------
-    list of Path
+    list of ImageFile
         In the order given, within a folder by name.
 
     Raises
@@ -33,56 +48,77 @@ def images_in(paths: Iterable[Path]) -> list[Path]:
     UserError
         If a path does not exist, or a folder holds no image.
     """
-    found: list[Path] = []
+    found: list[ImageFile] = []
     for path in paths:
         if path.is_dir():
-            found += matching.images_in(path)
+            files = _at_any_depth(path, out) if recursive else matching.images_in(path)
+            found += [ImageFile(file, file.relative_to(path)) for file in files]
         elif path.exists():
-            found.append(path)
+            found.append(ImageFile(path, Path(path.name)))
         else:
             raise ImageError(f"{path} does not exist: check the path")
     return found
 
 
-def results_for(inputs: Sequence[Path], folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Return where the result of each image goes: into the folder, under the input's name, always as TIFF.
+def results_for(inputs: Sequence[ImageFile], folder: Path) -> list[Path]:
+    """Return where the result of each image goes: to the input's place in the folder, always as TIFF.
 
     Parameters
     ----------
-    inputs : sequence of Path
+    inputs : sequence of ImageFile
         Files that exist.
     folder : Path
         It may not exist yet; nothing is made here.
-    overwrite : bool
-        Whether a result may replace a file. It may never replace an input.
 
     Raises
     ------
     UserError
-        If two inputs would give one file, a result would replace an input (also through a link) or, without
-        ``overwrite``, any file, or the folder cannot be written to.
+        If two inputs would give one file, a result would replace an input (also through a link) or a folder, or the
+        folder cannot be written to.
     """
     _check_folder(folder)
     results: list[Path] = []
-    taken: dict[str, Path] = {}
+    taken: dict[str, ImageFile] = {}
     for source in inputs:
-        result = folder / (source.name if source.suffix.lower() in _TIFF else f"{source.stem}.tif")
-        other = taken.setdefault(result.name.casefold(), source)  # some file systems do not tell a from A
+        place = source.place
+        result = folder / (place if place.suffix.lower() in _TIFF else place.with_suffix(".tif"))
+        other = taken.setdefault(str(result).casefold(), source)  # some file systems do not tell a from A
         if other is not source:
-            raise ImageError(f"{other} and {source} would both become {result}: denoise them into two folders")
+            raise ImageError(
+                f"{other.path} and {source.path} would both become {result}: denoise them into two folders"
+            )
         results.append(result)
-    originals = {_identity(source): source for source in inputs}
+    originals = {_identity(source.path): source.path for source in inputs}
     for result in results:
-        if not os.path.lexists(result):
-            continue
         original = originals.get(_identity(result)) if result.exists() else None
         if original is not None:
             raise ImageError(f"{result} is the input {original}, and an input is never replaced: choose another `out`")
         if result.is_dir():
             raise ImageError(f"{result} is a folder where a result would go: choose another `out`")
-        if not overwrite:
-            raise ImageError(f"{result} exists: choose another `out`, or replace it with `overwrite`")
     return results
+
+
+def unfinished(
+    inputs: Sequence[ImageFile], results: Sequence[Path], record: Record, *, overwrite: bool = False
+) -> list[tuple[Path, Path]]:
+    """Return the inputs whose results are still to be made, each with its result; all of them with ``overwrite``.
+
+    Raises
+    ------
+    UserError
+        If a file stands in the place of a result that ``record`` does not hold.
+    """
+    left = [(source.path, result) for source, result in zip(inputs, results, strict=True)]
+    if overwrite:
+        return left
+    left = [pair for pair in left if not record.holds(*pair)]
+    for _, result in left:
+        if os.path.lexists(result):
+            raise ImageError(
+                f"{result} exists and is no finished result of this input and model: choose another `out`, or replace "
+                "it with `overwrite`"
+            )
+    return left
 
 
 def check_replaceable(path: Path, option: str, suffix: str, is_result: Callable[[Path], bool]) -> None:
@@ -118,6 +154,21 @@ def check_space(folder: Path, nbytes: int) -> None:
             f"`out` {folder}: the results need {data_size(nbytes)} and its disk has {data_size(free)} left; "
             "choose another, or denoise fewer images"
         )
+
+
+def _at_any_depth(folder: Path, out: Path | None) -> list[Path]:
+    left_out = None if out is None else out.resolve()
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+        and (left_out is None or not path.resolve().is_relative_to(left_out))
+    ]
+    if not found:
+        raise ImageError(f"{folder} holds no TIFF or PNG image, nor do its subfolders: export the images as OME-TIFF")
+    return sorted(found, key=lambda path: [natural(part) for part in path.relative_to(folder).parts])
 
 
 def _check_folder(folder: Path) -> None:

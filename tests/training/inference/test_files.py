@@ -5,7 +5,8 @@ import os
 import pytest
 
 from training.errors import UserError
-from training.inference.files import check_space, images_in, results_for
+from training.inference.files import ImageFile, check_space, images_in, results_for, unfinished
+from training.inference.record import RECORD, Record
 
 
 @pytest.fixture
@@ -16,12 +17,9 @@ def folder(tmp_path):
 
 
 def test_a_folder_means_its_visible_images_by_name(folder):
-    assert images_in([folder / "c.OME.TIFF", folder]) == [
-        folder / "c.OME.TIFF",
-        folder / "a.png",
-        folder / "b.tif",
-        folder / "c.OME.TIFF",
-    ]
+    found = [(each.path, str(each.place)) for each in images_in([folder / "c.OME.TIFF", folder])]
+    names = ["c.OME.TIFF", "a.png", "b.tif", "c.OME.TIFF"]
+    assert found == [(folder / name, name) for name in names]
 
 
 def test_a_missing_path_and_a_folder_without_images_are_named(folder):
@@ -38,53 +36,100 @@ def test_results_are_tiffs_of_the_same_names(folder):
     assert not (folder / "out").exists()
 
 
+def test_results_keep_the_subfolders(folder):
+    (folder / "day10" / ".cache").mkdir(parents=True)
+    (folder / "day2").mkdir()
+    for name in ("day10/a.png", "day2/a.tif", "day10/.cache/thumb.png"):
+        (folder / name).write_bytes(name.encode())
+    results = results_for(images_in([folder], recursive=True), folder / "out")
+    names = ["a.tif", "b.tif", "c.OME.TIFF", "day2/a.tif", "day10/a.tif"]
+    assert [path.relative_to(folder / "out").as_posix() for path in results] == names
+    for result in results:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        result.write_bytes(b"")
+    assert len(images_in([folder], recursive=True, out=folder / "out")) == 5
+    with pytest.raises(UserError, match="nor do its subfolders"):
+        images_in([folder / "out"], recursive=True, out=folder / "out")
+
+
+def files(*paths):
+    return images_in(paths)
+
+
 def test_two_inputs_of_one_name_are_refused(folder):
     (folder / "a.TIF").write_bytes(b"")
     with pytest.raises(UserError, match=r"a\.png and .*a\.TIF would both become"):
-        results_for([folder / "a.png", folder / "a.TIF"], folder / "out")
+        results_for(files(folder / "a.png", folder / "a.TIF"), folder / "out")
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_an_input_is_not_replaced_through_a_link_even_with_overwrite(folder, link):
+def test_an_input_is_not_replaced_through_a_link(folder, link):
     (folder / "out").mkdir()
     link(folder / "b.tif", folder / "out" / "b.tif")
     with pytest.raises(UserError, match="an input is never replaced"):
-        results_for([folder / "b.tif"], folder / "out", overwrite=True)
+        results_for(files(folder / "b.tif"), folder / "out")
 
 
 def test_another_input_is_not_replaced_either(folder):
     (folder / "a.tif").write_bytes(b"")
     with pytest.raises(UserError, match="an input is never replaced"):
-        results_for([folder / "a.tif", folder / "b.tif"], folder, overwrite=True)
+        results_for(files(folder / "a.tif", folder / "b.tif"), folder)
 
 
 def test_a_linked_folder_is_the_folder(folder):
     (folder / "again").symlink_to(folder)
     with pytest.raises(UserError, match="an input is never replaced"):
-        results_for([folder / "b.tif"], folder / "again", overwrite=True)
+        results_for(files(folder / "b.tif"), folder / "again")
 
 
-def test_an_existing_result_needs_overwrite(folder):
+@pytest.fixture
+def finished(folder):
+    """An image, its result, and the record that holds it."""
     (folder / "out").mkdir()
-    (folder / "out" / "b.tif").write_bytes(b"older")
+    result = folder / "out" / "b.tif"
+    result.write_bytes(b"denoised")
+    Record(folder / "out", {"model": "m"}).add(folder / "b.tif", result, result)
+    return files(folder / "b.tif"), [result]
+
+
+def test_a_finished_result_is_kept_and_any_other_file_needs_overwrite(folder, finished):
+    inputs, results = finished
+    record = Record(folder / "out", {"model": "m"})
+    assert unfinished(inputs, results, record) == []
+    assert unfinished(inputs, results, record, overwrite=True) == [(folder / "b.tif", results[0])]
     with pytest.raises(UserError, match=r"b\.tif exists.*`overwrite`"):
-        results_for([folder / "b.tif"], folder / "out")
-    assert results_for([folder / "b.tif"], folder / "out", overwrite=True) == [folder / "out" / "b.tif"]
+        unfinished(inputs, results, Record(folder / "out", {"model": "other"}))
+    results[0].write_bytes(b"touched")
+    with pytest.raises(UserError, match=r"b\.tif exists.*`overwrite`"):
+        unfinished(inputs, results, record)
+    results[0].unlink()
+    assert unfinished(inputs, results, record) == [(folder / "b.tif", results[0])]
+
+
+def test_a_line_that_was_cut_off_costs_no_other(folder, finished):
+    inputs, results = finished
+    path = folder / "out" / RECORD
+    path.write_text(path.read_text() + '\n{"result": "c.t')
+    result = folder / "out" / "a.tif"
+    result.write_bytes(b"denoised too")
+    Record(folder / "out", {"model": "m"}).add(folder / "a.png", result, result)
+    inputs.append(ImageFile(folder / "a.png", folder / "a.png"))
+    assert unfinished(inputs, [*results, result], Record(folder / "out", {"model": "m"})) == []
 
 
 @pytest.mark.parametrize("out", ["notes.txt", "notes.txt/below"])
 def test_a_file_in_the_place_of_the_folder_is_named(folder, out):
     with pytest.raises(UserError, match=r"`out` .*notes\.txt.* is a file"):
-        results_for([folder / "b.tif"], folder / out)
+        results_for(files(folder / "b.tif"), folder / out)
 
 
 def test_a_folder_in_the_place_of_a_result_is_named(folder):
     (folder / "out" / "b.tif").mkdir(parents=True)
     with pytest.raises(UserError, match="is a folder where a result would go"):
-        results_for([folder / "b.tif"], folder / "out", overwrite=True)
+        results_for(files(folder / "b.tif"), folder / "out")
 
 
 def test_too_little_space_on_the_disk_is_said_before_any_work(folder):
     check_space(folder / "out", 10)
-    with pytest.raises(UserError, match=r"need 1000000000\.0 GB and its disk has"):
+    with pytest.raises(UserError, match=r"need 1000000000 GB and its disk has"):
         check_space(folder / "out", 10**18)
