@@ -43,10 +43,9 @@ class Record:
 
     def add(self, source: Path, result: Path, written: Path) -> None:
         """Note a result before it takes its place; until then it is ``written`` beside it."""
+        line = json.dumps(self._entry(source, result, written))
         with (self._folder / RECORD).open("a", encoding="utf-8", newline="\n") as file:
-            file.write(
-                "\n" + json.dumps(self._entry(source, result, written))
-            )  # begun anew, also after a line that was cut off
+            file.write(f"\n{line}")  # on a new line, also where the one before was cut off
 
     def _entry(self, source: Path, result: Path, written: Path) -> dict[str, object]:
         return {"result": self._name(result), "sha256": sha256(written), "input_sha256": sha256(source), **self._made}
