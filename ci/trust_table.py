@@ -37,8 +37,9 @@ safely. It asks another question: whether the package is valid and gives its own
 Fiji, QuPath and ilastik load it and show the same pixels.
 
 Written by `ci/trust_table.py`, which plants and runs all of them; the planters are in `tests/planted`, and
-`tests/test_planted_faults.py` sees each caught and named. None of the hostile packages gets to run anything under
-`bmz-fmd check`; where bioimageio's own test let one run, the table says so. In brackets stands its status.
+`tests/bmz_export/checking/test_planted_faults.py` sees each caught and named. None of the hostile packages gets to run
+anything under `bmz-fmd check`; where bioimageio's own test let one run, the table says so. In brackets stands its
+status.
 """
 
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bmz_export.package.description import Description, Tensor
+from bmz_export.tools import TOOLS
 
 NAME, PICTURE = "certificate.json", "certificate.png"
 SCHEMA_ID = "https://bmz-fmd.readthedocs.io/certificate-2.schema.json"
@@ -125,7 +126,9 @@ class Fault(_Value):
 
     def line(self) -> str:
         """Return it as one line."""
-        return f"{self.severity}: {', '.join(self.tools)}: [{self.rule}] {self.message}; {self.seen}; {self.way_out}"
+        every = {tool.title for tool in TOOLS.values()}.issubset(self.tools)
+        tools = "all tools" if every else ", ".join(self.tools)
+        return f"{self.severity}: {tools}: [{self.rule}] {self.message}; {self.seen}; {self.way_out}"
 
 
 class ToolVerdict(_Value):

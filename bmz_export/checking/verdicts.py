@@ -10,9 +10,11 @@ from bmz_export.checking.faults import MEASURED, MORE_TIME
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.tools import TOOLS, Tool
 
+_DOUBTS = ("test-output", "tensors", "library-test")
+"""Rules that say nothing of the tool's own pixels."""
 _OPENS = frozenset(
     ("operations", "same-size", "seam", "tiles", "same-weights", "finite-weights", "sound-output", "repeatable",
-     "test-output", "agrees-with-test", "engines-agree", "batch", "tensors", "library-test", "your-tool")
+     "agrees-with-test", "engines-agree", "batch", "your-tool", *_DOUBTS)
 )  # fmt: skip
 """Rules that concern the pixels: a tool opens a package that breaks one of them."""
 PLACES: dict[Place, tuple[str, str]] = {
@@ -48,12 +50,15 @@ def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, st
     cause = min(errors, key=lambda fault: fault.rule in _OPENS)
     opens = cause.rule in _OPENS
     sentence = "opens, but not with the right pixels" if opens else "will NOT open"
+    because = ", because"
+    if cause.rule in _DOUBTS:
+        sentence, because = "opens", ", but"
     if cause.message in causes:
         sentence += f", for the same reason as {causes[cause.message]}"
     else:
         causes[cause.message] = ran.tool
         by_rule = ran.verdict in ("same pixels", "differs in places") and cause.source != MEASURED
-        sentence += f": a rule says that {cause.message}" if by_rule else f", because {cause.message}"
+        sentence += f": a rule says that {cause.message}" if by_rule else f"{because} {cause.message}"
         sentence += f" ({cause.seen}); {cause.way_out}"
         sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
     if len(errors) > 1:
@@ -69,7 +74,7 @@ def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], o
         return ToolVerdict(tool=tool.title, verdict="other pixels", sentence=f"fails: {found['failed'].note}")
     if "passed" in found:
         places, words = _tiled(tool, [tile for tile in tiles if tile.tool == tool.title], options)
-        left = "".join(f"; {row.title}: {row.verdict}" for row in own if row.verdict != "passed")
+        left = "".join(f"; {row.title} on {row.weights}: {row.verdict}" for row in own if row.verdict != "passed")
         state: State = "differs in places" if places else "same pixels"
         return ToolVerdict(
             tool=tool.title,

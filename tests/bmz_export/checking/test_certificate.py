@@ -150,7 +150,7 @@ def test_the_engine_that_gave_no_answer_is_named_beside_the_one_that_did():
     late = engine_row("libtorch-2.0.0", ("Fiji (deepImageJ)",), "no answer in time", title="libtorch 2.0.0")
     fiji = words((ran, late))["Fiji (deepImageJ)"]
     assert fiji.verdict == "same pixels"
-    assert fiji.sentence.endswith("; libtorch 2.0.0: no answer in time")
+    assert fiji.sentence.endswith("; libtorch 2.0.0 on torchscript: no answer in time")
 
 
 def test_a_rule_and_the_engine_that_passed_are_told_apart():
