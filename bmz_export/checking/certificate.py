@@ -176,9 +176,10 @@ class Certificate(_Value):
     tiles: tuple[TileRow, ...] = ()
     seam: Seam | None = None
     seam_note: str = Field(default="", description="why no seam between two tiles was measured")
-    gain: float | None = Field(
-        default=None, description="dB of PSNR that the model adds to its noisy test images, as the package states"
+    beats_noisy: bool | None = Field(
+        default=None, description="whether the model improves its noisy test images, as the package's provenance has it"
     )
+    judgement: str = Field(default="", description="the same in a sentence, with the figures")
     faults: tuple[Fault, ...] = ()
     hashes: dict[str, str] = Field(default_factory=dict)
     description_sha256: str = ""
@@ -198,11 +199,6 @@ class Certificate(_Value):
         """0 where nothing that ran failed and no rule found an error, else 1."""
         verdicts = [row.verdict for row in self.rows] + [tile.verdict for tile in self.tiles]
         return 1 if "failed" in verdicts or self.errors else 0
-
-    @property
-    def beats_noisy(self) -> bool | None:
-        """Whether the model's test images are better than they came in, None where the package does not say."""
-        return None if self.gain is None else self.gain > 0
 
     @property
     def worst(self) -> float | None:

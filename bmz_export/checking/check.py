@@ -6,7 +6,6 @@ Python only where it is trusted, or is byte for byte what this project writes.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ from bmz_export.package.builder import Addition
 from bmz_export.package.rdf import PROVENANCE
 from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
+from training.runs.provenance import Provenance
 
 __all__ = ["CheckOptions", "certify", "check"]
 
@@ -148,6 +149,7 @@ class _Check:
             self._add(user_tools(self.runner))
         seam = self._seam()
         faults = tuple(sorted(self._faults.values(), key=lambda each: each.severity))
+        provenance = _provenance(self.inspection.package)
         return Certificate(
             package=self.description.name or self.inspection.package.path.name,
             format_version=self.description.format_version,
@@ -162,7 +164,8 @@ class _Check:
             tiles=tuple(self.tiles),
             seam=seam,
             seam_note=self.seam_note,
-            gain=_stated_gain(self.inspection.package),
+            beats_noisy=provenance.beats_noisy() if provenance else None,
+            judgement=(provenance and provenance.judgement()) or "",
             faults=faults,
             hashes=dict(self._hashes()),
             description_sha256=description_hash(self.description),
@@ -314,19 +317,11 @@ def _listed(task: Callable[[Runner], Iterator[Row | Fault]], runner: Runner) -> 
     return list(task(runner))
 
 
-def _stated_gain(package: Package) -> float | None:
-    """Return by how many dB of PSNR the package says that its model improves its test images, None where it does not.
-
-    Whoever wrote the package wrote that too: what cannot be read as figures of ours says nothing.
-    """
+def _provenance(package: Package) -> Provenance | None:
+    """Return how the package says that its model was made, None where it says nothing of the kind."""
     path = package.file(PROVENANCE)
-    if path is None:
-        return None
     try:
-        with path.open("rb") as stream:
-            scores = json.loads(stream.read(LARGEST))["scores"]
-        score = scores.get("affine") or scores["raw"]
-        gain = float(score["denoised"]["psnr"]) - float(score["noisy"]["psnr"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        with path.open("rb") if path else BytesIO() as stream:
+            return Provenance.model_validate_json(stream.read(LARGEST))
+    except (OSError, ValueError):
         return None
-    return gain if np.isfinite(gain) else None

@@ -68,11 +68,7 @@ def headline(certificate: Certificate) -> tuple[str, str]:
 def verdict_lines(certificate: Certificate) -> list[str]:
     """Return a line for each tool, and one where the model does not beat its noisy input."""
     found = [f"{tool.tool}: {tool.sentence}" for tool in certificate.tools]
-    return [*found, f"warning: {_no_gain(certificate)}"] if certificate.beats_noisy is False else found
-
-
-def _no_gain(certificate: Certificate) -> str:
-    return f"the model does not beat its noisy input: {certificate.gain:+.2f} dB of PSNR on its own test images"
+    return [*found, f"warning: {certificate.judgement}"] if certificate.beats_noisy is False else found
 
 
 def tables(certificate: Certificate) -> Iterator[tuple[str, Sequence[str], list[Sequence[str]]]]:
@@ -141,7 +137,7 @@ def section(certificate: Certificate) -> str:
     parts = ["## The same pixels in every tool?", "", f"{words[0].upper()}{words[1:]}.", ""]
     parts += [f"- **{tool.tool}**: {tool.sentence}" for tool in certificate.tools]
     if certificate.beats_noisy is False:
-        parts += ["", f"**Mind: {_no_gain(certificate)}.**"]
+        parts += ["", f"**{certificate.judgement}**"]
     if certificate.rows:
         parts += [
             "",
