@@ -1,4 +1,4 @@
-"""Sixty faults, each planted in a sound package of a narrow network: one module a family."""
+"""Faults, each planted in a sound package of a narrow network: one module a family."""
 
 from planted.archive import ARCHIVE
 from planted.description import DESCRIPTION

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import onnx
+from helpers.hostile_archives import writing_archive
 
 from planted.spoiling import Family
 
@@ -37,6 +38,12 @@ def a_bare_pickle_that_runs(package):
     """The state dict is a bare pickle that would call a function of its author's choice"""
     with (package / "weights.pth").open("wb") as stream:
         pickle.dump({"notes": _Touch(package.canary)}, stream)
+
+
+@HOSTILE.fault("torchscript-stays-inside", "save", tools=(FIJI, QUPATH, ILASTIK), engines=("torch",))
+def a_torchscript_that_writes_when_loaded(package):
+    """The TorchScript writes a file in its __setstate__, which libtorch runs as soon as it loads it"""
+    writing_archive(package / "weights.pt", package.canary)
 
 
 @HOSTILE.fault("test-tensors", "pickled Python objects", tools=(FIJI, QUPATH, ILASTIK, SITE, CORE))

@@ -40,6 +40,8 @@ class Fault:
         What its line says (a regular expression), so that the cause is named.
     tools : tuple of str
         Titles of tools that the line must name.
+    severity : str
+        ``error``, or ``warning`` for what a package may still be published with.
     network : str
         What it is planted in.
     engines : tuple of str or None
@@ -61,6 +63,7 @@ class Fault:
     rule: str
     words: str
     tools: tuple[str, ...] = ()
+    severity: str = "error"
     network: str = "dncnn"
     engines: tuple[str, ...] | None = None
     fails: tuple[str, ...] = ()

@@ -230,3 +230,9 @@ def saved_from_a_graphics_card(package):
                 assert content.count(cpu) == 1, pickletools.dis(content)
                 content = content.replace(cpu, b"X\x06\x00\x00\x00cuda:0")
             new.writestr(entry.filename, content)
+
+
+@WEIGHTS.fault("no-wait", "groups of touching", tools=(FIJI,), severity="warning", network="restormer")
+def compiles_at_each_image_size(package):
+    """The TorchScript was traced without the aliases that keep old libtorch from compiling at each new image size"""
+    torch.jit.trace(package.model, torch.rand(2, 1, 72, 88), check_trace=False).save(package / "weights.pt")

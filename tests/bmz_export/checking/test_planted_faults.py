@@ -1,4 +1,4 @@
-"""Sixty faults, each planted in a sound package, each caught and named; and no alarm where nothing is wrong."""
+"""Faults, each planted in a sound package, each caught and named; and no alarm where nothing is wrong."""
 
 import re
 from pathlib import Path
@@ -23,8 +23,8 @@ def options(fault):
     return RULES_ALONE if fault.engines is None else CheckOptions(engines=fault.engines)
 
 
-def test_there_are_sixty_of_them():
-    assert len(FAULTS) == sum(len(family.faults) for family in FAMILIES) == 60
+def test_no_two_faults_have_one_name():
+    assert len(FAULTS) == sum(len(family.faults) for family in FAMILIES)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
@@ -37,13 +37,15 @@ def test_a_planted_fault_is_caught_and_named(fault, sound, tmp_path):
         assert len(str(refusal.value).splitlines()) == 1
     else:
         certificate = check(path, options(fault))
-        assert certificate.exit_code == 1
+        assert certificate.exit_code == (fault.severity == "error")
         named = [
-            error for error in certificate.errors if error.rule == fault.rule and re.search(fault.words, error.message)
+            found
+            for found in certificate.faults
+            if (found.severity, found.rule) == (fault.severity, fault.rule) and re.search(fault.words, found.message)
         ]
-        told = "\n".join(error.line() for error in certificate.faults)
+        told = "\n".join(found.line() for found in certificate.faults)
         assert named, f"{fault.name} goes unnamed in:\n{told}"
-        assert {tool for error in named for tool in error.tools}.issuperset(fault.tools), told
+        assert {tool for found in named for tool in found.tools}.issuperset(fault.tools), told
     assert not package.canary.exists()
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "planted").rglob("*")} == before
 
