@@ -22,7 +22,7 @@ from bmz_export.engines.base import Job
 from bmz_export.engines.java import JAVA_ENGINES, JavaEngine, java_library
 from bmz_export.engines.process import run_worker
 from bmz_export.engines.runtimes import Predict, djl
-from bmz_export.inspection.torchscript.operators import TABLE, compact
+from bmz_export.inspection.torchscript.operators import TABLE
 
 NAMESPACES = ("aten", "prim", "quantized", "prepacked")
 _CODE = """class Probe(Module):
@@ -50,7 +50,7 @@ def main() -> None:
         table["format"][engine.name] = answer["format"]
         for name, schemas in answer["operators"].items():
             signatures = table["operators"].setdefault(name, {})
-            for signature in sorted({compact(schema) for schema in schemas}) or ["?"]:
+            for signature in sorted({_compact(schema) for schema in schemas}) or ["?"]:
                 signatures.setdefault(signature, []).append(engine.version)
         print(engine.name, len(answer["operators"]), "operators, archives up to", answer["format"], file=sys.stderr)
     _write(table, [engine.version for engine in engines])
@@ -64,6 +64,21 @@ def _write(table: dict[str, Any], versions: list[str]) -> None:
         lines.append(f"  {json.dumps(name)}: {json.dumps(shortened, separators=(',', ':'))}")
     head = f'{{\n "versions": {json.dumps(versions)},\n "format": {json.dumps(table["format"])},\n "operators": {{\n'
     TABLE.write_text(head + ",\n".join(lines) + "\n }\n}\n")
+
+
+def _compact(schema: str) -> str:
+    """Return a schema's arguments in short: names, ``*`` before those given by name alone, ``=`` behind a default.
+
+    Examples
+    --------
+    >>> _compact("aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor")
+    'self,other,*,alpha='
+    """
+    inside = schema[schema.index("(") + 1 : schema.rindex(") -> ")]
+    while (flat := re.sub(r"\([^()]*\)|\[[^][]*\]", "", inside)) != inside:
+        inside = flat
+    halves = [each.strip().partition("=") for each in inside.split(",") if each.strip()]
+    return ",".join(name.split()[-1] + equals for name, equals, _ in halves)
 
 
 def _names(folders: list[Path]) -> list[str]:

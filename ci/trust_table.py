@@ -85,7 +85,11 @@ def _caught(fault: Fault, path: Path) -> str:
         certificate = check(path, options)
     except UserError:
         return "refused" if fault.refused else "no"
-    return fault.rule if any((found.severity, found.rule) == (fault.severity, fault.rule) for found in certificate.faults) else "no"
+    return (
+        fault.rule
+        if any((found.severity, found.rule) == (fault.severity, fault.rule) for found in certificate.faults)
+        else "no"
+    )
 
 
 def _library(context: Any, path: Path, canary: Path) -> str:

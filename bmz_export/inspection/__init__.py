@@ -1,4 +1,7 @@
-"""What the files of a package show without being run: no unpickling, no import, no path followed out of the package."""
+"""What the files of a package show: none is unpickled or imported, and no path followed out of the package.
+
+A TorchScript archive whose code stays inside its computation is loaded by torch, in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from bmz_export.inspection.onnx_file import Onnx, read_onnx
 from bmz_export.inspection.pickles import Pickle, read_pickle
 from bmz_export.inspection.source import Source, read_source
 from bmz_export.inspection.tensors import TestTensor, read_tensor
-from bmz_export.inspection.torchscript import TorchScript, fusion_groups, read_torchscript, unknown_operators
+from bmz_export.inspection.torchscript import Archive, TorchScript, ask_torch, read_archive, unknown_operators
 from bmz_export.package.archive import Package
 from bmz_export.package.description import Description, File, Tensor
 from training.util.hashing import sha256
 
-__all__ = ["Inspection", "Onnx", "Pickle", "Source", "TestTensor", "TorchScript"]
+__all__ = ["Archive", "Inspection", "Onnx", "Pickle", "Source", "TestTensor", "TorchScript"]
 
 
 class Inspection:
@@ -42,21 +45,33 @@ class Inspection:
         return self.package.file(entry.source) if entry else None
 
     @cached_property
-    def torchscript(self) -> TorchScript | None:
-        """The TorchScript archive's code."""
+    def torchscript_archive(self) -> Archive | None:
+        """What the TorchScript shows before anything loads it."""
         path = self.weights("torchscript")
-        return read_torchscript(path) if path else None
+        return read_archive(path) if path else None
+
+    @cached_property
+    def torchscript(self) -> TorchScript | None:
+        """What torch says of the TorchScript; it is not asked about one that it should not load."""
+        path, archive = self.weights("torchscript"), self.torchscript_archive
+        if path is None or archive is None:
+            return None
+        if archive.error:
+            return TorchScript(error=archive.error)
+        return (
+            TorchScript(error="not loaded, for it reaches out of the network") if archive.reaches else ask_torch(path)
+        )
 
     def unknown_operators(self, libtorch: str) -> list[str]:
         """Return the operators of the TorchScript that a version of libtorch, such as ``1.13.1``, does not know."""
-        shown = self.torchscript
-        return unknown_operators(shown.archive, libtorch) if shown and shown.archive else []
+        if self.torchscript is None or self.torchscript_archive is None:
+            return []
+        return unknown_operators(self.torchscript.calls, self.torchscript_archive.format, libtorch)
 
-    @cached_property
+    @property
     def fusion_groups(self) -> int | None:
-        """Groups of the TorchScript that libtorch 1.13.1 and 2.0.0 compile; None where its code cannot be followed."""
-        shown = self.torchscript
-        return fusion_groups(shown.archive) if shown and shown.archive else None
+        """About how many groups of the TorchScript libtorch 1.13.1 and 2.0.0 compile; None where nobody knows."""
+        return self.torchscript.fusion_groups if self.torchscript else None
 
     @cached_property
     def onnx(self) -> Onnx | None:

@@ -51,12 +51,16 @@ def _onnx(inspection: Inspection) -> str | None:
 
 
 def _torchscript(inspection: Inspection) -> str | None:
-    shown = inspection.torchscript
+    shown = inspection.torchscript_archive
     if shown is None:
         return None
     if shown.error:
         return f"the TorchScript's code cannot be read, so nobody knows what it would do: {shown.error}"
-    return "the TorchScript reads or writes files; it is not run" if shown.reaches else None
+    if shown.reaches:
+        return (
+            f"the TorchScript reaches files, processes or other libraries ({', '.join(shown.reaches)}); it is not run"
+        )
+    return None
 
 
 def _state_dict(inspection: Inspection) -> str | None:

@@ -204,7 +204,7 @@ def _onnx_age(inspection: Inspection) -> Iterator[str]:
 
 
 def _wait(inspection: Inspection) -> Iterator[str]:
-    groups = inspection.fusion_groups or 0  # code that cannot be followed raises no alarm
+    groups = inspection.fusion_groups or 0
     seconds = groups * SECONDS_A_GROUP
     if seconds > LONGEST_WAIT:
         yield f"{groups} groups of touching pointwise operations to compile: about {seconds:.0f} s"

@@ -244,7 +244,7 @@ def test_torchscript_that_writes_files_is_not_loaded_trusted_or_not(tmp_path, op
     folder = built_package(tmp_path / "a").folder
     writing_archive(folder / "weights.pt", tmp_path / "canary")
     edit(folder, lambda description: description["inputs"][0].update(preprocessing=operations))
-    with pytest.raises(UserError, match=r"weights\.pt is not loaded: the TorchScript reads or writes files") as refused:
+    with pytest.raises(UserError, match=r"weights\.pt is not loaded: the TorchScript reaches files") as refused:
         open_denoiser(folder, device="cpu", trust=trust)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "canary").exists()

@@ -1,10 +1,9 @@
-"""Sources of networks in the styles that packages of the zoo hold: all that they do is compute."""
+"""Sources of networks in the styles that packages of the zoo hold: they define and do nothing more at import."""
 
 BIAPY = '''
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from typing import Callable, Dict, List, Optional, Tuple, Type, Union
 
@@ -13,9 +12,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
-if sys.version_info >= (3, 8):
+try:
     from typing import Literal
-else:
+except ImportError:
     from typing_extensions import Literal
 
 try:
@@ -28,7 +27,7 @@ __version__ = "1.0"
 
 Size = Union[int, Tuple[int, int]]
 NORMS = {"bn": nn.BatchNorm2d, "in": nn.InstanceNorm2d, "gn": nn.GroupNorm, "none": None}
-ALIASES = [name.upper() for name in NORMS]
+ALIASES = [name for name in NORMS]
 conv = lambda width, out, size=3: nn.Conv2d(width, out, size, padding=size // 2)
 
 
@@ -131,47 +130,34 @@ if __name__ == "__main__":
 '''
 
 CAREAMICS = """
+from __future__ import annotations
+
 import copy
-import logging
-import os
-from abc import ABC, abstractmethod
+import math
+import typing
+from abc import ABC, ABCMeta, abstractmethod
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import Enum, unique
-from functools import lru_cache, partial, wraps
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import chain
-from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.utils import _pair
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import os
+
 T = TypeVar("T", bound=nn.Module)
 Stats = namedtuple("Stats", ["mean", "std"])
-EMPTY = Stats(mean=0.0, std=1.0)
-PathLike = str | Path
-
-
-@unique
-class Activation(str, Enum):
-    NONE = "none"
-    RELU = "relu"
-
-    @classmethod
-    def values(cls):
-        return [member.value for member in cls]
-
-    def __str__(self):
-        return self.value
+EPS, ROOT = float("1e-5"), math.sqrt(2)
 
 
 class Sizes(NamedTuple):
     height: int
-    width: int = 8
+    columns: int = 8
 
 
 class Takes(Protocol):
@@ -182,41 +168,24 @@ class NotABlockError(ValueError):
     pass
 
 
-@dataclass
+@dataclass(frozen=True)
 class Config:
     depth: int = 2
     features: list[int] = field(default_factory=lambda: [8, 16])
     norm: Literal["batch", "instance"] = "batch"
-    act: Activation = Activation.RELU
-    where: Path | None = None
     known: ClassVar[dict[str, int]] = {"a": 1}
-
-    def __post_init__(self):
-        if self.depth < 1:
-            raise NotABlockError("depth")
 
     @property
     def width(self) -> int:
-        return self._width if hasattr(self, "_width") else self.features[0]
+        return self.features[0]
 
     @width.setter
     def width(self, value: int) -> None:
         self._width = value
 
-    def save(self, path: PathLike) -> None:
+    def save(self, path: str | os.PathLike) -> None:
         with open(path, "w") as stream:
-            stream.write(str(asdict(self)))
-
-
-DEFAULT = Config()
-
-
-def counted(function):
-    @wraps(function)
-    def inner(*args, **kwargs):
-        return function(*args, **kwargs)
-
-    return inner
+            stream.write("a")
 
 
 @lru_cache(maxsize=None)
@@ -229,11 +198,12 @@ def norm_layer(name: str) -> Callable[..., nn.Module]: ...
 @overload
 def norm_layer(name: None) -> None: ...
 def norm_layer(name):
-    return {"batch": partial(nn.BatchNorm2d, eps=1e-5), "instance": nn.InstanceNorm2d}.get(name)
+    return {"batch": partial(nn.BatchNorm2d, eps=EPS), "instance": nn.InstanceNorm2d}.get(name)
 
 
-class Block(nn.Module, ABC):
+class Block(nn.Module, metaclass=ABCMeta):
     expansion = 1
+    __constants__ = ["expansion"]
 
     @abstractmethod
     def forward(self, x): ...
@@ -247,108 +217,22 @@ class Block(nn.Module, ABC):
         return ["a"]
 
     @torch.no_grad()
-    def reset(self) -> None:
+    def reset(self, factor: float = -1.0 / 2) -> None:
         for module in self.modules():
-            if isinstance(module, _BatchNorm):
-                module.reset_running_stats()
+            module.to(torch.float32)
 
 
-class Residual(Block, Generic[T]):
-    def __init__(self, config: Config, act: str = "LeakyReLU"):
-        super().__init__()
-        self.conv = nn.Conv2d(1, 1, 3, padding=self.pad(1))
-        self.norm = norm_layer(config.norm)(1)
-        self.act = getattr(torch.nn, act)(inplace=True)
-
-    @counted
-    def forward(self, x):
-        return x + self.act(self.norm(self.conv(x)))
-
-
-class Net(nn.Module):
+class Net(Block, Generic[T]):
     def __init__(self, **kwargs):
         super().__init__()
         self.config = copy.deepcopy(Config(**kwargs))
-        self.config.width = 4
-        self.blocks = nn.Sequential(OrderedDict((f"b{i}", Residual(self.config)) for i in range(self.config.depth)))
-        self.total = sum(p.numel() for p in chain(self.blocks.parameters(), []))
-        logger.info("a network of %d weights", self.total)
+        self.blocks = nn.Sequential(OrderedDict((f"b{i}", nn.Conv2d(1, 1, 3)) for i in range(self.config.depth)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(x).clamp(min=-1e6).to(dtype=torch.float32, memory_format=torch.channels_last)
+        return self.blocks(x)
 
-    def load_pretrained(self, path: PathLike) -> None:
-        self.load_state_dict(torch.load(os.fspath(path)))
+    def load_pretrained(self, path: str) -> None:
+        self.load_state_dict(torch.load(path))
 """
 
-TRANSFORMER = """
-import numbers
-
-import torch
-import torch.nn as nn
-import torch.nn.functional as F
-from einops import rearrange
-from einops.layers.torch import Rearrange
-from torch.cuda.amp import autocast
-from timm.models.layers import DropPath, to_2tuple, trunc_normal_
-
-F_pad = F.pad
-torch.manual_seed(0)
-
-
-def to_3d(x):
-    return rearrange(x, "b c h w -> b (h w) c")
-
-
-class Swish(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, i):
-        ctx.save_for_backward(i)
-        return i * torch.sigmoid(i)
-
-    @staticmethod
-    def backward(ctx, grad_output):
-        (i,) = ctx.saved_tensors
-        return grad_output * torch.sigmoid(i)
-
-
-@torch.jit.script
-def scaled(x):
-    return x * 2.0
-
-
-class Attention(nn.Module):
-    def __init__(self, dim, num_heads, bias=True, drop_path=0.1):
-        super(Attention, self).__init__()
-        if isinstance(dim, numbers.Integral):
-            dim = (dim,)
-        self.num_heads = num_heads
-        self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
-        self.qkv = nn.Conv2d(torch.Size(dim)[0], dim[0] * 3, 1, bias=bias)
-        self.drop_path = DropPath(drop_path) if drop_path > 0.0 else nn.Identity()
-        self.view = nn.Sequential(Rearrange("b c h w -> b h w c"), nn.LayerNorm(dim[0]))
-        trunc_normal_(self.temperature, std=0.02)
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad = "bias" not in name
-
-    @autocast(enabled=False)
-    def forward(self, x):
-        b, c, h, w = x.shape
-        heads = lambda t: rearrange(t, "b (n c) h w -> b n c (h w)", n=self.num_heads)
-        q, k, v = map(heads, self.qkv(x).chunk(3, dim=1))
-        if hasattr(F, "scaled_dot_product_attention") and not torch.jit.is_scripting():
-            out = F.scaled_dot_product_attention(q, k, v)
-        else:
-            out = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * self.temperature).softmax(-1) @ v
-        with torch.no_grad():
-            mask = torch.einsum("bnij->bij", out).abs() > torch.finfo(out.dtype).eps
-        grid = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1)
-        x = rearrange(out, "b n c (h w) -> b (n c) h w", h=h, w=w)
-        return Swish.apply(F_pad(x, to_2tuple(0) * 2)) + scaled(mask.float().mean() * 0 + grid.sum() * 0)
-
-
-def net(dim: int = 8, heads: int = 2) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, dim, 3, padding=1), Attention(dim, heads), nn.Conv2d(dim, 1, 1))
-"""
-
-ARCHITECTURES = {"BiaPy": (BIAPY, "build"), "CAREamics": (CAREAMICS, "Net"), "a transformer": (TRANSFORMER, "net")}
+ARCHITECTURES = {"BiaPy": (BIAPY, "build"), "CAREamics": (CAREAMICS, "Net")}

@@ -219,9 +219,6 @@ import torch
 vars(torch)["load"]("weights.pth")
 ## a builtin's own module
 print.__self__.exec("acts")
-## a function's globals
-import torch
-torch.nn.functional.relu.__globals__["importlib"]
 ## an attribute by its path
 import operator, torch
 operator.attrgetter("serialization.os.system")(torch)
@@ -263,6 +260,38 @@ def f(x):
 import os
 def __getattr__(name):
     os.system("id")
+## a setter of a class
+class E:
+    def setter(f):
+        exec("acts")
+class A:
+    @E.setter
+    def E(self): pass
+## a member of an Enum without an import of os
+from enum import Enum
+class E(Enum):
+    A = 1
+    def __init__(self, value):
+        exec("acts")
+## a builtin of another meaning
+def property(f):
+    exec("acts")
+class A:
+    @property
+    def a(self): pass
+## an import of another meaning
+from torch import no_grad
+from torch.hub import load as no_grad
+@no_grad
+def f(): pass
+## what is only imported for types
+TYPE_CHECKING = True
+if TYPE_CHECKING:
+    exec("acts")
+## a class inside a class, and a default in it
+class A:
+    class B:
+        def f(x=[exec("acts")]): pass
 ## a plain assignment to a library
 import torch
 torch.nn.Module.forward = lambda self, x: x
@@ -270,49 +299,4 @@ torch.nn.Module.forward = lambda self, x: x
 import os, contextlib
 with contextlib.ExitStack() as s:
     s.callback(os.system, "id")
-""")
-
-WHEN_CALLED = ways(r"""
-## torch.save
-torch.save(x, "written")
-## torch.load
-torch.load("w.pth", weights_only=False)
-## torch.jit.load
-torch.jit.load("x.pt")
-## torch.hub
-torch.hub.load("a/b", "c")
-## torch.from_file
-torch.from_file("written", shared=True, size=8)
-## a scripted network
-torch.jit.script(self).save("written")
-## np.save
-np.save("written", x)
-## tofile
-x.numpy().tofile("written")
-## a path
-Path("written").write_text("a")
-## getattr
-getattr(os, "sys" + "tem")("id")
-## getattr twice
-getattr(getattr(torch.nn, "func" + "tional"), "import" + "lib")
-## posix
-posix.posix_spawn("/bin/id", ["id"], {})
-## timeit
-timeit.timeit("import os", number=1)
-## codecs
-codecs.open("written", "w")
-## a listing
-os.listdir("/")
-## the environment
-dict(os.environ)
-## a thread
-threading.Thread(target=f).start()
-## a lambda
-(lambda: os.system("id"))()
-## a method by a made name
-getattr(self, "sa" + "ve")()
-## a property
-self.prop
-## a function inside
-helper(x)
 """)

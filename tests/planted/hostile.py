@@ -52,14 +52,16 @@ def a_test_tensor_that_runs(package):
     np.save(package / "test_input.npy", np.array([_Touch(package.canary)], dtype=object), allow_pickle=True)
 
 
-@HOSTILE.fault("no-code-at-import", "would run at import: open", tools=(SITE, CORE), engines=("torch",))
+@HOSTILE.fault(
+    "no-code-at-import", "would run at import: open", tools=(SITE, CORE), severity="warning", engines=("torch",)
+)
 def an_architecture_that_acts(package):
     """The architecture file creates a file when it is imported"""
     path = package / "architecture.py"
     path.write_text(path.read_text() + f"\n\nopen({str(package.canary)!r}, 'w').close()\n")
 
 
-@HOSTILE.fault("no-code-at-import", "would run at import", tools=(SITE, CORE), engines=("torch",))
+@HOSTILE.fault("no-code-at-import", "would run at import", tools=(SITE, CORE), severity="warning", engines=("torch",))
 def an_architecture_that_acts_in_disguise(package):
     """The architecture file acts in the default of an argument, by a name that it looked up"""
     path = package / "architecture.py"

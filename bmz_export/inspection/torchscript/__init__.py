@@ -1,7 +1,7 @@
-"""A TorchScript archive read as text: its facts, the operators that a libtorch lacks, the groups that one compiles."""
+"""A TorchScript archive: what it shows unloaded, what torch says of it, the operators that a libtorch lacks."""
 
-from bmz_export.inspection.torchscript.facts import TorchScript, read_torchscript
-from bmz_export.inspection.torchscript.fusion import SECONDS_A_GROUP, fusion_groups
+from bmz_export.inspection.torchscript.archive import Archive, read_archive
+from bmz_export.inspection.torchscript.facts import SECONDS_A_GROUP, TorchScript, ask_torch
 from bmz_export.inspection.torchscript.operators import unknown_operators
 
-__all__ = ["SECONDS_A_GROUP", "TorchScript", "fusion_groups", "read_torchscript", "unknown_operators"]
+__all__ = ["SECONDS_A_GROUP", "Archive", "TorchScript", "ask_torch", "read_archive", "unknown_operators"]

@@ -1,112 +1,107 @@
-"""A TorchScript archive, read without running any of it.
+"""What a TorchScript archive shows before anything loads it: whether its code reaches out of the computation.
 
-An archive is a zip that holds its network's code as text, in a dialect of Python, and its tensors beside a pickle. The
-pickle's structure is read by an unpickler that knows no function and no class.
+An archive is a zip that holds its network's code as text, in a dialect of Python. libtorch compiles all of it when it
+loads the archive, and runs each ``__setstate__`` in it. Operators stand below two names, ``torch`` and ``ops``.
 """
 
-import ast
+from __future__ import annotations
+
 import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bmz_export.inspection.torchscript.code import parse
-from bmz_export.inspection.torchscript.structure import Inert, read_structure
 from bmz_export.inspection.zips import ZipError, entries
 
 MAX_BYTES = 4 * 2**20
-"""Of code, and of structure; the largest of ours (KBNet) has 0.8 MB of code and 0.15 MB of structure."""
-MAX_TOKENS = 750_000
-"""Words and signs of code: memory and time grow with them. KBNet has 240,000."""
-_TOKEN = re.compile(r"\w+|[^\w\s]")
-
-
-class ArchiveError(Exception):
-    """Why a file cannot be read as an archive, without the file's name."""
+"""Of code, and of pickles; the largest of ours (KBNet) has 0.8 MB of code and 0.15 MB of pickles."""
+_MOST = 5  # findings that are named
+_NAMESPACES = ("aten", "prim", "prepacked", "quantized")
+"""Where libtorch's own operators are; all others speak with processes or belong to other libraries."""
+_REACHING = ("from_file", "load", "rpc_async", "rpc_remote", "rpc_sync", "save")
+"""Operators of these namespaces that touch files or other machines, of all that the tables and torch hold."""
+_SPACE = r"\s*+\.\s*+"
+_STRING_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*+(?P<end>"?)|#(?P<comment>)[^\n]*+')
+_ROOT = re.compile(r"(?<![\w.])(?:torch|ops)\b", re.ASCII)
+_CALL = re.compile(
+    rf"(?:torch(?:{_SPACE}autograd)*+|ops{_SPACE}(?:{'|'.join(_NAMESPACES)}))"
+    rf"{_SPACE}(?!(?:{'|'.join(_REACHING)}|autograd)\b)\w++\s*+\(",
+    re.ASCII,
+)
+_FOREIGN_CLASS = re.compile(r"\btorch\s*\.\s*classes\s*\.\s*(?!quantized\b)\w+", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive's code and structure.
+    """What an archive shows unloaded.
 
     Attributes
     ----------
-    version
-        Of the archive's format; a library refuses those newer than it knows.
-    sources
-        From dotted module name (``__torch__.torch.nn.modules.conv``) to the code as text.
-    trees
-        The same as syntax trees; None where the text cannot be parsed.
-    root
-        The network as the pickle describes it: ``Inert`` objects with attributes, tensors as ``TensorShape``.
+    format : int
+        Version of the archive's format; a library refuses those newer than it knows.
+    reaches : tuple of str
+        What in its code may touch files, processes, machines or other libraries.
+    error : str or None
+        Why it cannot be read.
     """
 
-    version: int
-    sources: dict[str, str]
-    trees: dict[str, ast.Module | None]
-    root: Any
-
-    def functions(self) -> dict[str, ast.FunctionDef]:
-        """Return each function and method by its full name, such as ``__torch__.Net.forward``."""
-        found = {}
-        for module, tree in self.trees.items():
-            for statement in tree.body if tree else ():
-                if isinstance(statement, ast.ClassDef):
-                    for method in statement.body:
-                        if isinstance(method, ast.FunctionDef):
-                            found[f"{module}.{statement.name}.{method.name}"] = method
-                elif isinstance(statement, ast.FunctionDef):
-                    found[f"{module}.{statement.name}"] = statement
-        return found
-
-    def modules(self) -> Iterator[Inert]:
-        """Yield the network and all modules in it."""
-        waiting, seen = [self.root], set()
-        while waiting:
-            each = waiting.pop()
-            if isinstance(each, Inert) and id(each) not in seen:
-                seen.add(id(each))
-                waiting += each.attributes.values()
-                yield each
+    format: int = 0
+    reaches: tuple[str, ...] = ()
+    error: str | None = None
 
 
 def read_archive(path: Path) -> Archive:
-    """Read an archive's code and structure; no tensor is loaded and nothing of it runs.
-
-    Raises
-    ------
-    ArchiveError
-        Where the file is no TorchScript archive.
-    """
+    """Look through an archive without loading it; whatever is wrong with it becomes its ``error``."""
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive)
-    except (ArchiveError, ZipError) as error:
-        raise ArchiveError(str(error)) from None
-    except Exception as error:
-        raise ArchiveError(f"not readable ({error})") from error
+    except ZipError as error:
+        return Archive(error=str(error))
+    except Exception as error:  # noqa: BLE001 -- a stranger's file may be wrong in any way
+        return Archive(error=f"not readable ({' '.join(str(error).split())})")
 
 
 def _read(archive: zipfile.ZipFile) -> Archive:
     found = entries(archive)
     if "model.json" in (name.lower() for name in found):
-        raise ArchiveError("of torch before 1.4, whose archives are not looked through")
-    code = {name[5:-3]: entry for name, entry in found.items() if _is_code(name)}
-    data = found.get("data.pkl")
-    if not code or data is None:
-        raise ArchiveError("no TorchScript archive: it holds no code (a state dict?)")
-    for what, size in (("code", sum(entry.file_size for entry in code.values())), ("structure", data.file_size)):
-        if size > MAX_BYTES:
-            raise ArchiveError(f"its {what} takes more than {MAX_BYTES >> 20} MB: no network does")
-    sources = {name.replace("/", "."): archive.read(entry).decode() for name, entry in code.items()}
-    if sum(1 for text in sources.values() for _ in _TOKEN.finditer(text)) > MAX_TOKENS:
-        raise ArchiveError(f"its code has more than {MAX_TOKENS:,} words and signs: no network's has")
+        raise ZipError("of torch before 1.4, whose archives are not looked through")
+    code = [entry for name, entry in found.items() if name.lower().startswith("code/") and name.lower().endswith(".py")]
+    pickles = [entry for name, entry in found.items() if name.lower().endswith(".pkl")]
+    if not code or "data.pkl" not in found:
+        raise ZipError("no TorchScript archive: it holds no code (a state dict?)")
+    for what, listed in (("code", code), ("pickles", pickles)):
+        if sum(entry.file_size for entry in listed) > MAX_BYTES:
+            raise ZipError(f"its {what} take more than {MAX_BYTES >> 20} MB: no network's do")
+    reaches: dict[str, None] = {}
+    for entry in code:
+        reaches.update(dict.fromkeys(reaching(archive.read(entry).decode())))
+    for entry in pickles:
+        named = _FOREIGN_CLASS.findall(archive.read(entry).decode("latin-1"))
+        reaches.update(dict.fromkeys(named))
     version = int(archive.read(found["version"])) if "version" in found else 1
-    trees = {name: parse(text) for name, text in sources.items()}
-    return Archive(version, sources, trees, read_structure(archive.read(data)))
+    return Archive(version, tuple(reaches)[:_MOST])
 
 
-def _is_code(name: str) -> bool:
-    return name.lower().startswith("code/") and name.lower().endswith(".py")
+def reaching(code: str) -> Iterator[str]:
+    """Yield what a text of code holds that may reach beyond the computation.
+
+    ``torch`` and ``ops`` may only be called through: handed on by another name, they could lead anywhere. Quotes that
+    torch itself never writes are told, not read: libtorch may see a text's end elsewhere.
+
+    Examples
+    --------
+    >>> list(reaching("image = torch.add(image, ops.prim.NumToTensor(1))"))
+    []
+    >>> list(reaching('write = torch.save'))
+    ['torch.save']
+    """
+    if '"""' in code:
+        yield "text in three quotes"
+    bare = _STRING_OR_COMMENT.sub(lambda found: " " if found["end"] or found["comment"] is not None else "'", code)
+    if "'" in bare:
+        yield "text in odd quotes"
+    for root in _ROOT.finditer(bare):
+        if not _CALL.match(bare, root.start()):
+            yield re.sub(r"\s", "", bare[root.start() : root.start() + 40]).partition("(")[0]
+    yield from _FOREIGN_CLASS.findall(bare)

@@ -1,27 +1,26 @@
-"""Which operators of an archive's code each tool's libtorch does not know."""
+"""Which operators each tool's libtorch does not know."""
 
-import ast
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from bmz_export.inspection.torchscript.archive import Archive
-from bmz_export.inspection.torchscript.code import REACHING, calls
 
 TABLE = Path(__file__).with_name("libtorch.json")
 """The operators of each libtorch, as ``ci/operator_tables.py`` wrote them."""
 
 
-def unknown_operators(archive: Archive, libtorch: str) -> list[str]:
-    """Return what an archive's code calls that a libtorch does not know; it then refuses to load the archive.
+def unknown_operators(calls: Iterable[tuple[str, int, tuple[str, ...]]], format: int, libtorch: str) -> list[str]:
+    """Return what an archive holds that a libtorch does not know; it then refuses to load the archive.
 
     Parameters
     ----------
-    archive
-        What ``read_archive`` returned.
+    calls
+        The archive's operators, each with its number of arguments by place and the names of those by name.
+    format
+        Version of the archive's format.
     libtorch
-        A version of the table, such as ``"1.13.1"`` or ``"libtorch-1.13.1"``.
+        A version of the table, such as ``"1.13.1"``.
 
     Returns
     -------
@@ -29,73 +28,23 @@ def unknown_operators(archive: Archive, libtorch: str) -> list[str]:
         Names such as ``aten::rms_norm``; where the operator is known but not in this form, also the arguments; where
         the archive's format is newer than the library, that.
     """
-    version = libtorch.removeprefix("libtorch-")
     table = _table()
-    if version not in table["versions"]:
-        raise ValueError(f"no table for libtorch {version}: there is one for {', '.join(table['versions'])}")
+    if libtorch not in table["versions"]:
+        raise ValueError(f"no table for libtorch {libtorch}: there is one for {', '.join(table['versions'])}")
     unknown = set()
-    newest = table["format"][f"libtorch-{version}"]
-    if archive.version > newest:
-        unknown.add(f"archive format {archive.version} (it reads up to {newest})")
-    for name, call in (found for tree in archive.trees.values() if tree for found in calls(tree)):
-        signatures = [s for s, known in table["operators"].get(name, {}).items() if known is None or version in known]
+    newest = table["format"][f"libtorch-{libtorch}"]
+    if format > newest:
+        unknown.add(f"archive format {format} (it reads up to {newest})")
+    for name, count, names in calls:
+        known = table["operators"].get(name)
+        if known is None and name.startswith("prim::"):
+            continue  # syntax: it is written without a name
+        signatures = [each for each, versions in (known or {}).items() if versions is None or libtorch in versions]
         if not signatures:
             unknown.add(name)
-        elif not any(_fits(signature, call) for signature in signatures):
-            words = ", ".join(keyword.arg or "**" for keyword in call.keywords)
-            unknown.add(f"{name} with {len(call.args)} arguments" + (f" and {words}" if words else ""))
+        elif not any(_fits(each, count, names) for each in signatures):
+            unknown.add(f"{name} with {count} arguments" + (f" and {', '.join(names)}" if names else ""))
     return sorted(unknown)
-
-
-def arguments(operator: str, call: ast.Call) -> dict[str, ast.expr | None]:
-    """Return what a call gives to each argument of an operator, None where it leaves the default.
-
-    Empty where no version of the library has the operator in this form.
-    """
-    for signature in _table()["operators"].get(operator, {}):
-        if _fits(signature, call):
-            names = [each for each in signature.replace("=", "").split(",") if each != "*"]
-            by_name = {keyword.arg: keyword.value for keyword in call.keywords}
-            return {name: by_name.get(name) for name in names} | dict(zip(names, call.args, strict=False))
-    return {}
-
-
-def is_random(operator: str) -> bool:
-    """Say whether an operator draws random numbers: in one of its forms it takes the generator that they come from."""
-    signatures = _table()["operators"].get(operator.removesuffix("_like"), {})
-    return any("generator" in signature.replace("=", "").split(",") for signature in signatures)
-
-
-def computes(name: str) -> bool:
-    """Say whether ``torch.NAME`` is an operator that some version of the library has, and that touches no file."""
-    return f"aten::{name}" in _table()["operators"] and name not in REACHING
-
-
-def compact(schema: str) -> str:
-    """Return a schema's arguments in short: names, ``*`` before those given by name alone, ``=`` behind a default.
-
-    Examples
-    --------
-    >>> compact("aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor")
-    'self,other,*,alpha='
-    """
-    inside = schema[schema.index("(") + 1 : schema.rindex(") -> ")]
-    depth, piece, pieces = 0, "", []
-    for letter in inside:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            pieces.append(piece)
-            piece = ""
-        else:
-            piece += letter
-    return ",".join(_short(each.strip()) for each in (*pieces, piece) if each.strip())
-
-
-def _short(argument: str) -> str:
-    if argument in ("*", "..."):
-        return argument
-    declared, equals, _ = argument.partition("=")
-    return declared.split()[-1] + equals
 
 
 @cache
@@ -104,14 +53,18 @@ def _table() -> dict[str, Any]:
     return table
 
 
-def _fits(signature: str, call: ast.Call) -> bool:
-    """Say whether a call's count of arguments and their names fit a signature in short form."""
+def _fits(signature: str, count: int, names: tuple[str, ...]) -> bool:
+    """Say whether arguments fit a signature in short form, such as ``self,other,*,alpha=`` (``=``: it has a default).
+
+    Examples
+    --------
+    >>> _fits("self,other,*,alpha=", 2, ()), _fits("self,other,*,alpha=", 2, ("out",))
+    (True, False)
+    """
     if signature == "?" or "..." in signature:
         return True
     positional, _, by_name = (signature + ",").partition("*,")
     first = [each for each in positional.split(",") if each]
-    names = {each.rstrip("="): each.endswith("=") for each in (*first, *by_name.split(",")) if each}
-    given = [each.rstrip("=") for each in first[: len(call.args)]] + [keyword.arg or "" for keyword in call.keywords]
-    if len(call.args) > len(first) or any(name not in names for name in given):
-        return False
-    return all(default or name in given for name, default in names.items())
+    last = [each for each in by_name.split(",") if each]
+    missing = [each for each in (*first[count:], *last) if not each.endswith("=") and each not in names]
+    return count <= len(first) and not missing and {*names} <= {each.removesuffix("=") for each in last}

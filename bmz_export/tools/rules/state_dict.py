@@ -50,18 +50,11 @@ def _architecture(inspection: Inspection) -> Iterator[str]:
             yield f"{entry.callable}: {misfit}"
 
 
-def _acts_at_import(inspection: Inspection) -> Iterator[str]:
+def _runs_at_import(inspection: Inspection) -> Iterator[str]:
     entry, shown = inspection.description.weights.get("pytorch_state_dict"), inspection.architecture
     if entry and entry.architecture and shown:
-        for line, text in shown.acts[:3]:
+        for line, text in shown.at_import[:3]:
             yield f"{entry.architecture.source} line {line} would run at import: {text}"
-
-
-def _reaches(inspection: Inspection) -> Iterator[str]:
-    entry, shown = inspection.description.weights.get("pytorch_state_dict"), inspection.architecture
-    if entry and entry.architecture and shown and entry.callable:
-        for line, text in shown.reaches(entry.callable)[:3]:
-            yield f"{entry.architecture.source} line {line} reaches out of the network: {text}"
 
 
 def _imports(inspection: Inspection) -> Iterator[str]:
@@ -85,16 +78,10 @@ ARCHITECTURE = Rule(
 NO_CODE_AT_IMPORT = Rule(
     "no-code-at-import",
     "code of the package's author runs as soon as the model is loaded",
-    "bioimageio.core and ilastik import the architecture file",
-    "a file that defines classes and does nothing else",
-    _acts_at_import,
-)
-COMPUTES_ALONE = Rule(
-    "network-computes-alone",
-    "code of the package's author starts programs, or reads and writes files, as soon as the network is built or run",
-    "bioimageio.core and ilastik build the network from the architecture file",
-    "a network that computes and does nothing else",
-    _reaches,
+    "bioimageio.core and ilastik import the architecture file; here it is not run unless it is trusted",
+    "a file that imports torch, numpy and plain modules of Python, and defines classes and constants",
+    _runs_at_import,
+    "warning",
 )
 IMPORTS = Rule(
     "torch-and-numpy-only",

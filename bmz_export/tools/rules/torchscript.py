@@ -1,4 +1,4 @@
-"""Rules on a TorchScript archive, read as text."""
+"""Rules on a TorchScript archive: what its text shows, and what torch says of it once that is harmless."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bmz_export.tools.rule import Rule
 
 def _torchscript_readable(inspection: Inspection) -> Iterator[str]:
     entry = inspection.description.weights.get("torchscript")
-    if entry and inspection.torchscript and inspection.torchscript.error:
+    if entry and inspection.torchscript and inspection.torchscript.error:  # all other rules know nothing then
         yield f"{entry.source}: {inspection.torchscript.error}"
 
 
 def _device_literal(inspection: Inspection) -> Iterator[str]:
     shown = inspection.torchscript
     if shown and shown.devices:
-        yield f"the TorchScript code names the device {', '.join(sorted(shown.devices))}"
+        yield f"the TorchScript code names the device {', '.join(shown.devices)}"
 
 
 def _saved_on_gpu(inspection: Inspection) -> Iterator[str]:
@@ -35,9 +35,9 @@ def _torchscript_training(inspection: Inspection) -> Iterator[str]:
 
 
 def _reaching(inspection: Inspection) -> Iterator[str]:
-    shown = inspection.torchscript
+    shown = inspection.torchscript_archive
     if shown and shown.reaches:
-        yield f"the TorchScript reads or writes files: {', '.join(shown.reaches)}"
+        yield f"the TorchScript reaches out of the network: {', '.join(shown.reaches)}"
 
 
 def _tuple_returned(inspection: Inspection) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _tuple_returned(inspection: Inspection) -> Iterator[str]:
 TORCHSCRIPT_READABLE = Rule(
     "torchscript-readable",
     "the model does not load",
-    "libtorch reads a zip with code and tensors",
+    "libtorch reads a zip with code and tensors, and so does torch",
     "export the TorchScript again with torch.jit.trace and save it with torch.jit.save",
     _torchscript_readable,
 )
@@ -79,8 +79,8 @@ DETERMINISTIC_TORCHSCRIPT = Rule(
 )
 STAYS_INSIDE = Rule(
     "torchscript-stays-inside",
-    "reads or writes files of the machine that it runs on",
-    "libtorch runs every operator that the code names, file access among them",
+    "reads or writes files of the machine that it runs on, or reaches other processes and libraries",
+    "libtorch runs every operator that the code names, file access among them; some as soon as it loads the archive",
     "do not run this package",
     _reaching,
 )

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from planted import FAMILIES, FAULTS, Sound, plant
+from planted import FAMILIES, FAULTS, Package, Sound, plant
 from planted.sound import build_sound, build_unstated, sees_all
 
 from bmz_export.checking.check import CheckOptions, check
 from bmz_export.engines import ENGINES
+from bmz_export.package.weights import CALLABLE
 from training.errors import UserError
 
 RULES_ALONE = CheckOptions(rules_only=True)
@@ -48,6 +49,33 @@ def test_a_planted_fault_is_caught_and_named(fault, sound, tmp_path):
         assert {tool for found in named for tool in found.tools}.issuperset(fault.tools), told
     assert not package.canary.exists()
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "planted").rglob("*")} == before
+
+
+ACTS = """
+import torch
+open({0!r}, "w")
+
+class {1}(torch.nn.Module):
+    def __init__(self, **settings):
+        super().__init__()
+        open({0!r}, "w")
+
+    def forward(self, image):
+        open({0!r}, "w")
+        return image
+"""
+
+
+def test_no_python_of_a_package_runs_unless_it_is_trusted(sound, tmp_path):
+    package = Package(sound, "dncnn", tmp_path)
+    (package / "architecture.py").write_text(ACTS.format(str(package.canary), CALLABLE))
+    package.hash_anew()
+    in_python = ("bioimageio.core", "onnxruntime", "torch", "tiktorch")
+    certificate = check(package.folder, CheckOptions(engines=in_python))
+    assert "passed" in {row.verdict for row in certificate.rows}
+    assert not package.canary.exists()
+    check(package.folder, CheckOptions(engines=("bioimageio.core",), trust=True))
+    assert package.canary.exists()  # it would run
 
 
 ALARMS = [

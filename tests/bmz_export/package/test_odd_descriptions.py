@@ -29,10 +29,9 @@ HALF_A_CHARACTER = '"\\ud800"'
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Each file of the packages is looked into once for all descriptions, and YAML is parsed by libyaml."""
-    for name in ("read_onnx", "read_pickle", "read_source", "read_tensor", "read_torchscript", "sha256"):
+    for name in ("read_onnx", "read_pickle", "read_source", "read_tensor", "read_archive", "ask_torch", "sha256"):
         monkeypatch.setattr(shown, name, functools.cache(getattr(shown, name)))
-    for name in ("unknown_operators", "fusion_groups"):
-        monkeypatch.setattr(shown, name, lambda archive, *rest: [])
+    monkeypatch.setattr(shown, "unknown_operators", lambda *rest: [])
     monkeypatch.setattr(yaml, "SafeLoader", yaml.CSafeLoader)
 
 

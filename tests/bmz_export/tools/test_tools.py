@@ -502,7 +502,7 @@ def test_what_the_torchscript_code_says(spoiled, name):
     call, rule = TORCHSCRIPTS[name]
 
     def change(code):
-        head, mark, tail = code.partition(") -> Tensor:\n")
+        head, mark, tail = code.partition("image: Tensor) -> Tensor:\n")
         return f"{head}{mark}    image = {call}\n{tail}" if mark else code
 
     rewrite_code(spoiled / "weights.pt", change)
@@ -511,7 +511,8 @@ def test_what_the_torchscript_code_says(spoiled, name):
 
 def test_a_tuple_returned_is_told_for_qupath(spoiled):
     def change(code):
-        return code.replace("-> Tensor:", "-> Tuple[Tensor, Tensor]:")
+        head, mark, _ = code.partition("image: Tensor) -> Tensor:\n")
+        return f"{head}image: Tensor) -> Tuple[Tensor, Tensor]:\n    return (image, image)\n" if mark else code
 
     rewrite_code(spoiled / "weights.pt", change)
     assert tools(rehash(spoiled), "one-tensor-returned") == {"qupath"}
