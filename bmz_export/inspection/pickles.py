@@ -36,11 +36,9 @@ _SAFE = re.compile(
 """Of what ``torch.load(weights_only=True)`` lets through all that a state dict holds; a plain load calls any other."""
 
 _ZIP = b"PK\3\4"
-_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_STRINGS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
-_PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
-_GETS = {"GET", "BINGET", "LONG_BINGET"}
-_HIDDEN = {"EXT1", "EXT2", "EXT4", "OBJ", "PERSID"}
+_UNUSUAL = {"EXT1", "EXT2", "EXT4", "INST", "OBJ", "PERSID", "STACK_GLOBAL"}
+"""Opcodes that name something to call and that torch.save does not write; ``weights_only`` refuses them all."""
+_DEVICE = re.compile(r"(cuda|mps|xpu|hip)(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -96,33 +94,25 @@ def _read_zip(archive: zipfile.ZipFile) -> Pickle:
     calls: set[str] = set()
     devices: set[str] = set()
     for entry in pickles:
-        for call, device in scan(io.BytesIO(archive.read(entry))):
-            calls.update(filter(None, [call]))
-            devices.update(filter(None, [device]))
-    layout = "torchscript" if any(name.startswith("code/") or name == "constants.pkl" for name in found) else "zip"
-    if layout == "torchscript":  # loaded by libtorch, which knows its own classes and calls nothing else
-        calls = {call for call in calls if not call.startswith(("__torch__", "torch.jit"))}
-    return Pickle(layout, frozenset(calls), frozenset(devices))
+        _scan(io.BytesIO(archive.read(entry)), calls, devices)
+    is_torchscript = any(name.startswith("code/") or name == "constants.pkl" for name in found)
+    return Pickle("torchscript" if is_torchscript else "zip", frozenset(calls), frozenset(devices))
 
 
 def _read_legacy(data: bytes) -> Pickle:
     """Look through the five pickles before the tensors' values: magic number, protocol, system, object, their keys."""
-    if data[:1] != b"\x80":
-        return Pickle("other", error="not a file that torch.save writes")
     calls: set[str] = set()
     devices: set[str] = set()
-    stream = io.BytesIO(data)
-    for number in range(5):
-        for call, device in scan(stream):
-            calls.update(filter(None, [call]))
-            devices.update(filter(None, [device]))
-        if number == 0 and not _is_magic(stream):
-            error = None if calls else "not a file that torch.save writes"
-            return Pickle("other", frozenset(calls), frozenset(devices), error)
-    return Pickle("legacy", frozenset(calls), frozenset(devices))
+    stream, error = io.BytesIO(data), None
+    try:
+        for _ in range(5):
+            _scan(stream, calls, devices)
+    except Exception:  # noqa: BLE001 -- a stranger's file may be wrong in any way
+        error = None if calls else "not a file that torch.save writes"
+    return Pickle("legacy", frozenset(calls), frozenset(devices), error)
 
 
-def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+def _opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """Yield name and argument of each opcode of one pickle, up to its end."""
     for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if number == MAX_OPCODES:
@@ -130,41 +120,15 @@ def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
         yield opcode.name, argument
 
 
-def _is_magic(stream: BinaryIO) -> bool:
-    end = stream.tell()
-    stream.seek(0)
-    values = [argument for _, argument in opcodes(stream) if isinstance(argument, int)]
-    stream.seek(end)
-    return _TORCH_MAGIC in values
-
-
-def scan(stream: BinaryIO) -> Iterator[tuple[str | None, str | None]]:
-    """Yield (a name beyond those of tensors, or None; a device, or None) for each that one pickle mentions."""
-    memo: dict[int, str] = {}
-    recent: list[str | None] = []
-    for name, argument in opcodes(stream):
-        if name in _STRINGS and isinstance(argument, str):
-            recent.append(argument)
-            if re.fullmatch(r"(cuda|mps|xpu|hip)(:\d+)?", argument):
-                yield None, argument
-        elif name == "MEMOIZE":
-            memo[len(memo)] = recent[-1] or "" if recent else ""
-        elif name in _PUTS and isinstance(argument, int):
-            memo[argument] = recent[-1] or "" if recent else ""
-        elif name in _GETS and isinstance(argument, int):
-            recent.append(memo.get(argument))
-        elif name in ("GLOBAL", "INST"):
-            recent.append(None)
-            if not _SAFE.fullmatch(str(argument)):
-                yield str(argument), None
-        elif name == "STACK_GLOBAL":
-            pair = recent[-2:]
-            named = " ".join(part or "?" for part in pair) if len(pair) == 2 else "? ?"
-            recent.append(None)
-            if not _SAFE.fullmatch(named):
-                yield named, None
-        elif name in _HIDDEN:
-            yield f"? ({name})", None
-        elif name not in ("PROTO", "FRAME", "MARK"):
-            recent.append(None)
-        del recent[:-8]
+def _scan(stream: BinaryIO, calls: set[str], devices: set[str]) -> None:
+    """Add what one pickle names beyond tensors, and its devices."""
+    texts = ["?", "?"]
+    for name, argument in _opcodes(stream):
+        if name in _UNUSUAL:
+            calls.add(str(argument or " ".join(texts[-2:])))
+        elif name == "GLOBAL" and not _SAFE.fullmatch(str(argument)):
+            calls.add(str(argument))
+        elif isinstance(argument, str):
+            texts = [texts[-1], argument]
+            if _DEVICE.fullmatch(argument):
+                devices.add(argument)

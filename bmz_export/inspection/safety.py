@@ -65,4 +65,8 @@ def _torchscript(inspection: Inspection) -> str | None:
 
 def _state_dict(inspection: Inspection) -> str | None:
     shown = inspection.state_dict
-    return "the state dict is not safe to load" if shown and (shown.calls or shown.error) else None
+    if shown is None:
+        return None
+    if shown.layout == "torchscript":
+        return "the state dict is a TorchScript archive, which is code"
+    return "the state dict is not safe to load" if shown.calls or shown.error else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -98,7 +98,7 @@ def _read(text: bytes) -> Source:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     }
     lines = text.decode(errors="replace").splitlines()
-    numbers = sorted({node.lineno for node in islice(_AtImport(tree).beyond(tree.body), _MOST)})
+    numbers = sorted({getattr(node, "lineno", 1) for node in islice(_AtImport(tree).beyond(tree), _MOST)})
     at_import = tuple((number, _printable(lines[number - 1])) for number in numbers)
     return Source(definitions, frozenset(_imports(tree)), at_import)
 
@@ -141,99 +141,58 @@ class _AtImport:
     """Finds what the import of a file would run beyond imports of a short list, definitions and constants."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self.imported: dict[str, str] = {}
-        self.rebound: set[str] = set()  # names that do not, or not always, mean the builtin or what was imported
-        self.functions: set[str] = set()
+        self.meanings: dict[str, set[str]] = {}  # of each name that the file binds: what was imported, or ""
         for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                above = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
                 for alias in node.names:
-                    self._note(alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else None)
-            elif isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    self._note(alias.asname or alias.name, f"{node.module}.{alias.name}")
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                self.functions.add(node.name)
-            elif isinstance(node, ast.ClassDef):
-                self.rebound.add(node.name)
+                    name = alias.asname or (alias.name if above else alias.name.partition(".")[0])
+                    self._bind(name, above + alias.name if alias.asname or above else name)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self._bind(node.name, "def" if not isinstance(node, ast.ClassDef) else "")
             elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                self.rebound.add(node.id)
-        self.functions -= self.rebound | self.imported.keys()
-        self.rebound |= self.functions
+                self._bind(node.id, "")
 
-    def _note(self, name: str, full: str | None) -> None:
-        full = full or name
-        if self.imported.setdefault(name, full) != full:
-            self.rebound.add(name)
+    def _bind(self, name: str, meaning: str) -> None:
+        self.meanings.setdefault(name, set()).add(meaning)
 
-    def beyond(self, body: Sequence[ast.stmt], kind: type = ast.Module) -> Iterator[ast.stmt | ast.expr]:
-        """Yield each statement or expression of a module's or a class's body that would do more."""
-        for statement in body:
-            match statement:
-                case ast.Import() | ast.ImportFrom():
-                    if any(name not in _MODULES for name in _imports(statement)):
-                        yield statement
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    yield from self._definition(statement, kind)
-                case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-                    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-                    if not all(map(_is_constant, targets)):
-                        yield statement
-                    yield from self._calls(statement)
-                case ast.If(test=test):
-                    skipped = self._name(test) == "typing.TYPE_CHECKING" or _is_main(test)
-                    yield from self._calls(test)
-                    yield from self.beyond([*([] if skipped else statement.body), *statement.orelse], kind)
-                case ast.Try():
-                    yield from self._calls(*(each.type for each in statement.handlers))
-                    handlers = [inner for each in statement.handlers for inner in each.body]
-                    yield from self.beyond([*statement.body, *handlers, *statement.orelse, *statement.finalbody], kind)
-                case ast.Expr() | ast.Assert():
-                    yield from self._calls(statement)
-                case ast.Pass():
-                    pass
-                case _:
-                    yield statement
+    def beyond(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Yield what would do more, of all that is evaluated when ``node`` is: not the bodies of functions."""
+        if self._acts(node):
+            yield node
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                inner: list[ast.AST | None] = [node.args, node.returns, *node.decorator_list]
+            case ast.Lambda():
+                inner = [node.args]
+            case ast.If(test=test) if self._name(test) == "typing.TYPE_CHECKING" or _is_main(test):
+                inner = [*node.orelse]
+            case _:
+                inner = [*ast.iter_child_nodes(node)]
+        for each in filter(None, inner):
+            yield from self.beyond(each)
 
-    def _definition(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, kind: type
-    ) -> Iterator[ast.stmt | ast.expr]:
-        yield from self._decorators(node.decorator_list)
-        if isinstance(node, ast.ClassDef):
-            yield from self._calls(*node.bases)
-            if any(self._name(each.value) != "abc.ABCMeta" for each in node.keywords):
-                yield node
-            yield from self.beyond(node.body, ast.ClassDef)
-        else:
-            if node.name in _HOOKS or (kind is ast.Module and _is_special(node.name)):
-                yield node
-            yield from self._calls(node.args, node.returns)
+    def _acts(self, node: ast.AST) -> bool:
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                return any(name not in _MODULES for name in _imports(node))
+            case ast.Call():
+                return self._name(node.func) not in _CALLABLE
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return node.name in _HOOKS or not all(map(self._decorates, node.decorator_list))
+            case ast.ClassDef():
+                only_abstract = all(self._name(each.value) == "abc.ABCMeta" for each in node.keywords)
+                return not only_abstract or not all(map(self._decorates, node.decorator_list))
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                return name.startswith("__") and name not in _CONSTANTS
+            case _:  # an assignment may change a library
+                return isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)
 
-    def _decorators(self, decorators: Sequence[ast.expr]) -> Iterator[ast.expr]:
-        for each in decorators:
-            if isinstance(each, ast.Call):
-                yield from self._calls(each)
-            elif self._name(each) not in _CALLABLE and not self._is_setter(each):
-                yield each
-
-    def _is_setter(self, decorator: ast.expr) -> bool:
-        """Whether it is that of a property: nothing else that ``def`` makes has one."""
-        return (
-            isinstance(decorator, ast.Attribute)
-            and decorator.attr in ("setter", "deleter")
-            and isinstance(decorator.value, ast.Name)
-            and decorator.value.id in self.functions
-        )
-
-    def _calls(self, *nodes: ast.AST | None) -> Iterator[ast.expr]:
-        """Yield each call that evaluating these would make, but for those of the list; a lambda's body waits."""
-        waiting = [node for node in nodes if node is not None]
-        while waiting:
-            node = waiting.pop()
-            if isinstance(node, ast.Call | ast.Await | ast.Yield | ast.YieldFrom) and not (
-                isinstance(node, ast.Call) and self._name(node.func) in _CALLABLE
-            ):
-                yield node
-            waiting += [node.args] if isinstance(node, ast.Lambda) else ast.iter_child_nodes(node)
+    def _decorates(self, node: ast.expr) -> bool:
+        """Whether a decorator runs nothing of the file: one of the list, or a property's, which only ``def`` makes."""
+        if isinstance(node, ast.Attribute) and node.attr == "setter" and isinstance(node.value, ast.Name):
+            return self.meanings.get(node.value.id) == {"def"}
+        return isinstance(node, ast.Call) or self._name(node) in _CALLABLE  # calls are told by themselves
 
     def _name(self, node: ast.expr) -> str | None:
         """Return the full name of a builtin or of what was imported, None for anything else."""
@@ -241,19 +200,8 @@ class _AtImport:
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name) or node.id in self.rebound:
-            return None
-        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
-
-
-def _is_special(name: str) -> bool:
-    return name.startswith("__") and name.endswith("__")
-
-
-def _is_constant(target: ast.expr) -> bool:
-    if isinstance(target, ast.Tuple | ast.List):
-        return all(map(_is_constant, target.elts))
-    return isinstance(target, ast.Name) and (target.id in _CONSTANTS or not _is_special(target.id))
+        meanings = self.meanings.get(node.id, {node.id}) if isinstance(node, ast.Name) else {""}
+        return ".".join([*meanings, *reversed(parts)]) if len(meanings) == 1 and "" not in meanings else None
 
 
 def _is_main(test: ast.expr) -> bool:

@@ -142,6 +142,28 @@ def test_an_ordinary_state_dict_is_safe(tmp_path, old):
     assert (shown.layout, shown.calls, shown.error) == ("legacy" if old else "zip", frozenset(), None)
 
 
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("layout", ["zip", "legacy", "bare"])
+def test_what_a_pickle_would_call_is_named_in_any_protocol(tmp_path, protocol, layout):
+    evil = {"one": Touch(tmp_path / "canary"), "same again": Touch(tmp_path / "canary")}
+    path = tmp_path / "a.pth"
+    if layout == "bare":
+        path.write_bytes(pickle.dumps(evil, protocol))
+    else:
+        torch.save(evil, path, pickle_protocol=protocol, _use_new_zipfile_serialization=layout == "zip")
+    assert any("mkdir" in call for call in read_pickle(path).calls) or read_pickle(path).error
+    assert protocol < 2 or any("mkdir" in call for call in read_pickle(path).calls)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_torchscript_archive_in_the_place_of_a_state_dict_is_not_loaded(package, tmp_path):
+    folder = small.copy(package, tmp_path / "package")
+    writing_archive(folder / "weights.pth", tmp_path / "canary")
+    with open_package(folder) as opened:
+        assert "TorchScript" in hostile(Inspection(opened), "pytorch_state_dict")
+    assert not (tmp_path / "canary").exists()
+
+
 def corrupt(method):
     def spoil(path):
         named = entries(path)
