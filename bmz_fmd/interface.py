@@ -188,7 +188,7 @@ def train(
         If the images, the settings or the weights do not fit; nothing is left half made.
     """
     from training.data import DataSettings
-    from training.fitting.start import Words, begin, go_on
+    from training.fitting.start import Request, new_run, resumed_run
     from training.fitting.trainer import train as fit
     from training.util.devices import choose_devices
     from training.util.progress import Listener as Silent
@@ -201,7 +201,7 @@ def train(
         }.items()
         if value is not None
     }  # fmt: skip
-    words = Words(
+    request = Request(
         data=DataSettings.model_validate(given) if given else None,
         network=network,
         network_changes=_changes(network_settings or {}),
@@ -213,9 +213,9 @@ def train(
     told = listener or Silent()
     choose_devices(device, devices)
     if resume:
-        run = go_on(words)
+        run = resumed_run(request)
     else:
-        run, note = begin(words, confirm=lambda checkpoint: yes)
+        run, note = new_run(request, confirm=lambda checkpoint: yes)
         if note:
             told.note(note)
     fit(run, resume=resume, device=device, devices=devices, listener=told)

@@ -71,7 +71,7 @@ def command(
 ) -> None:
     """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
     from training.data.settings import DataSettings
-    from training.fitting.start import Words, begin, go_on
+    from training.fitting.start import Request, new_run, resumed_run
     from training.fitting.trainer import train
     from training.runs.settings import parse_changes
     from training.util.devices import choose_devices
@@ -89,7 +89,7 @@ def command(
         "options": parse_changes(option or [], "--option") or None,
     }
     given = {key: value for key, value in said.items() if value is not None}
-    words = Words(
+    request = Request(
         data=DataSettings.model_validate(given) if given else None,
         network=network,
         network_changes=network_set or (),
@@ -100,9 +100,9 @@ def command(
     )
     choose_devices(device, devices)  # what is not here is said before a run folder is made
     if resume:
-        run = go_on(words)
+        run = resumed_run(request)
     else:
-        run, note = begin(words, confirm=_may_fetch(yes))
+        run, note = new_run(request, confirm=_may_fetch(yes))
         if note:
             console.note(note)
     listener = Listener(note=console.note, warn=console.warn, progress=console.progress)

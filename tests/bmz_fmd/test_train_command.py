@@ -46,7 +46,7 @@ def test_a_run_is_named_by_data_set_network_and_date_and_ends_with_its_scores(he
     assert "calibrated, before training" in ended.out
     assert f"next: bmz-fmd export --run runs/{folder.name}" in ended.out
     assert "from scratch" in ended.err
-    assert "1 epoch of 3 crops" in ended.err
+    assert "1 epoch of 3 patches" in ended.err
     assert open_run(folder).provenance.data.name == "simulated"
 
 
@@ -130,7 +130,7 @@ def test_own_pairs_train_as_typed(here):
         *("--network-set", "depth=3", "--network-set", "width=4", "--set", "epochs=1", "--checkpoint", "none"),
     )
     assert ended.code == 0, ended.err
-    assert "crops are 32 pixels wide" in ended.err
+    assert "patches are 32 pixels wide" in ended.err
     provenance = open_run(here / "runs" / "mine").provenance
     assert sorted(provenance.data.hashes) == sorted(f"{p}/fov_{n}.tif" for p in ("clean", "noisy") for n in range(4))
 

@@ -31,7 +31,8 @@ _MOST_DRAWS = 100  # of validation patches from each image, where most are const
 
 Image = NDArray[np.float32]
 Scaling = Callable[[Image], Image]
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, ...]
+"""Patches of one place: noisy frames, then the clean one."""
 
 
 class Images:
@@ -44,13 +45,16 @@ class Images:
     scaling : callable
         Called once with each sample; returns what brings its clean image, or a region of it, onto the noisy one's
         scale.
+    frames : int
+        Noisy frames that are read of each sample.
     """
 
-    def __init__(self, samples: Sequence[Sample], scaling: Callable[[Sample], Scaling]) -> None:
+    def __init__(self, samples: Sequence[Sample], scaling: Callable[[Sample], Scaling], frames: int = 1) -> None:
         self._samples = samples
+        self._frames = frames
         self._scaling = scaling
         self._scalings: dict[int, Scaling] = {}
-        self._kept: dict[int, tuple[Image, Image]] = {}
+        self._kept: dict[int, tuple[Image, ...]] = {}
         self._room = MEMORY
 
     def __len__(self) -> int:
@@ -60,23 +64,23 @@ class Images:
         """Return the length of each axis of an image, (H, W) or (D, H, W)."""
         return self._samples[index].shape
 
-    def read(self, index: int, region: Region) -> tuple[Image, Image]:
-        """Return a region of the noisy and of the clean image, in the noisy image's units."""
+    def read(self, index: int, region: Region) -> tuple[Image, ...]:
+        """Return a region of the noisy frames and of the clean image, in the noisy images' units."""
         if index not in self._kept:
-            nbytes = 2 * np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
+            nbytes = (self._frames + 1) * np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
             if nbytes > self._room:
                 return self._read(index, region)
             self._room -= nbytes
             self._kept[index] = self._read(index, None)
-        noisy, clean = self._kept[index]
-        return noisy[region], clean[region]
+        return tuple(image[region] for image in self._kept[index])
 
-    def _read(self, index: int, region: Region | None) -> tuple[Image, Image]:
+    def _read(self, index: int, region: Region | None) -> tuple[Image, ...]:
         sample = self._samples[index]
         if index not in self._scalings:
             self._scalings[index] = self._scaling(sample)
         noisy, clean = sample.pair(region)
-        return noisy, self._scalings[index](clean)
+        others = (frame.read(region).astype(np.float32) for frame in sample.noisy[1 : self._frames])
+        return noisy, *others, self._scalings[index](clean)
 
 
 class Patches(Dataset[Batch]):
@@ -113,14 +117,14 @@ class Patches(Dataset[Batch]):
         return len(self._images) * len(self._views)
 
     def __getitem__(self, position: int) -> Batch:
-        """Return noisy and clean, float32 (1, *size) each."""
+        """Return the noisy frames and the clean image, float32 (1, *size) each."""
         index = int(self._order[position])
         image, view = divmod(index, len(self._views))
         shape = self._images.shape(image)
         rng = np.random.default_rng([self._seed, 3, self._epoch, index])
-        noisy, clean = self._images.read(image, _place(rng, shape, self._size or shape))
         turns, mirrored = self._views[view]
-        return _tensor(_turned(noisy, turns, mirrored)), _tensor(_turned(clean, turns, mirrored))
+        read = self._images.read(image, _place(rng, shape, self._size or shape))
+        return tuple(_tensor(_turned(part, turns, mirrored)) for part in read)
 
 
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
@@ -146,7 +150,7 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
     Returns
     -------
     list of tuple of torch.Tensor
-        Noisy and clean, (1, 1, H, W) or (1, 1, D, H, W) each.
+        Noisy frames and the clean image, (1, 1, H, W) or (1, 1, D, H, W) each.
     """
     rng = np.random.default_rng([seed, 4])
     patches: list[Batch] = []
@@ -161,15 +165,20 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
         area = int(np.prod(chosen))
         if patches and spent + area > pixels:
             break
-        noisy, clean = images.read(image, _place(rng, shape, chosen))
-        if np.ptp(clean) > 0:
-            patches.append((_tensor(noisy)[None], _tensor(clean)[None]))
+        read = images.read(image, _place(rng, shape, chosen))
+        if np.ptp(read[-1]) > 0:
+            patches.append(tuple(_tensor(part)[None] for part in read))
             spent += area
         if size is None and drawn == len(images):
             break
     if not patches:
         raise DataError("the clean images that validate are one value everywhere: leave such images out")
     return patches
+
+
+def copies(augment: Augment) -> int:
+    """Return how many patches an epoch takes of each image."""
+    return len(_VIEWS[augment])
 
 
 def _place(rng: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...]) -> Region:

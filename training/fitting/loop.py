@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L  # noqa: N812  (as its authors write it)
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from training.calibration.intensity import Intensity, Range
+from training.calibration.intensity import Intensity
 from training.calibration.layer import Calibrated
 from training.data.patches import Batch, Images, Patches
 from training.errors import RunError
-from training.evaluation.metrics import psnr, ssim
-from training.methods.losses import choose
+from training.methods import METHODS, Method
 from training.runs.run import LOSSES, Run, write_rows
 from training.runs.settings import Recipe
 from training.util.writing import replacing
@@ -32,52 +32,31 @@ _LOGGERS = tuple(map(logging.getLogger, ("lightning.pytorch", "lightning.fabric"
 
 
 class Learner(L.LightningModule):
-    """The calibrated network, its loss and its optimiser.
-
-    The loss compares images whose intensity range is mapped onto [0, 1]: a learning rate then means the same for 8-bit
-    and 16-bit images.
+    """The calibrated network, the method that it learns by, and its optimiser.
 
     Parameters
     ----------
     model : Calibrated
         Trained in place.
     recipe : Recipe
-        Loss and learning rate.
-    intensities : Range
-        What the loss is relative to.
+        Learning rate and seed.
+    method : Method
+        Makes batches, and says what is made small and what an epoch is judged by.
     done : int
         Epochs trained before.
     """
 
-    def __init__(self, model: Calibrated, recipe: Recipe, intensities: Range, done: int) -> None:
+    def __init__(self, model: Calibrated, recipe: Recipe, method: Method, done: int) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
-        self.intensities = intensities
+        self.method = method
         self.done = done
 
     @property
     def epoch(self) -> int:
         """The epoch that is trained, counted from 1 over all sessions."""
         return self.done + self.current_epoch + 1
-
-    def loss(self, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-        """Return the recipe's loss of a batch, (B, 1, H, W) each in image units."""
-        compare = choose(self.recipe.loss, self.recipe.alpha)
-        return compare(self.intensities.scaled(self.model(noisy)), self.intensities.scaled(clean))
-
-    def scores(self, noisy: torch.Tensor, clean: torch.Tensor) -> dict[str, float]:
-        """Return loss, PSNR and SSIM of one validation crop."""
-        denoised = self.model(noisy)
-        compare = choose(self.recipe.loss, self.recipe.alpha)
-        loss = compare(self.intensities.scaled(denoised), self.intensities.scaled(clean))
-        image, reference = denoised[0, 0].cpu().numpy(), clean[0, 0].cpu().numpy()
-        extent = self.intensities.extent
-        return {
-            "validation_loss": float(loss),
-            "psnr": psnr(reference, image, data_range=extent),
-            "ssim": ssim(reference, image, data_range=extent),
-        }
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam with its published constants."""
@@ -91,18 +70,18 @@ class Learner(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Return the loss of a batch."""
-        noisy, clean = batch
-        loss = self.loss(noisy, clean)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(noisy))
+        rng = np.random.default_rng([self.recipe.seed, 5, self.epoch, index, self.global_rank])
+        loss = self.method.loss(self.model, self.method.batch(tuple(batch), rng))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch[0]))
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Score one crop."""
-        self.log_dict(self.scores(*batch), sync_dist=True, batch_size=1)
+        """Score one patch."""
+        self.log_dict(self.method.score(self.model, tuple(batch)), sync_dist=True, batch_size=1)
 
 
 class Data(L.LightningDataModule):
-    """Crops for training and validation; a process of its own opens the data set anew.
+    """Patches for training and validation; a process of its own opens the data set anew.
 
     Parameters
     ----------
@@ -111,11 +90,11 @@ class Data(L.LightningDataModule):
     intensity : Intensity
         Clean onto noisy.
     size : tuple of int or None
-        Of the crops, one number an axis; None: whole images.
+        Of the patches, one number an axis; None: whole images.
     batch : int
-        Crops in a step of one device.
-    judges : sequence of Batch
-        The validation crops.
+        Patches in a step of one device.
+    validation : sequence of Batch
+        The validation patches.
     done : int
         Epochs trained before.
     """
@@ -127,7 +106,7 @@ class Data(L.LightningDataModule):
         *,
         size: tuple[int, ...] | None,
         batch: int,
-        judges: Sequence[Batch],
+        validation: Sequence[Batch],
         done: int,
     ) -> None:
         super().__init__()
@@ -135,30 +114,31 @@ class Data(L.LightningDataModule):
         self.intensity = intensity
         self.size = size
         self.batch = batch
-        self.judges = list(judges)
+        self.validation = list(validation)
         self.done = done
-        self.crops: Patches | None = None
+        self.patches: Patches | None = None
 
     def setup(self, stage: str) -> None:
         """Open the training images, where that was not done yet."""
-        if self.crops is None:
+        if self.patches is None:
             recipe = self.run.settings.recipe
-            images = Images(self.run.dataset().train, self.intensity.scaling)
-            self.crops = Patches(images, self.size, recipe.augment, recipe.seed)
+            frames = METHODS[self.run.settings.method].needs.frames
+            images = Images(self.run.dataset().train, self.intensity.scaling, frames)
+            self.patches = Patches(images, self.size, recipe.augment, recipe.seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the crops of the present epoch: the trainer asks anew for each."""
-        assert self.crops is not None and self.trainer is not None
-        self.crops.set_epoch(self.done + self.trainer.current_epoch + 1)
-        return DataLoader(self.crops, batch_size=self.batch)
+        """Return the patches of the present epoch: the trainer asks anew for each."""
+        assert self.patches is not None and self.trainer is not None
+        self.patches.set_epoch(self.done + self.trainer.current_epoch + 1)
+        return DataLoader(self.patches, batch_size=self.batch)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the validation crops, one by one, for they may differ in size."""
-        return DataLoader(self.judges, batch_size=None)  # type: ignore[arg-type]
+        """Return the validation patches, one by one, for they may differ in size."""
+        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the open data set, which no other process could use."""
-        return {**self.__dict__, "crops": None}
+        return {**self.__dict__, "patches": None}
 
 
 class Record(L.Callback):

@@ -19,14 +19,14 @@ from training.util.progress import Listener
 _SHOWN = 3  # test images in the panel
 
 
-def finish(run: Run, dataset: ImageDataset, place: str, told: Listener) -> None:
+def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> None:
     """Score the best weights on the test images, and draw what a person looks at first."""
     provenance = run.provenance
     model = run.model("best")
     epoch = int(load_checkpoint(run.checkpoint("best"))["epoch"])
     before = provenance.scores
     peak = before["raw"].data_range
-    scores = score(dataset.test, model, provenance, place, told, data_range=peak, before=before)
+    scores = score(dataset.test, model, provenance, device, listener, data_range=peak, before=before)
     rows = run.history()
     best = next((row["psnr"] for row in rows if row["epoch"] == epoch), None)
     chosen = provenance.validation
@@ -40,9 +40,9 @@ def finish(run: Run, dataset: ImageDataset, place: str, told: Listener) -> None:
     }
     run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
     if run.provenance.beats_noisy() is False:
-        told.warn(str(run.provenance.judgement()))
+        listener.warn(str(run.provenance.judgement()))
     figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
-    rows_shown = list(_rows(dataset.test, model, provenance, place, data_range=peak))
+    rows_shown = list(_rows(dataset.test, model, provenance, device, data_range=peak))
     figures.panel(rows_shown, run.folder / PANEL, pixel_size=dataset.source.pixel_size)
 
 
@@ -50,17 +50,17 @@ def score(
     samples: Sequence[Sample],
     model: Calibrated,
     provenance: Provenance,
-    place: str,
-    told: Listener,
+    device: str,
+    listener: Listener,
     *,
     data_range: float,
     before: dict[str, Scores] | None = None,
 ) -> dict[str, Scores]:
     """Return raw and affine scores over the test images; without ``before``, the model is the start."""
-    denoise = as_denoiser(model, provenance, place).tiled()
+    denoise = as_denoiser(model, provenance, device).tiled()
     conventions: tuple[Convention, ...] = ("raw", "affine")
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    with told.progress("scoring the test images", len(samples)) as advance:
+    with listener.progress("scoring the test images", len(samples)) as advance:
         for sample in samples:
             noisy, clean = sample.pair()
             images = {"denoised": denoise(noisy)} | ({"noisy": noisy} if before is None else {})
@@ -92,10 +92,10 @@ def _summary(values: Sequence[tuple[float, float]]) -> Score:
 
 
 def _rows(
-    samples: Sequence[Sample], model: Calibrated, provenance: Provenance, place: str, *, data_range: float
+    samples: Sequence[Sample], model: Calibrated, provenance: Provenance, device: str, *, data_range: float
 ) -> Iterator[figures.Shown]:
     """Yield a few test images, spread over all, the clean ones on the noisy scale; PSNR by the affine convention."""
-    denoise = as_denoiser(model, provenance, place).tiled()
+    denoise = as_denoiser(model, provenance, device).tiled()
     intensity = Intensity(**provenance.intensity_fit.model_dump())
     for index in np.unique(np.linspace(0, len(samples) - 1, _SHOWN).round().astype(int)):
         sample = samples[int(index)]

@@ -1,4 +1,4 @@
-"""From a user's words to the settings of a run, or to a run that goes on: judged before anything is written."""
+"""From what was asked for to the settings of a run, or to a run that goes on: judged before anything is written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from training.data import DataSettings, open_dataset
 from training.errors import CheckpointError, DataError, SettingError
+from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
 from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
@@ -21,7 +22,7 @@ _SCRATCH = ("none", "scratch")
 
 
 @dataclass(frozen=True)
-class Words:
+class Request:
     """What was asked for; None where nothing was said.
 
     Attributes
@@ -38,6 +39,8 @@ class Words:
         Name or file; the network's own where a new run says nothing.
     changes : sequence of str
         ``key=value`` over the recipe.
+    method : str or None
+        Its name; supervised where a new run says nothing.
     name : str or None
         Of the run.
     """
@@ -48,17 +51,18 @@ class Words:
     checkpoint: str | None = None
     recipe: str | None = None
     changes: Sequence[str] = ()
+    method: str | None = None
     name: str | None = None
 
 
-def begin(
-    words: Words, runs: Path = RUNS, *, confirm: Callable[[Checkpoint], bool] | None = None
+def new_run(
+    request: Request, runs: Path = RUNS, *, confirm: Callable[[Checkpoint], bool] | None = None
 ) -> tuple[Run, str | None]:
     """Make the folder of a new run, after everything that can be judged without training was.
 
     Parameters
     ----------
-    words : Words
+    request : Request
         What was asked for.
     runs : Path
         Where run folders are.
@@ -77,50 +81,52 @@ def begin(
     UserError
         For what cannot be trained, and where weights would have to be fetched and that was not confirmed.
     """
-    network = _network(words.network or "drunet")
-    network_settings = parse_changes(words.network_changes, "`network_settings`", list(NETWORKS[network].settings))
-    recipe = load_recipe(words.recipe or network, words.changes)
-    if words.name is not None and (runs / check_name(words.name)).exists():
+    network = _network(request.network or "drunet")
+    network_settings = parse_changes(request.network_changes, "`network_settings`", list(NETWORKS[network].settings))
+    recipe = load_recipe(request.recipe or network, request.changes)
+    if request.name is not None and (runs / check_name(request.name)).exists():
         raise SettingError(
-            f"{runs / words.name}: exists and is not overwritten; choose another `name`, "
-            f"or go on with `resume` `name` {words.name}"
+            f"{runs / request.name}: exists and is not overwritten; choose another `name`, "
+            f"or go on with `resume` `name` {request.name}"
         )
-    data = words.data or DataSettings()
+    data = request.data or DataSettings()
     dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
     if any(sample.clean is None for sample in dataset.train):
         raise DataError("`noisy` is given without `clean`: training learns from pairs of both")
-    checkpoint, note = _checkpoint(words.checkpoint, network, network_settings, confirm)
+    checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
     settings = Settings(
-        name=words.name or free_name(dataset.name, network, runs),
+        name=request.name or free_name(dataset.name, network, runs),
         network=network,
         network_settings=network_settings,
         checkpoint=checkpoint,
         data=data,
+        method=_method(request.method),
         recipe=recipe,
     )
     return create_run(settings, runs / settings.name), note
 
 
-def go_on(words: Words, runs: Path = RUNS) -> Run:
-    """Return the run that is named, if the words do not contradict its settings; other ``epochs`` are taken over."""
-    if words.name is None:
+def resumed_run(request: Request, runs: Path = RUNS) -> Run:
+    """Return the run that is named, where its settings are not contradicted; other ``epochs`` are taken over."""
+    if request.name is None:
         known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
         raise SettingError(f"`resume`: say which run with `name` NAME; there are {', '.join(known) or 'none yet'}")
-    run = open_run(runs / check_name(words.name))
+    run = open_run(runs / check_name(request.name))
     check_unlocked(run.folder)
     settings = run.settings
-    _agree("`network`", words.network, settings.network)
-    if words.network_changes:
-        wanted = parse_changes(words.network_changes, "`network_settings`", list(NETWORKS[settings.network].settings))
+    _agree("`network`", request.network, settings.network)
+    if request.network_changes:
+        wanted = parse_changes(request.network_changes, "`network_settings`", list(NETWORKS[settings.network].settings))
         _agree("`network_settings`", wanted, settings.network_settings)
-    if words.checkpoint is not None:
-        start, _ = _checkpoint(words.checkpoint, settings.network, settings.network_settings)
+    if request.checkpoint is not None:
+        start, _ = _checkpoint(request.checkpoint, settings.network, settings.network_settings)
         _same("`checkpoint`", start, settings.checkpoint)
-    _agree("the data", words.data, settings.data)
+    _agree("`method`", request.method, settings.method)
+    _agree("the data", request.data, settings.data)
     asked = settings.recipe
-    if words.recipe is not None:
-        asked = load_recipe(words.recipe).model_copy(update={"epochs": asked.epochs})
-    recipe = change_recipe(asked, words.changes)
+    if request.recipe is not None:
+        asked = load_recipe(request.recipe).model_copy(update={"epochs": asked.epochs})
+    recipe = change_recipe(asked, request.changes)
     for key in Recipe.model_fields:
         if key != "epochs":
             _agree(f"`{key}`", getattr(recipe, key), getattr(settings.recipe, key))
@@ -149,6 +155,13 @@ def _same(what: str, wanted: object, was: object) -> None:
 def _network(name: str) -> str:
     if name not in NETWORKS:
         raise SettingError(f"`network` {name}: {unknown(name, list(NETWORKS))}")
+    return name
+
+
+def _method(name: str | None) -> str:
+    name = name or "supervised"
+    if name not in METHODS:
+        raise SettingError(f"`method` {name}: {unknown(name, list(METHODS))}")
     return name
 
 

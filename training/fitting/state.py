@@ -1,4 +1,4 @@
-"""Where training stands: begun with measured data and a calibrated start, or taken up after the last whole epoch."""
+"""Where training stands: at a calibrated start from measured data, or after the last whole epoch of a run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
-from training.calibration.search import find_constants
 from training.calibration.statistics import Statistics, measure
 from training.checkpoints import load_weights
 from training.data import ImageDataset
 from training.errors import DataError
 from training.fitting.report import score
+from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.model import build
 from training.runs.provenance import (
@@ -39,7 +39,7 @@ _LEAST = 8  # pixels a side: the window of SSIM is 7
 
 
 @dataclass
-class Session:
+class State:
     """Where training stands: the model, the epochs behind it, and what the loop needs to go on."""
 
     model: Calibrated
@@ -54,19 +54,20 @@ class Session:
     scoring: float = 0.0  # seconds that the test images took
 
 
-def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Session:
+def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> State:
     """Measure the data, calibrate the start, and write it down as epoch 0."""
     settings, recipe = run.settings, run.settings.recipe
     for warning in dataset.warnings():
-        told.warn(warning)
-    with told.progress("looking at the images", len(dataset.train)) as advance:
+        listener.warn(warning)
+    with listener.progress("measuring the images", len(dataset.train)) as advance:
         measured = measure(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
     _trainable(measured, dataset)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
-    denoiser, origin = _start(settings, told)
+    denoiser, origin = _start(settings, listener)
+    method = METHODS[settings.method](recipe.loss, recipe.alpha, _range(measured))
     search = partial(
-        find_constants,
+        method.constants,
         measured,
         dataset.train,
         network=network,
@@ -77,9 +78,9 @@ def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Sessio
         seed=recipe.seed,
     )
     if settings.checkpoint is not None:
-        with told.progress("calibrating", None) as advance:
-            denoiser = denoiser.to(place).to(memory_format=torch.channels_last)
-            quick = quick_in_half(place)
+        with listener.progress("calibrating", None) as advance:
+            denoiser = denoiser.to(device).to(memory_format=torch.channels_last)
+            quick = quick_in_half(device)
             constants = search(denoiser, pretrained=True, quick=quick, progress=lambda what: advance(1, what))
     else:
         constants = search(denoiser, pretrained=False)
@@ -93,6 +94,7 @@ def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Sessio
         ),
         intensity_fit=IntensityFitUsed(**asdict(measured.intensity)),
         data=DataUsed.of(dataset),
+        method=settings.method,
         recipe=recipe,
         versions=versions(),
         seed=recipe.seed,
@@ -100,13 +102,13 @@ def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Sessio
     )
     peak = 255.0 if dataset.train[0].truth.dtype == "uint8" else measured.clean_extent
     began = time.monotonic()
-    scores = score(dataset.test, model, provenance, place, told, data_range=peak)
+    scores = score(dataset.test, model, provenance, device, listener, data_range=peak)
     scoring = time.monotonic() - began
     run.write_provenance(provenance.model_copy(update={"scores": scores}))
-    return Session(
+    return State(
         model,
         measured.intensity,
-        _range(provenance),
+        _range(provenance.trained_on),
         measured.shape,
         measured.uniform,
         done=0,
@@ -119,8 +121,8 @@ def begin(run: Run, dataset: ImageDataset, place: str, told: Listener) -> Sessio
 
 def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
     """Refuse images that nothing can be learned from, or that cannot judge what was."""
-    judges = [sample.shape for sample in (*dataset.validation, *dataset.test)]
-    smallest = min(measured.shape, *judges, key=min)
+    scored = [sample.shape for sample in (*dataset.validation, *dataset.test)]
+    smallest = min(measured.shape, *scored, key=min)
     if min(smallest) < _LEAST:
         raise DataError(
             f"{dataset.name}: the smallest image has {' x '.join(map(str, smallest))} pixels; "
@@ -138,7 +140,7 @@ def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
         )
 
 
-def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:
+def _start(settings: Settings, listener: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:
     """Return the bare network that training starts from, and where its weights come from."""
     torch.manual_seed(settings.recipe.seed)
     try:
@@ -151,7 +153,7 @@ def _start(settings: Settings, told: Listener) -> tuple[torch.nn.Module, Checkpo
     return denoiser, None if origin is None else CheckpointUsed(**asdict(origin))
 
 
-def take_up(run: Run, dataset: ImageDataset) -> Session:
+def resumed_state(run: Run, dataset: ImageDataset) -> State:
     """Return to the end of the last whole epoch."""
     provenance, content = run.provenance, load_checkpoint(run.checkpoint("last"))
     model = build(provenance.network, provenance.calibration)
@@ -161,11 +163,11 @@ def take_up(run: Run, dataset: ImageDataset) -> Session:
     except (RuntimeError, KeyError, TypeError, ValueError):
         raise DataError(f"{run.checkpoint('last')}: not of this run; train under another `name`") from None
     shapes = {sample.shape for sample in dataset.train}
-    return Session(
+    return State(
         model,
         Intensity(**provenance.intensity_fit.model_dump()),
-        _range(provenance),
-        (min(shape[0] for shape in shapes), min(shape[1] for shape in shapes)),
+        _range(provenance.trained_on),
+        tuple(min(lengths) for lengths in zip(*shapes, strict=True)),
         len(shapes) == 1,
         done=done,
         best=best,
@@ -174,6 +176,5 @@ def take_up(run: Run, dataset: ImageDataset) -> Session:
     )
 
 
-def _range(provenance: Provenance) -> Range:
-    low, high = provenance.trained_on.low, provenance.trained_on.high
-    return Range(low, high - low if high > low else 1.0)
+def _range(images: Statistics | TrainedOnData) -> Range:
+    return Range(images.low, images.high - images.low if images.high > images.low else 1.0)

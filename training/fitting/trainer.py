@@ -6,22 +6,22 @@ import math
 import re
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from training.calibration.layer import Calibrated
 from training.data import ImageDataset
-from training.data.patches import Images, Patches, validation_patches
+from training.data.patches import Batch, Images, Patches, validation_patches
 from training.errors import DiskFullError, RunError, UserError
-from training.evaluation.metrics import psnr
+from training.fitting import timing
 from training.fitting.loop import COLUMNS, Data, Learner, Record, quiet, save_best
 from training.fitting.report import finish
-from training.fitting.state import Session, begin, take_up
+from training.fitting.state import State, new_state, resumed_state
+from training.methods import METHODS
 from training.runs.provenance import ValidationScores
 from training.runs.run import LOSSES, SETTINGS, Run, write_rows
 from training.runs.settings import Recipe
@@ -33,11 +33,7 @@ from training.util.text import counted, duration
 if TYPE_CHECKING:
     import lightning as L  # noqa: N812
 
-# Parts of an epoch's pixels that take at most a tenth of its time: a pass without gradients is a third of a step; on a
-# GPU the scores, which stay on the CPU, take longer than that.
-_VALIDATION, _VALIDATION_GPU = 0.2, 0.05
 _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
-_TIMED = 128  # pixels a side that a step is timed on, on a CPU
 
 
 def train(
@@ -61,7 +57,7 @@ def train(
     devices : int, optional
         How many; default: all GPUs with "auto" or "cuda", else one.
     listener : Listener, optional
-        Who is told of progress and warnings.
+        Who is listener of progress and warnings.
 
     Returns
     -------
@@ -80,12 +76,12 @@ def train(
     On one machine's CPU a run is repeatable from its seed, also when it was killed in between. The untrained calibrated
     model counts as epoch 0: what training hands over is never worse than that on the validation crops.
     """
-    place, count = choose_devices(device, devices)
+    device, count = choose_devices(device, devices)
     if not resume and run.checkpoint("last").exists():
         raise RunError(f"{run.folder}: was trained already; go on with `resume` `name` {run.name}")
     try:
         with run_lock(run.folder):
-            _train(run, place, count, listener or Listener())
+            _train(run, device, count, listener or Listener())
     except DiskFullError:
         kept = "the weights of the last whole epoch" if run.checkpoint("last").is_file() else "what was written before"
         raise DiskFullError(
@@ -98,24 +94,29 @@ def train(
     return run
 
 
-def _train(run: Run, place: str, count: int, told: Listener) -> None:
+def _train(run: Run, device: str, count: int, listener: Listener) -> None:
     """Begin or go on, and score what came of it, also where training was interrupted or broke off."""
     dataset = run.dataset()
-    session = take_up(run, dataset) if run.checkpoint("last").is_file() else begin(run, dataset, place, told)
+    METHODS[run.settings.method].needs.check((*dataset.train, *dataset.validation), run.settings.method)
+    if run.checkpoint("last").is_file():
+        state = resumed_state(run, dataset)
+    else:
+        listener.note(f"{run.name}: {timing.first_estimate(run.settings, dataset, device, count)}")
+        state = new_state(run, dataset, device, listener)
     recipe = run.settings.recipe
-    if session.done and not run.checkpoint().is_file():
-        told.warn(f"{run.checkpoint()} is missing: the weights of epoch {session.done} stand in for it")
-        session.best = session.rows[-1]["psnr"] if session.rows else -math.inf
-        save_best(run, session.model, session.done, session.best)
+    if state.done and not run.checkpoint().is_file():
+        listener.warn(f"{run.checkpoint()} is missing: the weights of epoch {state.done} stand in for it")
+        state.best = state.rows[-1]["psnr"] if state.rows else -math.inf
+        save_best(run, state.model, state.done, state.best)
     stopped: BaseException | None = None
-    if session.done < recipe.epochs:
+    if state.done < recipe.epochs:
         try:
-            _fit(run, session, dataset, place, told, count=count)
+            _fit(run, state, dataset, device, listener, count=count)
         except KeyboardInterrupt as error:
             if not run.checkpoint().is_file():
                 raise
             stopped = error
-            told.warn("interrupted: scoring the best weights so far (Ctrl-C again to leave at once)")
+            listener.warn("interrupted: scoring the best weights so far (Ctrl-C again to leave at once)")
         except DiskFullError:
             raise
         except UserError as error:
@@ -123,8 +124,8 @@ def _train(run: Run, place: str, count: int, told: Listener) -> None:
                 raise
             stopped = error
     else:
-        told.note(f"{run.name}: all {recipe.epochs} epochs are trained; `epochs`=N trains on")
-    finish(run, dataset, place, told)
+        listener.note(f"{run.name}: all {recipe.epochs} epochs are trained; `epochs`=N trains on")
+    finish(run, dataset, device, listener)
     if stopped is not None:
         raise stopped
 
@@ -136,53 +137,48 @@ def _discard(run: Run) -> None:
         run.folder.rmdir()
 
 
-def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Listener, *, count: int) -> None:
+def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: Listener, *, count: int) -> None:
     """Train what epochs are left; margins are for the shipped model, so training does without their cost."""
     import lightning as L  # noqa: N812
     from lightning.fabric.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
     recipe = run.settings.recipe
-    model = Calibrated(session.model.denoiser, replace(session.model.constants, margin=0))
-    side, batch = _crop(recipe, session, told)
+    method = METHODS[run.settings.method](recipe.loss, recipe.alpha, state.intensities)
+    size, batch = _patch_size(recipe, state, listener)
     count = min(count, batch)  # the batch is over all GPUs
-    share = _VALIDATION if place == "cpu" else _VALIDATION_GPU
-    size = None if side is None else (side, side)
-    scaling = session.intensity.scaling
-    crops = Patches(Images(dataset.train, scaling), size, recipe.augment, recipe.seed)
-    area = side**2 if side is not None else session.shape[0] * session.shape[1]
-    judges = validation_patches(Images(dataset.validation, scaling), size, int(share * len(crops) * area), recipe.seed)
-    learner = Learner(model, recipe, session.intensities, session.done).to(place).to(memory_format=torch.channels_last)
-    if session.done == 0:
-        _epoch_zero(run, session, learner, judges, place)
-    steps = math.ceil(len(crops) / batch)
-    left = recipe.epochs - session.done
-    seconds = _seconds_per_pixel(learner, judges, batch, place) * len(crops) * area * left * (1 + share / 3) / count
-    scoring = f" and {duration(session.scoring)} for the test images" if session.scoring else ""
-    told.note(
-        f"{run.name}: {counted(left, 'epoch')} of {counted(len(crops), 'crop')}, {counted(steps, 'step')} each, "
-        f"about {duration(seconds)} on {place}{scoring}"
+    scaling, frames = state.intensity.scaling, method.needs.frames
+    patches = Patches(Images(dataset.train, scaling, frames), size, recipe.augment, recipe.seed)
+    area = math.prod(size or state.shape)
+    share = timing.VALIDATION if device == "cpu" else timing.VALIDATION_GPU
+    pixels = int(share * len(patches) * area)
+    validation = validation_patches(Images(dataset.validation, scaling, frames), size, pixels, recipe.seed)
+    model = Calibrated(state.model.denoiser, replace(state.model.constants, margin=0))
+    learner = Learner(model, recipe, method, state.done).to(device).to(memory_format=torch.channels_last)
+    if state.done == 0:
+        _epoch_zero(run, state, learner, validation, device)
+    left = recipe.epochs - state.done
+    steps = math.ceil(len(patches) / batch)
+    pixel = _seconds_per_pixel(learner, validation[0], batch, device)
+    seconds = timing.training_seconds(pixel, left * len(patches) * area, device, count)
+    scoring = f" and {duration(state.scoring)} for the test images" if state.scoring else ""
+    listener.note(
+        f"{run.name}: {counted(left, 'epoch')} of {counted(len(patches), 'patch', 'patches')}, "
+        f"{counted(steps, 'step')} each, about {duration(seconds)} on {device}{scoring}"
     )
     if seconds > _LONG and run.settings.network != "dncnn":
-        told.warn(
+        listener.warn(
             f"{run.settings.network} would train for {duration(seconds)} here; `network` dncnn is far quicker, "
             "or train on a machine with a GPU"
         )
-    data = Data(
-        run,
-        session.intensity,
-        size=size,
-        batch=math.ceil(batch / count),
-        judges=judges,
-        done=session.done,
-    )
-    data.crops = crops
-    with told.progress("training", steps * left) as advance, quiet():
-        record = Record(run, session.rows, session.best, session.optimizer, advance)
+    data = Data(run, state.intensity, size=size, batch=math.ceil(batch / count), validation=validation, done=state.done)
+    data.patches = patches
+    with listener.progress("training", steps * left) as advance, quiet():
+        record = Record(run, state.rows, state.best, state.optimizer, advance)
         trainer = L.Trainer(
-            accelerator="gpu" if place.startswith("cuda") else place,
-            devices=[int(place.partition(":")[2])] if ":" in place else count,
+            accelerator="gpu" if device.startswith("cuda") else device,
+            devices=[int(device.partition(":")[2])] if ":" in device else count,
             strategy="ddp_spawn" if count > 1 else "auto",
-            precision="bf16-mixed" if quick_in_half(place) else "32-true",
+            precision="bf16-mixed" if quick_in_half(device) else "32-true",
             max_epochs=left,
             callbacks=[record],
             logger=False,
@@ -199,54 +195,48 @@ def _fit(run: Run, session: Session, dataset: ImageDataset, place: str, told: Li
         _interruptible(trainer, learner, data)
 
 
-def _crop(recipe: Recipe, session: Session, told: Listener) -> tuple[int | None, int]:
-    """Return the side of the crops (None: whole images) and the batch that the images allow."""
-    height, width = session.shape
+def _patch_size(recipe: Recipe, state: State, listener: Listener) -> tuple[tuple[int, ...] | None, int]:
+    """Return the size of the patches, one number an axis (None: whole images), and the batch that the images allow."""
     if recipe.crop is not None:
-        side = min(recipe.crop, height, width)
+        side = min(recipe.crop, *state.shape[-2:])
         if side < recipe.crop:
-            told.note(f"crops are {side} pixels wide, as the smallest image")
-        return side, recipe.batch
-    turned = "rotate" in recipe.augment and height != width
-    if recipe.batch > 1 and (turned or not session.uniform):
-        told.note("whole images of different shapes make no batch: one image a step")
+            listener.note(f"patches are {side} pixels wide, as the smallest image")
+        return tuple(min(side, length) for length in state.shape), recipe.batch
+    turned = "rotate" in recipe.augment and state.shape[-2] != state.shape[-1]
+    if recipe.batch > 1 and (turned or not state.uniform):
+        listener.note("whole images of different shapes make no batch: one image a step")
         return None, 1
     return None, recipe.batch
 
 
-def _epoch_zero(run: Run, session: Session, learner: Learner, judges: Sequence[Any], place: str) -> None:
-    """Score the calibrated start on the validation crops and write it as the best so far."""
+def _epoch_zero(run: Run, state: State, learner: Learner, validation: Sequence[Batch], device: str) -> None:
+    """Score the noisy and the calibrated start on the validation patches, and write the start as the best so far."""
     learner.eval()
-    with torch.inference_mode(), torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(place)):
-        found = [learner.scores(*(image.to(learner.device) for image in judge)) for judge in judges]
+    with torch.inference_mode(), torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(device)):
+        found = [learner.method.score(learner.model, _to(patches, device)) for patches in validation]
+        noisy = [learner.method.score(torch.nn.Identity(), _to(patches, device))["psnr"] for patches in validation]
     means = {key: float(np.mean([scores[key] for scores in found])) for key in found[0]}
-    extent = session.intensities.extent
-    noisy = [psnr(clean[0, 0].numpy(), image[0, 0].numpy(), data_range=extent) for image, clean in judges]
-    validation = ValidationScores(noisy=float(np.mean(noisy)), denoised=means["psnr"])
-    run.write_provenance(run.provenance.model_copy(update={"validation": validation}))
-    session.best = means["psnr"] if math.isfinite(means["psnr"]) else -math.inf
-    session.rows = [{"epoch": 0, "lr": 0.0, "train_loss": math.nan, **means, "seconds": math.nan}]
-    write_rows(run.folder / LOSSES, session.rows, COLUMNS)
-    save_best(run, learner.model, 0, session.best)
+    scores = ValidationScores(noisy=float(np.mean(noisy)), denoised=means["psnr"])
+    run.write_provenance(run.provenance.model_copy(update={"validation": scores}))
+    state.best = means["psnr"] if math.isfinite(means["psnr"]) else -math.inf
+    state.rows = [{"epoch": 0, "lr": 0.0, "train_loss": math.nan, **means, "seconds": math.nan}]
+    write_rows(run.folder / LOSSES, state.rows, COLUMNS)
+    save_best(run, learner.model, 0, state.best)
     learner.train()
 
 
-def _seconds_per_pixel(learner: Learner, judges: Sequence[Any], batch: int, place: str) -> float:
-    """Return what a step costs a pixel, measured on one after a first to warm up; no weight is changed."""
-    noisy, clean = (image.to(place) for image in judges[0])
-    if place == "cpu":
-        noisy, clean = noisy[..., :_TIMED, :_TIMED], clean[..., :_TIMED, :_TIMED]
+def _seconds_per_pixel(learner: Learner, patches: Batch, batch: int, device: str) -> float:
+    """Return what a step costs a pixel, measured on a validation patch."""
+    if device == "cpu":
+        patches = tuple(image[..., : timing.TIMED, : timing.TIMED] for image in patches)
     else:
-        noisy, clean = noisy.repeat(batch, 1, 1, 1), clean.repeat(batch, 1, 1, 1)
-    began = 0.0
-    for _ in range(2):
-        began = time.perf_counter()
-        with torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(place)):
-            loss = learner.loss(noisy, clean)
-        loss.backward()  # type: ignore[no-untyped-call]
-        float(loss.detach())  # waits for the device
-        learner.zero_grad(set_to_none=True)
-    return (time.perf_counter() - began) / float(noisy.numel())
+        patches = tuple(torch.cat([image] * batch) for image in patches)
+    made = learner.method.batch(_to(patches, device), np.random.default_rng(0))
+    return timing.seconds_per_pixel(lambda: learner.method.loss(learner.model, made), learner, made[0].numel(), device)
+
+
+def _to(patches: Batch, device: str) -> Batch:
+    return tuple(image.to(device) for image in patches)
 
 
 def _interruptible(trainer: L.Trainer, learner: Learner, data: Data) -> None:

@@ -145,6 +145,7 @@ class Provenance(_Part):
     trained_on: TrainedOnData
     intensity_fit: IntensityFitUsed
     data: DataUsed
+    method: str = "supervised"
     recipe: Recipe
     scores: dict[str, Scores] = Field(default_factory=dict)
     validation: ValidationScores | None = None

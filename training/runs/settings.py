@@ -88,7 +88,17 @@ class Settings(BaseModel):
         None, description="a published checkpoint's name, or a file; none: from scratch (Kaiming start)"
     )
     data: DataSettings
+    method: str = "supervised"
     recipe: Recipe
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str) -> str:
+        from training.methods import METHODS  # imports torch
+
+        if method not in METHODS:
+            raise ValueError(unknown(method, list(METHODS)))
+        return method
 
     @field_validator("name")
     @classmethod

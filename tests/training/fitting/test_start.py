@@ -4,7 +4,7 @@ import pytest
 
 from training.data.settings import DataSettings
 from training.errors import CheckpointError
-from training.fitting.start import Words, begin
+from training.fitting.start import Request, new_run
 
 
 @pytest.fixture(autouse=True)
@@ -17,20 +17,20 @@ def fetched(tmp_path, monkeypatch):
 
 
 def asked(**more):
-    return Words(data=DataSettings(dataset="simulated", options={"images": 5, "size": 40}), **more)
+    return Request(data=DataSettings(dataset="simulated", options={"images": 5, "size": 40}), **more)
 
 
 @pytest.mark.parametrize("confirm", [None, lambda checkpoint: False])
 def test_without_leave_nothing_is_fetched_and_the_three_ways_are_said(tmp_path, fetched, confirm):
     with pytest.raises(CheckpointError, match=r"dncnn_25 with `yes` .*, .*`checkpoint` FILE, .*`checkpoint` none"):
-        begin(asked(network="dncnn"), tmp_path / "runs", confirm=confirm)
+        new_run(asked(network="dncnn"), tmp_path / "runs", confirm=confirm)
     assert fetched == []
     assert not (tmp_path / "runs").exists()
 
 
 def test_with_leave_the_published_weights_are_fetched(tmp_path, fetched):
     questions = []
-    run, note = begin(
+    run, note = new_run(
         asked(network="dncnn"), tmp_path / "runs", confirm=lambda checkpoint: not questions.append(checkpoint.summary)
     )
     assert run.settings.checkpoint == "dncnn_25"
@@ -41,13 +41,13 @@ def test_with_leave_the_published_weights_are_fetched(tmp_path, fetched):
 
 def test_weights_that_no_program_may_fetch_are_named_with_their_place(tmp_path):
     with pytest.raises(CheckpointError, match=r"download gau_gray_25\.pth from https://.*`checkpoint` FILE.* none"):
-        begin(asked(network="kbnet"), tmp_path / "runs", confirm=lambda checkpoint: True)
+        new_run(asked(network="kbnet"), tmp_path / "runs", confirm=lambda checkpoint: True)
 
 
 def test_from_scratch_is_said_aloud_or_the_only_way(tmp_path, fetched):
-    run, note = begin(asked(network="dncnn", checkpoint="none"), tmp_path / "runs")
+    run, note = new_run(asked(network="dncnn", checkpoint="none"), tmp_path / "runs")
     assert (run.settings.checkpoint, note) == (None, None)
-    run, note = begin(asked(network="dncnn", network_changes=["depth=3"], name="small"), tmp_path / "runs")
+    run, note = new_run(asked(network="dncnn", network_changes=["depth=3"], name="small"), tmp_path / "runs")
     assert run.settings.checkpoint is None
     assert "no weights are published for its changed settings" in note
     assert fetched == []

@@ -309,10 +309,21 @@ def test_a_finished_run_resumes_to_the_same(whole):
     assert same(weights(whole, "last")["state_dict"], before)
 
 
-def test_before_the_first_epoch_it_says_how_long_it_takes(tmp_path):
-    notes = []
-    train(begun(tmp_path / "run", epochs=1), device="cpu", listener=Listener(note=notes.append))
-    assert notes[0].startswith("run: 1 epoch of 6 crops, 3 steps each, about ")
+def test_how_long_it_takes_is_said_before_anything_is_measured_and_again_before_the_first_epoch(tmp_path):
+    bare = create("dncnn", **SMALL)
+    torch.save(bare.state_dict(), tmp_path / "mine.pth")
+    said = []
+
+    @contextmanager
+    def progress(title, total):
+        said.append(title)
+        yield lambda steps, what: None
+
+    run = begun(tmp_path / "run", epochs=1, checkpoint=str(tmp_path / "mine.pth"))
+    train(run, device="cpu", listener=Listener(note=said.append, progress=progress))
+    assert said[0].startswith("run: first estimate: about ")
+    assert said[1:4] == ["measuring the images", "calibrating", "scoring the test images"]
+    assert said[4].startswith("run: 1 epoch of 6 patches, 3 steps each, about ")
 
 
 def test_where_it_takes_days_a_smaller_network_is_proposed(tmp_path, monkeypatch):

@@ -1,0 +1,88 @@
+"""What training asks of any way to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.errors import DataError
+
+if TYPE_CHECKING:
+    from training.calibration.intensity import Range
+    from training.calibration.layer import Constants
+    from training.calibration.statistics import Statistics
+    from training.data.sample import Sample
+
+Batch = tuple[torch.Tensor, ...]
+"""Patches of the same places, (B, 1, Y, X) or (B, 1, Z, Y, X) each, in the noisy images' own units."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs of each training sample.
+
+    Attributes
+    ----------
+    frames : int
+        Noisy images of the same field with independent noise.
+    clean : bool
+        A clean image. Scores and calibration still need one of every sample, whatever the method.
+    """
+
+    frames: int = 1
+    clean: bool = True
+
+    def check(self, samples: Sequence[Sample], method: str) -> None:
+        """Raise ``DataError`` for the first sample that lacks something."""
+        for sample in samples:
+            if len(sample.noisy) < self.frames:
+                raise DataError(
+                    f"{sample.name}: `method` {method} learns from {self.frames} noisy images of each field, here is "
+                    f"{len(sample.noisy)}; choose another method"
+                )
+            if self.clean and sample.clean is None:
+                raise DataError(f"{sample.name}: `method` {method} learns from clean images, here is none")
+
+
+class Method(Protocol):
+    """A way to learn.
+
+    Parameters
+    ----------
+    loss, alpha
+        The recipe's, see ``training.methods.losses.choose``.
+    intensities : Range
+        Of the training images: losses and scores compare images with this range mapped onto [0, 1], so that a learning
+        rate means the same for 8 and 16 bits.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[Needs]
+
+    def __init__(self, loss: Any, alpha: float, intensities: Range) -> None: ...  # noqa: ANN401
+
+    def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
+        """Return what ``loss`` takes, from patches of as many noisy frames as are needed, and of the clean image last.
+
+        ``rng`` is the same for the same seed, epoch and step.
+        """
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return what training makes small, a tensor of no dimension."""
+
+    def score(self, model: nn.Module, patches: Batch) -> dict[str, float]:
+        """Return ``validation_loss``, ``psnr`` in dB, by which the best epoch is chosen, and ``ssim`` of one patch."""
+
+    def constants(
+        self,
+        measured: Statistics,
+        samples: Sequence[Sample],
+        denoiser: nn.Module,
+        **search: Any,  # noqa: ANN401
+    ) -> Constants:
+        """Return the calibration that training starts from; ``search`` is what ``find_constants`` takes besides."""
