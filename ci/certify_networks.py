@@ -56,7 +56,7 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = {"example_name": "a simulated image", "scripts": scripts()}
-    built = build(folder, model, network=name, example=noisy, halo=halo, **words)
+    built = build(folder, model, network=name, example=noisy, halo=(halo, halo), **words)
     options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))
     built.attach(addition.files, section=addition.section)

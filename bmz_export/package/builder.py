@@ -16,6 +16,7 @@ from bmz_export.package.about import About, citation_of, plain_name
 from bmz_export.package.licence import LICENCE, decide_licence
 from bmz_export.package.scripts import Script
 from bmz_export.package.weights import TORCHSCRIPT, write_weights
+from training.errors import PackageError
 from training.evaluation.cover import cover
 from training.networks import NETWORKS
 
@@ -52,6 +53,7 @@ class Built:
     folder: Path
     tiling: rdf.Tiling
     missing: tuple[str, ...]
+    _axes: str
     _description: dict[str, Any]
     _words: dict[str, Any]
     _attachments: tuple[str, ...]
@@ -69,7 +71,7 @@ class Built:
         self._attachments = tuple(dict.fromkeys((*self._attachments, *files)))
         self._words["sections"] = (*self._words["sections"], *((section,) if section else ()))
         (self.folder / rdf.README).write_text(readme.compose(**self._words), encoding="utf-8")
-        rdf.write_rdf(self.folder, self.tiling, self._attachments, **self._description)
+        rdf.write_rdf(self.folder, self._axes, self.tiling, self._attachments, **self._description)
         addresses = [entry["url"] for entry in self._description["cite"] if "url" in entry]
         rdf.validate(self.folder, addresses)
 
@@ -84,7 +86,7 @@ def build(
     example_name: str = "the example",
     about: About | None = None,
     provenance: Provenance | None = None,
-    halo: int | None = None,
+    halo: tuple[int, ...] | None = None,
     scripts: Mapping[str, Script] | None = None,
 ) -> Built:
     """Write a whole package into a folder.
@@ -107,8 +109,8 @@ def build(
         What the author says.
     provenance : Provenance, optional
         How the model was made; without it the README says less, and no licence, data or scores are known.
-    halo : int, optional
-        A measured halo in pixels, in place of the one that follows from the network.
+    halo : tuple of int, optional
+        A measured halo in pixels along each space axis, in place of the one that follows from the network.
     scripts : Mapping, optional
         From the name of a tool to the script that the package brings for it.
 
@@ -126,9 +128,10 @@ def build(
     checkpoint = provenance.checkpoint if provenance else None
     licence = decide_licence(about.license, checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    reach = None if model.constants.statistics == "instance" else entry.radius(settings)
-    radius = None if reach is None else max(reach)
-    tiling = rdf.choose_tiling(radius, max(entry.stride), halo)
+    if entry.axes != "YX":
+        raise PackageError(f"{entry.title} denoises {entry.axes} images: packages hold networks of planes (YX) alone")
+    radius = None if model.constants.statistics == "instance" else entry.radius(settings)
+    tiling = rdf.choose_tiling(radius, entry.stride, halo)
 
     sample = tensors.choose_region(example, tiling.minimum)
     noisy, denoised = tensors.write_tensors(folder, model, sample)
@@ -140,7 +143,7 @@ def build(
 
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
     scripts = scripts or {}
-    written = [write_script(folder, script, title=title, halo=tiling.halo) for script in scripts.values()]
+    written = [write_script(folder, script, title=title, halo=max(tiling.halo)) for script in scripts.values()]
     attachments = [tensors.SAMPLE, *(path.name for path in written)]
     if provenance is not None:
         (folder / rdf.PROVENANCE).write_text(provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -152,6 +155,7 @@ def build(
     built = Built(
         folder=folder,
         tiling=tiling,
+        _axes=entry.axes,
         missing=_missing(about, licence.missing),
         _description={
             "name": title,
@@ -172,7 +176,7 @@ def build(
         **built._description,
         "network": entry,
         "calibration": asdict(model.constants),
-        "local": radius is not None and radius <= tiling.halo,
+        "local": radius is not None and all(reach <= halo for reach, halo in zip(radius, tiling.halo, strict=True)),
         "tiling": tiling,
         "scripts": {tool: script.name for tool, script in scripts.items()},
         "licence": licence.line,

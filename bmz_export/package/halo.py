@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import lcm
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,15 +24,17 @@ HALOS = (8, 16, 24, 32, 48, 64, 80, 96, 112)
 _SHORT = 32  # pixels: 6 % of a 512 tile on each side, which is all that exactness costs
 
 
-def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: Mapping[str, Any]) -> int:
+def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the smallest halo at which two tiles of the example show no seam, or little more than any halo leaves.
+
+    It is measured along X and taken along each space axis, a number an axis.
 
     A short receptive radius is taken whole: tiles are then exactly the whole image, on every image.
     """
     noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(from_module(model), noisy, stride=max(network.stride))
-    radius = network.radius(settings)
-    return halo if radius is None or max(radius) > _SHORT else max(halo, *radius)
+    halo, _ = measure_halo(from_module(model), noisy, stride=lcm(*network.stride))
+    radius = network.radius(settings) or (0,) * noisy[0, 0].ndim
+    return tuple(max(halo, reach) if max(radius) <= _SHORT else halo for reach in radius)
 
 
 def measure_halo(

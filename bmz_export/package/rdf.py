@@ -16,7 +16,7 @@ from pathlib import Path
 from bmz_export.package.templates import fill
 from bmz_export.package.weights import ARCHITECTURE, CALLABLE, ONNX, OPSET, STATE_DICT, TORCHSCRIPT
 from training.errors import PackageError
-from training.inference.tiles import GLOBAL_HALO
+from training.inference.tiles import GLOBAL_HALO, halo_for
 from training.util.hashing import sha256
 
 RDF, README, COVER, PROVENANCE = "rdf.yaml", "README.md", "cover.png", "provenance.json"
@@ -43,26 +43,28 @@ class Tiling:
         Sizes are ``minimum + n * step``. It is 1: the network pads inside itself to what its strides need, so
         deepImageJ takes an image of any size in one tile, where a larger step would make it take two with a shifted
         grid, and bioimageio.core takes any size at all.
-    halo : int
-        Pixels around a tile that decide its result and are cut off: a multiple of the strides, so that cutting an image
-        into tiles does not shift their grid, and of 8.
+    halo : tuple of int
+        Pixels around a tile, along each space axis, that decide its result and are cut off: a multiple of the strides,
+        so that cutting an image into tiles does not shift their grid, and of 8.
     """
 
     minimum: int
     step: int
-    halo: int
+    halo: tuple[int, ...]
 
 
-def choose_tiling(radius: int | None, stride: int, halo: int | None = None) -> Tiling:
+def choose_tiling(
+    radius: tuple[int, ...] | None, stride: tuple[int, ...], halo: tuple[int, ...] | None = None
+) -> Tiling:
     """Return what to declare for a network.
 
     Parameters
     ----------
-    radius : int or None
-        Receptive radius in pixels; None where a global operation sees the whole image.
-    stride : int
-        Total stride in pixels.
-    halo : int, optional
+    radius : tuple of int or None
+        Receptive radius in pixels along each space axis; None where a global operation sees the whole image.
+    stride : tuple of int
+        Total stride in pixels along each.
+    halo : tuple of int, optional
         A measured halo, to take instead of the one that follows from the radius (of which 96 pixels are enough: beyond
         them DRUNet's seams are 1.4e-5).
 
@@ -73,31 +75,32 @@ def choose_tiling(radius: int | None, stride: int, halo: int | None = None) -> T
 
     Examples
     --------
-    >>> choose_tiling(radius=17, stride=1)
-    Tiling(minimum=64, step=1, halo=24)
+    >>> choose_tiling(radius=(17, 17), stride=(1, 1))
+    Tiling(minimum=64, step=1, halo=(24, 24))
     """
-    unit = lcm(stride, 8)
     if halo is None:
-        halo = GLOBAL_HALO if radius is None else min(radius, GLOBAL_HALO)
-    halo = -(-halo // unit) * unit
+        halo = (GLOBAL_HALO,) * len(stride) if radius is None else tuple(min(each, GLOBAL_HALO) for each in radius)
+    halo = halo_for(halo, [lcm(step, 8) for step in stride])
     minimum = 64
-    while minimum <= 2 * halo:
+    while minimum <= 2 * max(halo):
         minimum *= 2
     if minimum > LARGEST_TILE:
         raise PackageError(
-            f"halo {halo}: nothing is left of a {LARGEST_TILE} pixel tile; QuPath and ilastik need a halo below "
+            f"halo {max(halo)}: nothing is left of a {LARGEST_TILE} pixel tile; QuPath and ilastik need a halo below "
             f"{LARGEST_TILE // 2}"
         )
     return Tiling(minimum, 1, halo)
 
 
-def write_rdf(folder: Path, tiling: Tiling, attachments: Sequence[str], **values: object) -> None:
+def write_rdf(folder: Path, axes: str, tiling: Tiling, attachments: Sequence[str], **values: object) -> None:
     """Write ``rdf.yaml`` for the files that lie in ``folder``.
 
     Parameters
     ----------
     folder : Path
         Holds the weights, test tensors, README, cover and attachments.
+    axes : str
+        Space axes of its images, such as "YX".
     tiling : Tiling
         Sizes and halo.
     attachments : sequence of str
@@ -118,6 +121,7 @@ def write_rdf(folder: Path, tiling: Tiling, attachments: Sequence[str], **values
     text = fill(
         "rdf.yaml.j2",
         mark=f"{MARK} {version('bmz-fmd')}",
+        space=list(zip(axes.lower(), tiling.halo, strict=True)),
         tiling=tiling,
         pytorch_version=PYTORCH_VERSION,
         opset_version=OPSET,

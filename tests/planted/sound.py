@@ -74,7 +74,7 @@ def sees_all(network, statistics="dataset", **calibration):
 def build_unstated(folder, network, **calibration):
     """Write a sound package of a narrow network into a folder, but for its seam, and return its model and the rest."""
     model = model_of(network, **calibration)
-    halo = SHORT_HALO if sees_all(network, **calibration) else None
+    halo = (SHORT_HALO, SHORT_HALO) if sees_all(network, **calibration) else None
     words = {"about": ABOUT, "halo": halo, "scripts": scripts()}
     return model, build(folder, model, network=network, settings=NARROW[network], example=example(), **words)
 

@@ -57,7 +57,7 @@ def test_input_and_output_have_the_same_named_axes(described):
 
 def test_sizes_and_halo_suit_every_tool(package, described):
     halo, size = described["outputs"][0]["axes"][2]["halo"], described["inputs"][0]["axes"][2]["size"]
-    assert (size["min"], size["step"], halo) == (package.tiling.minimum, package.tiling.step, package.tiling.halo)
+    assert (size["min"], size["step"], halo) == (package.tiling.minimum, package.tiling.step, package.tiling.halo[0])
     assert halo % 8 == 0
 
 
@@ -76,17 +76,23 @@ def test_sizes_and_halo_suit_every_tool(package, described):
     ],
 )
 def test_the_halo_follows_from_radius_and_stride_or_is_measured(radius, stride, halo, expected):
-    tiling = choose_tiling(radius, stride, halo)
-    assert (tiling.minimum, tiling.step, tiling.halo) == expected
-    assert tiling.halo % stride == 0
+    both = [None if number is None else (number, number) for number in (radius, stride, halo)]
+    tiling = choose_tiling(*both)
+    assert (tiling.minimum, tiling.step, *tiling.halo) == (*expected, expected[-1])
+    assert tiling.halo[0] % stride == 0
     assert 512 % tiling.minimum == 0
-    assert tiling.minimum - 2 * tiling.halo >= 1
+    assert tiling.minimum - 2 * max(tiling.halo) >= 1
     assert tiling.minimum % tiling.step == 0
+
+
+def test_each_axis_has_its_own_halo():
+    assert choose_tiling((3, 17), (1, 1)).halo == (8, 24)
+    assert choose_tiling((3, 17), (16, 1)).halo == (16, 24)
 
 
 def test_a_halo_that_leaves_nothing_of_a_tile_is_refused():
     with pytest.raises(UserError, match="halo 256: nothing is left"):
-        choose_tiling(5, 1, 256)
+        choose_tiling((5, 5), (1, 1), (8, 256))
 
 
 def test_weights_stand_as_every_tool_wants_them(described):
@@ -164,12 +170,12 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     assert sections == [
         "Description", "Intended Use", "Training", "Validation", "Limits", "How to use it", "Citation",
     ]  # fmt: skip
-    assert f"halo of {package.tiling.halo} pixels" in readme
+    assert f"halo of {package.tiling.halo[0]} pixels" in readme
 
 
 def test_the_scripts_are_filled_in(package):
     groovy = (package.folder / "run_in_qupath.groovy").read_text()
-    assert f"int halo = {package.tiling.halo}\n" in groovy and "int tile = 512\n" in groovy
+    assert f"int halo = {package.tiling.halo[0]}\n" in groovy and "int tile = 512\n" in groovy
     assert "DnnModels.registerBuilder(new DjlDnnModelBuilder())" in groovy
     macro = (package.folder / "run_in_fiji.ijm").read_text()
     assert 'run("DeepImageJ Run", "model_path=[" + model + "] input_path=["' in macro
@@ -215,7 +221,7 @@ for name in ("pytorch_state_dict", "torchscript", "onnx"):
 
 def test_an_instance_model_declares_what_a_global_network_declares(tmp_path):
     built = built_package(tmp_path, calibration={"statistics": "instance", "offset": 0.0, "scale": 1.0})
-    assert built.tiling.halo == 96
+    assert built.tiling.halo == (96, 96)
     assert "mean and the standard deviation of whatever it is given" in (tmp_path / "README.md").read_text()
 
 

@@ -204,5 +204,5 @@ def test_a_full_size_network_becomes_a_package(network, tmp_path):
         Constants("anscombe", noise_map=entry.noise_map, multiple=entry.stride, gain=2.0, scale=300.0, sigma=0.1),
     ).eval()
     built = build(tmp_path, model, network=network, example=noisy_image(260, 270))
-    assert (built.tiling.minimum, built.tiling.halo) == ((64, 24) if network == "dncnn" else (256, 96))
+    assert (built.tiling.minimum, built.tiling.halo) == ((64, (24, 24)) if network == "dncnn" else (256, (96, 96)))
     assert (tmp_path / "weights.onnx").stat().st_size < 2**31
