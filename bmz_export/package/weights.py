@@ -5,7 +5,6 @@ file for the browser. TorchScript is traced, never scripted, and on the CPU; ``b
 tool refuses.
 """
 
-import ast
 import io
 import warnings
 import zipfile
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from symtable import symtable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -229,17 +229,8 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_shared_names(sources: Sequence[str]) -> None:
     """Two files joined into one must not define the same name: the later would replace the earlier."""
-    defined: list[set[str]] = []
-    for source in sources:
-        names: set[str] = set()
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                names.add(node.name)
-            elif isinstance(node, ast.Assign):
-                names.update(target.id for target in node.targets if isinstance(target, ast.Name))
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                names.add(node.target.id)
-        defined.append(names)
+    tables = [symtable(source, ARCHITECTURE, "exec").get_symbols() for source in sources]
+    defined = [{one.get_name() for one in table if one.is_assigned() and not one.is_imported()} for table in tables]
     if shared := set.intersection(*defined):
         raise ValueError(f"network and calibration both define {sorted(shared)}: rename one")
 

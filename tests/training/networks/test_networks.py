@@ -269,21 +269,6 @@ def test_a_network_file_imports_torch_alone(name):
     assert {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) == {"torch"}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_file_and_the_calibration_share_no_name_so_that_they_can_be_joined(name):
-    folder = Path(training.networks.__file__).parent
-    defined = []
-    for path in (folder / f"{name}.py", folder.parent / "calibration" / "layer.py"):
-        names = set()
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                names.add(node.name)
-            elif isinstance(node, ast.Assign):
-                names |= {target.id for target in node.targets}
-        defined.append(names)
-    assert not defined[0] & defined[1]
-
-
 def test_the_registry_is_read_without_torch():
     code = (
         "import sys, training.networks as n; n.NETWORKS['drunet'].settings; "

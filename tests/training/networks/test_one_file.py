@@ -5,6 +5,7 @@ import pytest
 
 from bmz_export.exporting import ExportOptions, export
 from bmz_export.opening import open_denoiser
+from bmz_export.package.weights import compose_architecture
 from training.checkpoints import default_checkpoint
 from training.data.settings import DataSettings
 from training.fitting.trainer import train
@@ -97,6 +98,13 @@ def test_a_file_that_describes_no_network_is_named(tmp_path, text, says):
         register(path)
     assert "blend.py" in str(caught.value)
     assert "blend" not in NETWORKS
+
+
+def test_a_file_that_cannot_be_joined_with_the_calibration_is_named(tmp_path):
+    path = tmp_path / "blend.py"
+    path.write_text(FILE + "\n\nclass Constants:\n    pass\n")
+    with registered(path), pytest.raises(ValueError, match="both define"):
+        compose_architecture("blend", {"network": {}, "calibration": {}})
 
 
 def test_a_name_is_given_once(blend, tmp_path):
