@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy as np
 from bmz_export.checking.own_architecture import is_own_architecture
 from bmz_export.checking.trials import Array
 from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
-from bmz_export.engines.process import run_worker
+from bmz_export.engines.process import ask_worker
 from bmz_export.inspection import Inspection, safety
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
@@ -120,5 +119,4 @@ class Runner:
     def ask_worker(self, name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
         """Run a module of ``checking.workers`` on the package; its answer is JSON in the bytes of an array."""
         job = replace(self.job("", [np.zeros(1, np.float32)]), weights=self.inspection.description.path, trust=False)
-        outcome = run_worker(f"bmz_export.checking.workers.{name}", job, options)
-        return (json.loads(bytes(outcome.outputs[0])) if outcome.outputs else {}), outcome
+        return ask_worker(f"bmz_export.checking.workers.{name}", job, options)

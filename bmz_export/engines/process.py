@@ -58,6 +58,12 @@ def run_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None)
         return _read_outcome(folder, end, job)
 
 
+def ask_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Outcome]:
+    """Run a job whose only result is JSON in the bytes of an array; return that too, empty where it failed."""
+    outcome = run_worker(runtime, job, options)
+    return (json.loads(bytes(outcome.outputs[0])) if outcome.outputs else {}), outcome
+
+
 @contextlib.contextmanager
 def workers_ended() -> Iterator[None]:
     """End every worker of this process, whichever thread watches it, and start none, as long as the block lasts.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bmz_export.engines.base import Job
-from bmz_export.engines.process import run_worker
+from bmz_export.engines.process import ask_worker
 from training.util.hashing import sha256
 
 SECONDS_A_GROUP = 1 / 6
@@ -59,10 +58,9 @@ def ask_torch(path: Path) -> TorchScript:
     digest = sha256(path)
     if digest not in _KNOWN:
         job = Job(path.parent, "torchscript", path, (np.zeros(1, np.float32),))
-        outcome = run_worker("bmz_export.inspection.torchscript.graph", job)
-        if not outcome.outputs:
-            return TorchScript(error=f"torch does not load it: {outcome.error or outcome.skipped}")
-        told = json.loads(bytes(outcome.outputs[0]))
+        told, outcome = ask_worker("bmz_export.inspection.torchscript.graph", job)
+        if not told:
+            return TorchScript(error=f"torch does not load it: {outcome.error}")
         told["calls"] = [(name, count, tuple(names)) for name, count, names in told["calls"]]
         values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in told.items()}
         _KNOWN[digest] = TorchScript(**values)

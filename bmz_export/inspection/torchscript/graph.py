@@ -69,14 +69,16 @@ def _facts(network: Any) -> dict[str, Any]:  # noqa: ANN401 -- torch's script mo
 
 
 def _graphs(network: Any) -> Iterator[Any]:  # noqa: ANN401
-    """Yield the graph of each method of each class of modules, with all that it calls: libtorch compiles all of it."""
+    """Yield the graph of each method of each class of modules: libtorch compiles all of them, called or not."""
     seen = set()
     for module in network.modules():
         kind = module._c._type().qualified_name()
         if kind not in seen:
             seen.add(kind)
             for name in module._c._method_names():
-                yield module._c._get_method(name).inlined_graph
+                method = module._c._get_method(name)
+                functions = any(node.kind() == "prim::CallFunction" for node in _nodes(method.graph))
+                yield method.inlined_graph if functions else method.graph
 
 
 def _nodes(block: Any) -> Iterator[Any]:  # noqa: ANN401
