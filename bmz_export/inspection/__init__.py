@@ -70,7 +70,7 @@ class Inspection:
 
     @property
     def fusion_groups(self) -> int | None:
-        """About how many groups of the TorchScript libtorch 1.13.1 and 2.0.0 compile; None where nobody knows."""
+        """About how many groups of the TorchScript libtorch 1.13.1 and 2.0.0 compile; None without an answer."""
         return self.torchscript.fusion_groups if self.torchscript else None
 
     @cached_property

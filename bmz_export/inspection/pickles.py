@@ -1,4 +1,4 @@
-"""What a file written by ``torch.save`` would do when unpickled, told from its opcodes without unpickling it."""
+"""What a file written by ``torch.save`` would call when unpickled, read from its opcodes without unpickling it."""
 
 from __future__ import annotations
 

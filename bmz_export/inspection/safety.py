@@ -1,4 +1,4 @@
-"""Whether a weights file of a package may be loaded: one judgement, asked before anything of it runs anywhere."""
+"""Whether a weights file of a package may be loaded: asked in one place before anything of it runs anywhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _onnx(inspection: Inspection) -> str | None:
     if shown is None:
         return None
     if shown.error:
-        return f"the ONNX cannot be read, so nobody knows what it would do: {shown.error}"
+        return f"the ONNX cannot be read, so it is not loaded: {shown.error}"
     return "the ONNX names other files as weights; they are not followed" if shown.external else None
 
 
@@ -55,7 +55,7 @@ def _torchscript(inspection: Inspection) -> str | None:
     if shown is None:
         return None
     if shown.error:
-        return f"the TorchScript's code cannot be read, so nobody knows what it would do: {shown.error}"
+        return f"the TorchScript's code cannot be read, so it is not loaded: {shown.error}"
     if shown.reaches:
         return (
             f"the TorchScript reaches files, processes or other libraries ({', '.join(shown.reaches)}); it is not run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ def _read(text: bytes) -> Source:
         for node in tree.body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    lines = text.decode(errors="replace").splitlines()
+    lines = re.split(r"\r\n|\r|\n", text.decode(errors="replace"))
     numbers = sorted({getattr(node, "lineno", 1) for node in islice(_AtImport(tree).beyond(tree), _MOST)})
     at_import = tuple((number, _printable(lines[number - 1])) for number in numbers)
     return Source(definitions, frozenset(_imports(tree)), at_import)
@@ -158,8 +159,9 @@ class _AtImport:
 
     def beyond(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield what would do more, of all that is evaluated when ``node`` is: not the bodies of functions."""
-        if self._acts(node):
+        if self._does_more(node):
             yield node
+        yield from (each for each in getattr(node, "decorator_list", ()) if not self._decorates(each))
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 inner: list[ast.AST | None] = [node.args, node.returns, *node.decorator_list]
@@ -172,17 +174,16 @@ class _AtImport:
         for each in filter(None, inner):
             yield from self.beyond(each)
 
-    def _acts(self, node: ast.AST) -> bool:
+    def _does_more(self, node: ast.AST) -> bool:
         match node:
             case ast.Import() | ast.ImportFrom():
                 return any(name not in _MODULES for name in _imports(node))
             case ast.Call():
                 return self._name(node.func) not in _CALLABLE
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                return node.name in _HOOKS or not all(map(self._decorates, node.decorator_list))
+                return node.name in _HOOKS
             case ast.ClassDef():
-                only_abstract = all(self._name(each.value) == "abc.ABCMeta" for each in node.keywords)
-                return not only_abstract or not all(map(self._decorates, node.decorator_list))
+                return any(self._name(each.value) != "abc.ABCMeta" for each in node.keywords)
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 return name.startswith("__") and name not in _CONSTANTS
             case _:  # an assignment may change a library
@@ -192,7 +193,7 @@ class _AtImport:
         """Whether a decorator runs nothing of the file: one of the list, or a property's, which only ``def`` makes."""
         if isinstance(node, ast.Attribute) and node.attr == "setter" and isinstance(node.value, ast.Name):
             return self.meanings.get(node.value.id) == {"def"}
-        return isinstance(node, ast.Call) or self._name(node) in _CALLABLE  # calls are told by themselves
+        return isinstance(node, ast.Call) or self._name(node) in _CALLABLE  # a call is looked at by itself
 
     def _name(self, node: ast.expr) -> str | None:
         """Return the full name of a builtin or of what was imported, None for anything else."""

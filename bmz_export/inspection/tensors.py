@@ -47,8 +47,8 @@ def _read(path: Path) -> TestTensor:
     count = prod(shape)
     if not all(size > 0 for size in shape) or count > MAX_VALUES:
         return TestTensor(error=f"its shape {shape} holds {count:,} values; a test image has 1 to {MAX_VALUES:,}")
-    size, told = path.stat().st_size, offset + count * dtype.itemsize
-    if size != told:
-        return TestTensor(error=f"it is {size:,} bytes, but its header says {told:,}")
+    size, stated = path.stat().st_size, offset + count * dtype.itemsize
+    if size != stated:
+        return TestTensor(error=f"it is {size:,} bytes, but its header says {stated:,}")
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     return TestTensor(array, bool(fortran) and not array.flags.c_contiguous)

@@ -73,7 +73,7 @@ def _refuse_surroundings(archive: zipfile.ZipFile, listed: list[zipfile.ZipInfo]
     right = mark == b"PK\5\6" and not comment
     if is_wide:
         right &= wide_mark == b"PK\6\6" and place == end and wide == true
-        right &= all(value in (most, told) for value, most, told in zip(narrow, _SATURATED, true, strict=True))
+        right &= all(value in (most, stated) for value, most, stated in zip(narrow, _SATURATED, true, strict=True))
     else:
         right &= narrow == true
     if not right:

@@ -87,7 +87,7 @@ def reaching(code: str) -> Iterator[str]:
     """Yield what a text of code holds that may reach beyond the computation.
 
     ``torch`` and ``ops`` may only be called through: handed on by another name, they could lead anywhere. Quotes that
-    torch itself never writes are told, not read: libtorch may see a text's end elsewhere.
+    torch itself never writes are reported as well: libtorch may see the end of a text elsewhere.
 
     Examples
     --------

@@ -58,10 +58,10 @@ def ask_torch(path: Path) -> TorchScript:
     digest = sha256(path)
     if digest not in _KNOWN:
         job = Job(path.parent, "torchscript", path, (np.zeros(1, np.float32),))
-        told, outcome = ask_worker("bmz_export.inspection.torchscript.graph", job)
-        if not told:
+        answer, outcome = ask_worker("bmz_export.inspection.torchscript.graph", job)
+        if not answer:
             return TorchScript(error=f"torch does not load it: {outcome.error}")
-        told["calls"] = [(name, count, tuple(names)) for name, count, names in told["calls"]]
-        values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in told.items()}
+        answer["calls"] = [(name, count, tuple(names)) for name, count, names in answer["calls"]]
+        values: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in answer.items()}
         _KNOWN[digest] = TorchScript(**values)
     return _KNOWN[digest]

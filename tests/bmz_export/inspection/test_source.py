@@ -42,6 +42,8 @@ def test_our_own_files_raise_no_alarm(tmp_path, network):
 def test_it_is_told_by_its_line_and_what_stands_there(tmp_path):
     shown = source(tmp_path, 'import torch\n\nif True:\n    open("a\x1b[2J")')
     assert shown.at_import == ((4, 'open("a?[2J")'),)
+    shown = source(tmp_path, "\x0cimport torch\r\n@print\nclass A:\n    pass")
+    assert shown.at_import == ((2, "@print"),)
 
 
 MANY = {
