@@ -11,7 +11,7 @@ from typing import Any
 
 from bmz_export.engines import npm
 from bmz_export.engines.base import Job, Outcome, Progress
-from bmz_export.engines.cache import engine_folder, folder_size, remove_engine, staging
+from bmz_export.engines.cache import engine_folder, folder_size, install_into, remove_engine
 from bmz_export.engines.process import run_worker
 from training.errors import EngineError
 
@@ -85,8 +85,7 @@ class BrowserEngine:
         lock = npm.locked()
         if progress:
             progress(f"fetching {self.title}", 0, lock.size)
-        with staging(self.folder) as folder:
-            npm.fetch(lock, folder)
+        install_into(self.folder, lambda folder: npm.fetch(lock, folder), progress)
         if progress:
             progress(f"fetching {self.title}", lock.size, lock.size)
 

@@ -1,14 +1,16 @@
 """Where installed engines live, and how one comes to be there whole or not at all."""
 
+import errno
 import hashlib
+import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from bmz_export.engines.base import Progress
 from training.errors import EngineError
 from training.util.cache import cache_folder
-from training.util.writing import clear_parts, new_folder
+from training.util.writing import clear_parts, disk_full_at, new_folder
 
 _DIGITS = 8
 
@@ -28,26 +30,47 @@ def engine_folder(name: str, locked: Iterable[str]) -> Path:
     return cache_folder() / "engines" / f"{name}-{digest[:_DIGITS]}"
 
 
-@contextmanager
-def staging(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside an engine's own; it takes that place when the block ends well, else it is deleted.
+def install_into(target: Path, write: Callable[[Path], None], progress: Progress | None = None) -> None:
+    """Let ``write`` fill an empty folder, which becomes the engine's own when all is there, and is deleted if not.
+
+    One process installs an engine at a time; another one waits, and finds it installed.
 
     Raises
     ------
-    UserError
+    DiskFullError
+        Where the disk was full; engines that were installed before are kept.
+    EngineError
         Where the cache cannot be written.
     """
+    from filelock import SoftFileLock, Timeout
+
     try:
-        clear_parts(target.parent, target.name)
-        with new_folder(target) as folder:
-            yield folder
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = SoftFileLock(target.parent / f".{target.name}.lock")  # holds process and machine; the dead hold none
+        with disk_full_at(target):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if progress:
+                    progress("waiting for another installation", 0, 1)
+                lock.acquire()
+        try:
+            clear_parts(target.parent, target.name)
+            if not target.is_dir():
+                with new_folder(target) as folder:
+                    write(folder)
+        finally:
+            lock.release()
     except OSError as error:
-        if target.is_dir():  # another process installed it meanwhile
-            return
         raise EngineError(
-            f"{target.name} could not be installed in {target.parent} ({error.strerror or error}): try again, or name "
-            "another folder in BMZ_FMD_CACHE"
+            f"{target} cannot be written ({error.strerror or error}): name another folder in BMZ_FMD_CACHE"
         ) from error
+
+
+def raise_if_disk_full(said: str) -> None:
+    """Raise the ``OSError`` of a full disk where another program says that it met one."""
+    if "ENOSPC" in said or os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def folder_size(folder: Path) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bmz_export.engines import maven
 from bmz_export.engines.base import Job, Outcome, Progress
-from bmz_export.engines.cache import engine_folder, folder_size, remove_engine, staging
+from bmz_export.engines.cache import engine_folder, folder_size, install_into, raise_if_disk_full, remove_engine
 from bmz_export.engines.process import run_worker
 from training.errors import EngineError
 
@@ -69,13 +69,15 @@ class JavaEngine:
             if progress:
                 progress(f"fetching {self.title}", done, total)
 
-        with staging(self.folder) as folder:
+        def write(folder: Path) -> None:
             for jar in jars:
                 maven.fetch(jar, folder, advance)
             shutil.rmtree(folder / "maven", ignore_errors=True)
             if progress:
                 progress(f"unpacking {self.title}", total, total)
             self._unpack(folder, library)
+
+        install_into(self.folder, write, progress)
 
     def remove(self) -> int:
         """Delete the jars and what was unpacked from them."""
@@ -114,6 +116,7 @@ class JavaEngine:
         nothing = Job(folder, self.weights[0], folder, (), timeout=300)
         outcome = self._run(replace(nothing), folder, library)
         if outcome.error:
+            raise_if_disk_full(outcome.error)
             raise EngineError(
                 f"{self.name} was fetched but does not start here, so it was not installed: {outcome.error}"
             )

@@ -9,6 +9,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmz_export.engines.cache import raise_if_disk_full
 from training.errors import EngineError
 
 LOCK = Path(__file__).with_name("locks") / "npm.json"
@@ -51,6 +52,7 @@ def fetch(lock: Locked, folder: Path) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"{name}: npm did not end within 10 minutes; nothing was installed: try again") from error
+    raise_if_disk_full(done.stderr)
     archives = list(folder.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
         raise EngineError(

@@ -3,13 +3,17 @@
 import hashlib
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command_line import bmz_fmd as typed
+from helpers.small_disk import small_disk
 from PIL import Image
 
-from bmz_export.engines import ENGINES, browser, java, maven, npm, viewer
+from bmz_export.engines import ENGINES, Outcome, browser, java, maven, npm, viewer
+from bmz_export.engines.cache import install_into
 from training.errors import UserError
 
 JAVA = "onnxruntime-java-1.12.1"
@@ -110,6 +114,50 @@ def test_an_interrupted_installation_leaves_nothing(cache, monkeypatch):
         ENGINES[JAVA].install()
     assert left_in(cache) == []
     assert not ENGINES[JAVA].installed()
+
+
+@pytest.mark.parametrize("fetched", ["a jar", "what is unpacked"])
+def test_a_full_disk_is_a_line_and_leaves_nothing(tmp_path, monkeypatch, fetched):
+    pytest.importorskip("jpype")
+
+    def write(jar, folder, advance):
+        (folder / jar.filename).write_bytes(bytes(2**20 if fetched == "a jar" else 10))
+
+    def unpack(self, job, folder, library):
+        return Outcome(error="java.io.IOException: No space left on device")
+
+    monkeypatch.setattr(maven, "fetch", write)
+    monkeypatch.setattr(java.JavaEngine, "_run", unpack)
+    with small_disk(tmp_path / "cache", 64) as disk:
+        monkeypatch.setenv("BMZ_FMD_CACHE", str(disk))
+        ended = typed("engines", "install", JAVA)
+        assert ended.code == 2
+        assert f"{JAVA}-" in ended.err and "the disk is full" in ended.err and "make room" in ended.err
+        assert left_in(disk) == []
+
+
+def test_two_that_install_at_once_install_once(cache):
+    target, written = cache / "engines" / "one", []
+
+    def write(folder):
+        written.append(folder)
+        started.set()
+        more.wait(60)
+        (folder / "file").write_bytes(b"content")
+
+    started, more, said = threading.Event(), threading.Event(), []
+    first = threading.Thread(target=install_into, args=(target, write))
+    first.start()
+    started.wait(60)
+
+    def waiting(what, done, total):
+        said.append(what)
+        more.set()
+
+    install_into(target, write, waiting)
+    first.join()
+    assert said == ["waiting for another installation"]
+    assert len(written) == 1 and left_in(cache) == ["one"]
 
 
 def test_a_jar_comes_from_mavens_own_cache_where_it_is_there(tmp_path, monkeypatch):
