@@ -25,6 +25,7 @@ from training.methods import METHODS
 from training.runs.provenance import ValidationScores
 from training.runs.run import LOSSES, SETTINGS, Run, write_rows
 from training.runs.settings import Recipe
+from training.util.allocator import keep_freed_memory
 from training.util.devices import choose_devices, quick_in_half
 from training.util.lock import run_lock
 from training.util.progress import Listener
@@ -142,6 +143,7 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
     import lightning as L  # noqa: N812
     from lightning.fabric.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
+    keep_freed_memory()
     recipe = run.settings.recipe
     method = METHODS[run.settings.method](recipe.loss, recipe.alpha, state.intensities)
     size, batch = _patch_size(recipe, state, listener)
