@@ -23,6 +23,7 @@ def compose(provenance: Provenance | None, **values: object) -> str:
     return fill(
         "README.md.j2",
         provenance=provenance,
+        verdict=provenance.judgement() if provenance is not None and provenance.beats_noisy() is False else None,
         **values,
         files={"cover": COVER, "provenance": PROVENANCE, "sample": SAMPLE}
         | {"torchscript": weights.TORCHSCRIPT, "onnx": weights.ONNX}

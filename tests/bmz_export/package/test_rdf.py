@@ -168,8 +168,10 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     readme = (package.folder / "README.md").read_text()
     sections = re.findall(r"^## (.+)", readme, re.MULTILINE)
     assert sections == [
-        "Description", "Intended Use", "Training", "Validation", "Limits", "How to use it", "Citation",
+        "Description", "Intended Use", "How to open it", "Validation", "Limits", "How it was made", "Citation",
     ]  # fmt: skip
+    for tool in ("Fiji", "QuPath", "ilastik", "Python"):
+        assert f"\n### {tool}\n" in readme
     assert f"halo of {package.tiling.halo[0]} pixels" in readme
 
 
