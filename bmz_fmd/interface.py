@@ -142,7 +142,7 @@ def train(
     device: str = "auto",
     devices: int | None = None,
     resume: bool = False,
-    yes: bool = False,
+    fetch: bool = False,
     listener: Listener | None = None,
     **settings: object,
 ) -> Run:
@@ -170,7 +170,7 @@ def train(
         ``auto``, ``cpu``, ``cuda``, ``mps``, and how many GPUs.
     resume : bool
         Go on with the run of this name.
-    yes : bool
+    fetch : bool
         Fetch the published weights where they are needed and were not fetched before.
     listener : Listener, optional
         Hears notes, warnings and progress.
@@ -215,7 +215,7 @@ def train(
     if resume:
         run = resumed_run(request)
     else:
-        run, note = new_run(request, confirm=lambda checkpoint: yes)
+        run, note = new_run(request, confirm=lambda checkpoint: fetch)
         if note:
             told.note(note)
     fit(run, resume=resume, device=device, devices=devices, listener=told)

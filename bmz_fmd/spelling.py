@@ -2,7 +2,7 @@
 
 import re
 
-_OPTIONS = {"network_settings": "--network-set", "authors": "--author"}
+_OPTIONS = {"network_settings": "--network-set", "authors": "--author", "fetch": "--yes"}
 _PARAMETER = re.compile(r"`([a-z][a-z_]*)`")
 
 

@@ -205,6 +205,6 @@ def _fetch(published: Checkpoint, confirm: Callable[[Checkpoint], bool] | None) 
         )
     if confirm is None or not confirm(published):
         raise CheckpointError(
-            f"no weights to start from: fetch {published.name} with `yes` ({published.summary}), {others}"
+            f"no weights to start from: fetch {published.name} with `fetch` ({published.summary}), {others}"
         )
     fetch(published.name, progress=True)

@@ -22,7 +22,7 @@ def asked(**more):
 
 @pytest.mark.parametrize("confirm", [None, lambda checkpoint: False])
 def test_without_leave_nothing_is_fetched_and_the_three_ways_are_said(tmp_path, fetched, confirm):
-    with pytest.raises(CheckpointError, match=r"dncnn_25 with `yes` .*, .*`checkpoint` FILE, .*`checkpoint` none"):
+    with pytest.raises(CheckpointError, match=r"dncnn_25 with `fetch` .*, .*`checkpoint` FILE, .*`checkpoint` none"):
         new_run(asked(network="dncnn"), tmp_path / "runs", confirm=confirm)
     assert fetched == []
     assert not (tmp_path / "runs").exists()
