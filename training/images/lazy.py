@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ORDER = "TCZYX"
 Region = tuple[slice, slice]
 """Rows and columns, each with a start and a stop."""
-_LARGEST = np.finfo(np.float32).max
+_FLOAT32 = np.finfo(np.float32)
 UNREADABLE = (
     OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, AssertionError, EOFError,
     struct.error, zlib.error, ZeroDivisionError, OverflowError, MemoryError, SyntaxError,
@@ -73,8 +73,10 @@ class ImageFile:
         if plane.dtype.kind == "f" and not np.isfinite(plane).all():
             count = int((~np.isfinite(plane)).sum())
             raise ImageError(f"{where} holds {count} NaN or infinite pixels: replace them and save the file again")
-        if plane.dtype.kind == "f" and plane.dtype.itemsize > 4 and (top := np.abs(plane).max()) > _LARGEST:
-            raise ImageError(f"{where} holds {top:.3g}, beyond float32: scale the images and save them again")
+        if plane.dtype.kind == "f" and plane.dtype.itemsize > 4:
+            largest = np.abs(plane).max()
+            if largest > _FLOAT32.max or 0 < largest < _FLOAT32.tiny:
+                raise ImageError(f"{where} holds {largest:.3g}, beyond float32: scale the images and save them again")
         return plane.astype(plane.dtype.newbyteorder("="), copy=False)
 
     def _label(self, index: tuple[int, ...]) -> str:

@@ -37,13 +37,19 @@ def open_image(path: Path | str) -> xarray.DataArray:
     -------
     xarray.DataArray
         Lazy (one dask block a plane); dims are a part of ``TCZYX`` in that order, with other axes of the file in
-        front. ``attrs``: ``path``; ``dtype``; ``resolution`` (a ``PixelSize`` or None); ``metadata`` (a ``Metadata``).
-        Named channels are the coordinates of ``C``.
+        front. ``attrs``: ``path``; ``dtype``; ``resolution`` (a ``PixelSize`` or None); ``metadata`` (a ``Metadata``);
+        ``file``, of which ``source_in`` makes sources. Named channels are the coordinates of ``C``.
+
+    Warns
+    -----
+    ImageWarning
+        Where ImageJ's description does not fit the pages, or Fiji shows other values than are stored.
 
     Raises
     ------
     UserError
-        Where the file is missing, is no such image, is damaged, or (when a plane is read) holds NaN or infinite values.
+        Where the file is missing, is no such image, is damaged, or (when a plane is read) holds NaN, infinite values or
+        values beyond float32.
     """
     path = Path(path)
     kind = _kind(path)

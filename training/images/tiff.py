@@ -115,7 +115,7 @@ def _part(page: tifffile.TiffPage, region: Region) -> NDArray[Any]:
 
 def open_tiff(path: Path) -> xarray.DataArray:
     """Open a file that begins as a TIFF does; see ``open_image``."""
-    with _open_one(path) as tif:
+    with _open_one(path) as (tif, stale):
         every = tif.series
         if not every:
             raise ImageError(f"{path} holds no image: the file is damaged or cut off, copy it anew")
@@ -125,10 +125,10 @@ def open_tiff(path: Path) -> xarray.DataArray:
             raise ImageError(f"{path} holds {len(every)} images of different shape ({shapes}): save each as a file")
         _check_type(path, first.dtype)
         _check_whole(path, tif, every)
-        if tif.pages.first.is_imagej and not tif.is_imagej:
+        if stale:
+            pages = counted(len(tif.pages), "page")
             warnings.warn(
-                f"{path}: ImageJ's description in it does not fit the file: what it holds is read, "
-                f"{counted(len(tif.pages), 'page')}",
+                f"{path}: the description in it does not fit the file: what it holds is read, {pages}",
                 ImageWarning,
                 stacklevel=2,
             )
@@ -165,42 +165,55 @@ def open_tiff(path: Path) -> xarray.DataArray:
 
 
 @contextmanager
-def _open_one(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open a file as what lies in itself: tifffile follows the names of the other files of a set."""
+def _open_one(path: Path) -> Iterator[tuple[tifffile.TiffFile, bool]]:
+    """Open a file as what lies in itself, and say whether its description was put aside as not fitting the pages.
+
+    tifffile follows the names of the other files of a set, and believes any description.
+    """
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
-        stale = tif.is_imagej and _is_stale(tif)
+        stale = _is_stale(tif)
         if tif.is_mmstack and all(one.kind == "mmstack" and not one.is_multifile for one in tif.series):
-            yield tif
+            yield tif, False
             return
         xml = tif.ome_metadata
         xml_here = ome.part_of_set(xml, path, len(tif.pages)) if xml else None
         if xml_here == xml and not stale and not any(one.is_multifile for one in tif.series):
-            yield tif
+            yield tif, False
             return
-    imagej = False if stale else None
-    with tifffile.TiffFile(
-        path, omexml=xml_here, is_ome=xml_here is not None, is_imagej=imagej, is_mmstack=False, is_ndtiff=False
-    ) as tif:
-        yield tif
+    if not stale:
+        with tifffile.TiffFile(
+            path, omexml=xml_here, is_ome=xml_here is not None, is_mmstack=False, is_ndtiff=False
+        ) as tif:
+            yield tif, False
+            return
+    with tifffile.TiffFile(path, is_ome=False, is_imagej=False, is_shaped=False) as tif:
+        yield tif, True
 
 
 def _is_stale(tif: tifffile.TiffFile) -> bool:
-    """Whether ImageJ's description, kept by another program, does not fit the pages; not so where the file is cut off.
+    """Whether a description of the planes, kept by a program that saved some of them, does not fit the pages.
 
-    ImageJ writes one header before all planes of a stack: what such a file has lost, no header speaks of.
+    Not so where the file is cut off: of a stack with one header before all planes, no header speaks of what is lost.
     """
-    series, page = tif.series[0], tif.pages.first
-    one_header = len(tif.pages) == 1 and series.dataoffset is not None
-    if series.kind == "imagej" and (one_header or series.size == len(tif.pages) * page.size):
+    if not tif.series or not (tif.is_imagej or tif.is_shaped):
         return False
-    if len(tif.pages) > 1:
+    page, one_header = tif.pages.first, len(tif.pages) == 1
+    size = tif.filehandle.size
+    if all(one.kind in ("imagej", "shaped") for one in tif.series):
+        if (
+            sum(one.size for one in tif.series) == len(tif.pages) * page.size
+            or len({one.shape for one in tif.series}) > 1
+        ):
+            return False
+        if one_header and all(one.dataoffset is not None and one.dataoffset + one.nbytes <= size for one in tif.series):
+            return False
+    if not one_header:
         return True
     header = page.offset + tif.tiff.tagnosize + len(page.tags) * tif.tiff.tagsize + tif.tiff.offsetsize
     values = [tag.valueoffset + tag.valuebytecount for tag in page.tags]
-    end = max(header, page.dataoffsets[-1] + page.databytecounts[-1], *values)
-    return tif.filehandle.size - end <= _PADDING
+    return bool(size - max(header, page.dataoffsets[-1] + page.databytecounts[-1], *values) <= _PADDING)
 
 
 def _addresses(path: Path, series: tifffile.TiffPageSeries) -> Iterator[Address]:

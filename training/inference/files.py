@@ -82,7 +82,8 @@ def results_for(inputs: Sequence[ImageFile], folder: Path) -> list[Path]:
     for source in inputs:
         place = source.place
         result = folder / (place if place.suffix.lower() in _TIFF else place.with_suffix(".tif"))
-        other = taken.setdefault(str(result).casefold(), source)  # some file systems do not tell a from A
+        same = matching.composed(str(result)).casefold()  # some file systems do not tell a from A, or forms of é
+        other = taken.setdefault(same, source)
         if other is not source:
             raise ImageError(
                 f"{other.path} and {source.path} would both become {result}: denoise them into two folders"

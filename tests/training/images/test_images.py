@@ -611,17 +611,20 @@ IMAGEJ = "ImageJ=1.53t\nimages={0}\nslices={0}\nhyperstack=true\nunit=um\n"
 
 
 class TestADescriptionThatDoesNotFit:
-    """Another program cut or saved some pages of ImageJ's and kept its description."""
+    """Another program saved some pages of ImageJ's or tifffile's and kept the description."""
 
     @pytest.mark.parametrize(("pages", "told"), [(1, 4), (3, 50), (5, 2)])
     @pytest.mark.parametrize("compression", [None, "zlib"])
-    def test_whole_pages_are_read_with_a_word(self, tmp_path, pages, told, compression):
+    @pytest.mark.parametrize(
+        "header", [IMAGEJ, '{{"shape": [{0}, 16, 18], "axes": "TYX"}}'], ids=["imagej", "tifffile"]
+    )
+    def test_whole_pages_are_read_with_a_word(self, tmp_path, pages, told, compression, header):
         array = values((pages, 16, 18), "u2")
         with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
             for number, page in enumerate(array):
-                description = IMAGEJ.format(told).encode() if number == 0 else None
+                description = header.format(told).encode() if number == 0 else None
                 tif.write(page, metadata=None, description=description, contiguous=False, compression=compression)
-        with pytest.warns(ImageWarning, match=rf"a\.tif: ImageJ's description .* does not fit .*, {pages} page"):
+        with pytest.warns(ImageWarning, match=rf"a\.tif: the description in it does not fit .*, {pages} page"):
             image = open_image(tmp_path / "a.tif")
         np.testing.assert_array_equal(image.values.reshape(array.shape), array)
         write_image(tmp_path / "b.tif", image, like=image)
@@ -765,11 +768,12 @@ class TestRegions:
             with pytest.raises(UserError, match="cannot be read"):
                 source.read()
 
-    def test_values_beyond_float32_are_refused_where_they_lie(self, tmp_path):
+    @pytest.mark.parametrize("value", [1e200, -1e200, 1e-200])
+    def test_values_beyond_float32_are_refused_where_they_lie(self, tmp_path, value):
         array = np.ones((3, 8, 9))
-        array[1] = 1e200
+        array[1] = value
         tifffile.imwrite(tmp_path / "a.tif", array, metadata={"axes": "TYX"}, photometric="minisblack")
         image = open_image(tmp_path / "a.tif")
         np.testing.assert_array_equal(source_in(image, "YX", T=2).read(), 1)
-        with pytest.raises(UserError, match=r"a\.tif, plane T=1, holds 1e\+200, beyond float32: scale the images"):
+        with pytest.raises(UserError, match=r"a\.tif, plane T=1, holds 1e.200, beyond float32: scale the images"):
             source_in(image, "YX", T=1).read()
