@@ -36,7 +36,7 @@ class Address(Protocol):
 
 
 @dataclass(frozen=True)
-class ImageFile:
+class FilePlanes:
     """Reads single planes of one image; as a dask block function, by block number."""
 
     file: Path
@@ -45,7 +45,7 @@ class ImageFile:
     stored: np.dtype[Any]
     addresses: tuple[Address, ...] = field(repr=False)
 
-    def __deepcopy__(self, memo: object) -> ImageFile:
+    def __deepcopy__(self, memo: object) -> FilePlanes:
         """Return itself: xarray copies what stands beside an array, and this never changes."""
         return self
 
@@ -88,7 +88,7 @@ class ImageFile:
 class FileSource:
     """A plane or a stack of an image file, of which any region can be read; see ``training.data.sample.Source``."""
 
-    image: ImageFile
+    image: FilePlanes
     index: tuple[int | None, ...]
     """Along each axis of the file but the last two, a number; None along the axis that is the stack's depth."""
 
@@ -129,12 +129,12 @@ def source_in(image: xarray.DataArray, axes: str, **index: int) -> FileSource:
     ``index`` is its number along the file's other axes, where it is not 0. What is read does not grow with the number
     of planes in the file.
     """
-    opened: ImageFile = image.attrs["file"]
+    opened: FilePlanes = image.attrs["file"]
     return FileSource(opened, tuple(None if dim in axes else index.get(dim, 0) for dim in opened.dims[:-2]))
 
 
 def as_array(
-    opened: ImageFile, metadata: Metadata, resolution: PixelSize | None, names: list[str] | None
+    opened: FilePlanes, metadata: Metadata, resolution: PixelSize | None, names: list[str] | None
 ) -> xarray.DataArray:
     """Return the lazy image, its axes in order; see ``open_image``."""
     import dask.array

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import ImageError
-from training.images.lazy import ImageFile, Region, as_array
+from training.images.lazy import FilePlanes, Region, as_array
 from training.images.metadata import Metadata, PixelSize
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def open_png(path: Path) -> xarray.DataArray:
         x, y = (_METRES_AN_INCH * dots for dots in density)
         tags, resolution = {"resolution": (x, y), "resolutionunit": 2}, PixelSize(1 / y, 1 / x, "inch")
     stored = np.dtype(np.uint16 if depth == 16 else np.uint8)
-    one = ImageFile(path, ("Y", "X"), (height, width), stored, (_Whole(path),))
+    one = FilePlanes(path, ("Y", "X"), (height, width), stored, (_Whole(path),))
     return as_array(one, Metadata("plain", "YX", tags=tags, colour=colour != 0), resolution, None)
 
 

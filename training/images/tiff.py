@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from training.errors import ImageError, ImageWarning, UserError
 from training.images import ome
-from training.images.lazy import Address, ImageFile, Region, as_array
+from training.images.lazy import Address, FilePlanes, Region, as_array
 from training.images.metadata import Metadata, PixelSize
 from training.util.text import counted
 
@@ -160,7 +160,7 @@ def open_tiff(path: Path) -> xarray.DataArray:
             stored, addresses = np.dtype("i2"), [_Signed(address, stored) for address in addresses]
         names = _channel_names(tif, metadata, shape[axes.index("C")]) if "C" in axes else None
         resolution = _pixel_size(tif, metadata)
-    opened = ImageFile(path, tuple(axes), tuple(shape), stored, tuple(addresses))
+    opened = FilePlanes(path, tuple(axes), tuple(shape), stored, tuple(addresses))
     return as_array(opened, metadata, resolution, names)
 
 
