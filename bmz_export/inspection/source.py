@@ -37,7 +37,6 @@ _HOOKS = frozenset(("__class_getitem__", "__init_subclass__", "__mro_entries__",
 class Definition:
     """A class or function that the file defines, and what it may be called with."""
 
-    kind: str
     parameters: frozenset[str] = field(default=frozenset())
     required: frozenset[str] = field(default=frozenset())
     open: bool = False  # takes further keywords, or its constructor is inherited
@@ -59,8 +58,8 @@ class Source:
     ----------
     definitions : Mapping
         Classes and functions at its top level.
-    imports : frozenset of str
-        Top-level names of the modules that it imports anywhere; relative ones begin with a dot.
+    foreign : tuple of str
+        Modules that it imports beyond the standard library, torch and numpy; relative ones begin with a dot.
     at_import : tuple of (int, str)
         Number and text of the lines that import beyond a short list, or do more at import than define.
     error : str or None
@@ -68,15 +67,9 @@ class Source:
     """
 
     definitions: Mapping[str, Definition] = field(default_factory=dict)
-    imports: frozenset[str] = field(default=frozenset())
+    foreign: tuple[str, ...] = ()
     at_import: tuple[tuple[int, str], ...] = ()
     error: str | None = None
-
-    @property
-    def foreign(self) -> list[str]:
-        """Imports beyond the standard library, torch and numpy."""
-        own = sys.stdlib_module_names | {"torch", "numpy", "__future__"}
-        return sorted(name for name in self.imports if name not in own)
 
 
 def read_source(path: Path) -> Source:
@@ -101,7 +94,8 @@ def _read(text: bytes) -> Source:
     lines = re.split(r"\r\n|\r|\n", text.decode(errors="replace"))
     numbers = sorted({getattr(node, "lineno", 1) for node in islice(_AtImport(tree).beyond(tree), _MOST)})
     at_import = tuple((number, _printable(lines[number - 1])) for number in numbers)
-    return Source(definitions, frozenset(_imports(tree)), at_import)
+    foreign = {*_imports(tree)} - sys.stdlib_module_names - {"torch", "numpy"}
+    return Source(definitions, tuple(sorted(foreign)), at_import)
 
 
 def _printable(line: str) -> str:
@@ -118,15 +112,15 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 def _definition(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Definition:
     if not isinstance(node, ast.ClassDef):
-        return _signature("function", node.args, skip=0)
+        return _signature(node.args, skip=0)
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _signature("class", item.args, skip=1)
+            return _signature(item.args, skip=1)
     plain = all(isinstance(base, ast.Attribute) and base.attr == "Module" for base in node.bases)
-    return Definition("class", open=not plain or bool(node.decorator_list))
+    return Definition(open=not plain or bool(node.decorator_list))
 
 
-def _signature(kind: str, arguments: ast.arguments, skip: int) -> Definition:
+def _signature(arguments: ast.arguments, skip: int) -> Definition:
     positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)][skip:]
     optional = len(arguments.defaults)
     required = positional[: len(positional) - optional] if optional else positional
@@ -134,7 +128,7 @@ def _signature(kind: str, arguments: ast.arguments, skip: int) -> Definition:
     needed = [name for name, default in zip(keyword, arguments.kw_defaults, strict=True) if default is None]
     only = {argument.arg for argument in arguments.posonlyargs}
     return Definition(
-        kind, frozenset({*positional, *keyword} - only), frozenset({*required, *needed}), arguments.kwarg is not None
+        frozenset({*positional, *keyword} - only), frozenset({*required, *needed}), arguments.kwarg is not None
     )
 
 

@@ -36,7 +36,7 @@ def test_a_file_that_only_defines_raises_no_alarm(tmp_path, style):
 @pytest.mark.parametrize("network", list(NETWORKS))
 def test_our_own_files_raise_no_alarm(tmp_path, network):
     shown = source(tmp_path, compose_architecture(network, {"network": {}, "calibration": {}}))
-    assert (shown.at_import, shown.foreign) == ((), [])
+    assert (shown.at_import, shown.foreign) == ((), ())
 
 
 def test_it_is_told_by_its_line_and_what_stands_there(tmp_path):

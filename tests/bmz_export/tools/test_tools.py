@@ -493,6 +493,7 @@ TORCHSCRIPTS = {
     "device literal": ('torch.zeros([1], device=torch.device("cpu"))', "no-device-literal"),
     "dropout": ("torch.dropout(image, 0.5, True)", "torchscript-deterministic"),
     "random": ("torch.rand_like(image)", "torchscript-deterministic"),
+    "what torch does not load": ("torch.no_such_operator(image)", "torchscript-readable"),
     "file access": ('ops.aten.from_file("/etc/passwd")', "torchscript-stays-inside"),
 }
 
