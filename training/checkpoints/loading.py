@@ -114,13 +114,13 @@ def _published(path: Path, digest: str) -> Checkpoint | None:
 
 
 def _unprefixed(weights: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights under the network's own keys where they stand under a common prefix, such as ``module.``.
+    """Return the weights under the network's keys where they stand under a common prefix, such as ``module.``.
 
     Of a calibrated denoiser, whose prefix ends in ``denoiser.``, the constants beside it are left out.
     """
     expected = network.state_dict()
-    prefixes = {"", *(key.removesuffix(own) for key in weights for own in expected if key.endswith(f".{own}"))}
-    fitting = {prefix: sum(prefix + own in weights for own in expected) for prefix in sorted(prefixes)}
+    prefixes = {"", *(name.removesuffix(key) for name in weights for key in expected if name.endswith(f".{key}"))}
+    fitting = {prefix: sum(prefix + key in weights for key in expected) for prefix in sorted(prefixes)}
     prefix = max(fitting, key=fitting.__getitem__)
     if prefix.endswith("denoiser."):
         weights = {key: value for key, value in weights.items() if key.startswith(prefix)}

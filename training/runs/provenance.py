@@ -56,7 +56,7 @@ class TrainedOnData(_Part):
     """Intensities and noise of the noisy training images, in image units.
 
     ``low`` and ``high`` are the 0.1 and 99.9 percentiles over all of them, ``noise`` the median of
-    :func:`training.evaluation.metrics.noise_level`.
+    :func:`training.calibration.noise.noise_level`.
     """
 
     dtype: str

@@ -1,5 +1,7 @@
 """The calibration's constants: intensities fitted, noise modelled, the map into the denoiser's range searched for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -241,6 +243,31 @@ def test_the_margin_is_the_radius_up_to_a_limit(network, radius, margin):
     _, constants = chosen(pairs(2), pretrained=False, network=network, denoiser=denoiser, radius=(radius, radius))
     assert constants.margin == margin
     assert constants.margin % max(NETWORKS[network].stride) == 0
+
+
+def test_volumes_are_measured_and_searched_as_planes_are():
+    class Keep(nn.Module):
+        """A denoiser of volumes that knows only how much it is asked to keep."""
+
+        def __init__(self):
+            super().__init__()
+            self.known = nn.Parameter(torch.zeros(1))
+
+        def forward(self, volume):
+            return nn.functional.avg_pool3d(nn.functional.pad(volume, (1, 1, 1, 1, 1, 1), mode="replicate"), 3, 1)
+
+    planes = [sample.pair() for sample in pairs(6)]
+    noisy, clean = (np.stack([pair[which] for pair in planes]) for which in (0, 1))
+    data = [Sample.of_arrays(str(number), noisy, clean) for number in range(2)]
+    measured = measure(data, "dataset", seed=0)
+    assert (measured.shape, measured.uniform) == ((6, 64, 80), True)
+    assert measured.noise == pytest.approx(measure(pairs(6), "dataset", seed=0).noise, rel=0.1)
+    network = replace(NETWORKS["dncnn"], axes="ZYX", stride=(1, 4, 4))
+    found = find_constants(measured, data, Keep(), network=network, radius=(1, 5, 40), pretrained=True)
+    assert (found.multiple, found.margin) == ((1, 4, 4), (1, 8, MARGIN))
+    with torch.no_grad():
+        denoised = Calibrated(Keep(), found)(torch.from_numpy(noisy)[None, None])
+    assert denoised.shape == (1, 1, *noisy.shape)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0])
