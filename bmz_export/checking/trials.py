@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bmz_export.checking.certificate import Difference
 from bmz_export.package.description import Tensor
+from bmz_export.package.tensors import fitted
 
 Array = NDArray[np.float32]
 
@@ -109,15 +110,7 @@ def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
     if math.prod(wanted) > max(LARGEST, image.size):
         asked = "x".join(map(str, wanted))
         raise TooLargeError(f"an image of {asked} is asked for, and at most {LARGEST} values are tried")
-    for index, (axis, size) in enumerate(zip(tensor.axes, shape, strict=True)):
-        if axis.type in ("batch", "channel"):
-            continue
-        while image.shape[index] < size:
-            pad = [(0, 0)] * image.ndim
-            pad[index] = (0, min(size - image.shape[index], image.shape[index]))
-            image = np.pad(image, pad, mode="symmetric")
-        image = image.take(range(size), axis=index)
-    return np.ascontiguousarray(image)
+    return fitted(image, wanted)
 
 
 def compare(found: NDArray[Any], wanted: NDArray[Any]) -> Difference:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bmz_export.package.tensors import fitted
 from training.inference.backends import from_module
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def measure_halo(
     half = tile - top
     half -= half % stride
     height = -(-max(least, min(image.shape[-2], 128)) // stride) * stride
-    whole = _mirrored(image, height, 2 * half)
+    whole = fitted(image, (*image.shape[:-2], height, 2 * half))
     wanted = predict(whole)
     range_ = float(np.ptp(wanted)) or 1.0
     seams: dict[int, float] = {}
@@ -89,12 +90,3 @@ def measure_halo(
         if seams[halo] < limit:
             return halo, seams
     return min(seams, key=lambda halo: (seams[halo] >= 2 * min(seams.values()), halo)), seams
-
-
-def _mirrored(image: Array, height: int, width: int) -> Array:
-    for axis, size in ((-2, height), (-1, width)):
-        while image.shape[axis] < size:
-            pad = [(0, 0)] * image.ndim
-            pad[axis] = (0, min(size - image.shape[axis], image.shape[axis]))
-            image = np.pad(image, pad, mode="symmetric")
-    return np.ascontiguousarray(image[..., :height, :width])

@@ -1,7 +1,8 @@
 """The public example of a package: test tensors for machines and a sample image for people, from one real image."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from training.errors import PackageError
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
+
+T = TypeVar("T", bound=np.generic)
 
 SAMPLE = "sample_input.tif"
 SIDE = 256
@@ -42,13 +45,18 @@ def choose_region(image: NDArray[Any], minimum: int) -> NDArray[Any]:
         raise PackageError(f"the example is not one plane of real numbers but {image.shape} of {image.dtype}")
     if not np.isfinite(image).all():
         raise PackageError("the example holds NaN or infinity; choose another with `example` FILE")
-    lacking = [max(0, minimum - size) for size in image.shape]
-    if any(lacking):
-        image = np.pad(image, [(0, n) for n in lacking], mode="symmetric")
+    image = fitted(image, [max(minimum, size) for size in image.shape])
     height, width = (min(size, max(minimum, SIDE)) for size in image.shape)
     places = [(top, left) for top in _starts(image.shape[0], height) for left in _starts(image.shape[1], width)]
     regions = [image[top : top + height, left : left + width] for top, left in places]
     return np.ascontiguousarray(max(regions, key=_structure))
+
+
+def fitted(image: NDArray[T], shape: Sequence[int]) -> NDArray[T]:
+    """Return an image of this shape: cut, or mirrored up with the edge pixel repeated; it begins as the one given."""
+    image = image[tuple(map(slice, shape))]
+    lacking = [(0, size - given) for size, given in zip(shape, image.shape, strict=True)]
+    return np.ascontiguousarray(np.pad(image, lacking, mode="symmetric"))
 
 
 def write_tensors(folder: Path, model: "Calibrated", sample: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
