@@ -36,12 +36,12 @@ class Intensity:
 
     def apply(self, noisy: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the clean plane (H, W) on the scale of the noisy one; both whole, so that crops agree."""
-        slope, offset = fit_intensity(noisy, clean) if self.mode == "image" else (self.slope, self.offset)
+        slope, offset = fit_affine(clean, noisy) if self.mode == "image" else (self.slope, self.offset)
         return _scaled(clean, slope, offset)
 
     def scaling(self, sample: Sample) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """Return what brings the sample's clean image, or a region of it, onto the scale of its noisy one."""
-        slope, offset = fit_intensity(*sample.pair()) if self.mode == "image" else (self.slope, self.offset)
+        slope, offset = fit_affine(*sample.pair()[::-1]) if self.mode == "image" else (self.slope, self.offset)
         return partial(_scaled, slope=slope, offset=offset)
 
 
@@ -87,8 +87,3 @@ def fit_affine(source: ArrayLike, target: ArrayLike) -> tuple[float, float]:
     variance = float(centred @ centred)
     slope = float(centred @ (y - y.mean())) / variance if variance > 0 else 0.0
     return slope, float(y.mean() - slope * x.mean())
-
-
-def fit_intensity(noisy: ArrayLike, clean: ArrayLike) -> tuple[float, float]:
-    """Return (slope, offset) of ``slope * clean + offset``, the least squares fit of the clean onto the noisy image."""
-    return fit_affine(clean, noisy)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration.intensity import Intensity, IntensityFit, fit_intensity
+from training.calibration.intensity import Intensity, IntensityFit, fit_affine
 from training.calibration.noise import NoiseModel, fit_noise, noise_level
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def measure(
         noisy_pixels.append(noisy.ravel()[drawn].astype(np.float64))
         clean_pixels.append(clean.ravel()[drawn].astype(np.float64))
         if mode == "image":
-            fits.append(fit_intensity(noisy, clean))
+            fits.append(fit_affine(clean, noisy))
         noises.append(noise_level(noisy))
         shapes.add(noisy.shape)
         progress()
@@ -120,6 +120,6 @@ def _intensity(
     if mode == "none":
         return Intensity(mode, 1.0, 0.0)
     if mode == "dataset":
-        return Intensity(mode, *fit_intensity(np.concatenate(noisy), np.concatenate(clean)))
+        return Intensity(mode, *fit_affine(np.concatenate(clean), np.concatenate(noisy)))
     slope, offset = (float(value) for value in np.median(np.array(fits), axis=0))
     return Intensity(mode, slope, offset)

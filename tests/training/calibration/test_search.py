@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.calibration.intensity import Intensity, fit_intensity
+from training.calibration.intensity import Intensity, fit_affine
 from training.calibration.layer import Calibrated, Constants, stabilise
 from training.calibration.noise import NoiseModel, fit_noise
 from training.calibration.search import MARGIN, find_constants
@@ -41,7 +41,7 @@ def pairs(count=6, *, gain=4.0, offset=100.0, read_noise=3.0, clean_scale=1.0, s
 
 def test_the_intensity_fit_brings_the_clean_image_onto_the_noisy_ones_scale():
     noisy, clean = pairs(1, clean_scale=20.0)[0].pair()
-    slope, offset = fit_intensity(noisy, clean)
+    slope, offset = fit_affine(clean, noisy)
     assert slope == pytest.approx(1 / 20, rel=0.02)
     assert np.mean(slope * clean + offset - noisy) == pytest.approx(0, abs=0.01)
 
@@ -65,7 +65,7 @@ def test_the_intensity_fit_is_recorded_as_it_was_made(mode):
 def test_pairs_are_fitted_one_by_one_only_where_that_is_the_recipe(mode, monkeypatch):
     fitted = []
     monkeypatch.setattr(
-        "training.calibration.statistics.fit_intensity", lambda noisy, clean: fitted.append(noisy.size) or (1.0, 0.0)
+        "training.calibration.statistics.fit_affine", lambda clean, noisy: fitted.append(noisy.size) or (1.0, 0.0)
     )
     measure(pairs(4), mode, seed=0)
     assert len(fitted) == (mode == "dataset")
