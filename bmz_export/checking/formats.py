@@ -70,7 +70,7 @@ def _faults(name: str, found: Mapping[str, Any], inspection: Inspection) -> Iter
     if name in found["errors"]:
         yield run_fault("loads", f"{name} does not load: {found['errors'][name]}", tools)
         return
-    if bad := found["unsound"].get(name):
+    if bad := found["not finite"].get(name):
         yield run_fault("finite-weights", f"{name} holds NaN or infinity in {bad[0]} ({len(bad)} tensors)", tools)
         return
     compared = found["compared"].get(name)

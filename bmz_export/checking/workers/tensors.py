@@ -22,10 +22,8 @@ TOLERANCE = 1e-6
 """Of a tensor's largest value: what a format may lose that stores the same type."""
 
 _KEPT = (".running_mean", ".running_var")  # buffers that no state dict leaves out
-_MOST = 0.5
-_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
-"""Bits of the fraction: rounding to a type changes a value by half of the last one at most."""
-_SMALLEST = {"float16": 2.0**-25}  # half of what lies between the values next to zero
+_SHARED = 0.5
+"""The part of its values that a tensor has in common with the one that an exporter renamed."""
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -57,7 +55,7 @@ class Format:
 def load(task: dict[str, Any]) -> Predict:
     """Load all formats named in ``task["options"]`` (format to file) and compare each with the state dict."""
     files: dict[str, str] = task["options"]
-    found: dict[str, Any] = {"unsound": {}, "compared": {}, "errors": {}}
+    found: dict[str, Any] = {"not finite": {}, "compared": {}, "errors": {}}
     formats: dict[str, Format] = {}
     for name, read in (("pytorch_state_dict", _state_dict), ("torchscript", _torchscript), ("onnx", _onnx)):
         if name not in files:
@@ -67,7 +65,9 @@ def load(task: dict[str, Any]) -> Predict:
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with a file becomes a line
             found["errors"][name] = " ".join(str(error).split())[:300] or type(error).__name__
         else:
-            found["unsound"][name] = [key for key, value in formats[name].tensors.items() if unsound(value)]
+            found["not finite"][name] = [
+                key for key, value in formats[name].tensors.items() if has_nan_or_infinity(value)
+            ]
     parent = formats.get("pytorch_state_dict")
     for name in ("torchscript", "onnx"):
         if parent is not None and name in formats:
@@ -78,7 +78,7 @@ def load(task: dict[str, Any]) -> Predict:
     return lambda image: [answer]
 
 
-def unsound(value: NDArray[Any]) -> bool:
+def has_nan_or_infinity(value: NDArray[Any]) -> bool:
     """Whether a tensor holds NaN or infinity; a single infinity is a bound or the start of a maximum."""
     if value.dtype.kind != "f" or np.isfinite(value).all():
         return False
@@ -104,33 +104,32 @@ def compare(parent: Format, other: Format) -> dict[str, Any]:
     outer, prefix = _prefix(parent.tensors, other.tensors), ""
     if outer is None:
         prefix, outer = _prefix(other.tensors, parent.tensors) or "", ""
-    twins = {key: name for key in floats if (name := outer + key.removeprefix(prefix)) in other.tensors}
-    pairs = {key: (name, other.tensors[name]) for key, name in twins.items()}
-    nameless = {name: value for name, value in other.tensors.items() if name not in twins.values()}
-    pairs |= find_twins({key: value for key, value in floats.items() if key not in twins}, nameless)
+    names = {key: name for key in floats if (name := outer + key.removeprefix(prefix)) in other.tensors}
+    pairs = {key: (name, other.tensors[name]) for key, name in names.items()}
+    nameless = {name: value for name, value in other.tensors.items() if name not in names.values()}
+    pairs |= match_by_values({key: value for key, value in floats.items() if key not in names}, nameless)
     same, differ, shapes, types = 0, {}, {}, Counter[tuple[str, str]]()
     for key, (name, found) in pairs.items():
         value = floats[key]
-        if unsound(value) or unsound(found):
+        if has_nan_or_infinity(value) or has_nan_or_infinity(found):
             continue
         if found.size != value.size:
             shapes[key] = [list(value.shape), list(found.shape)]
             continue
-        kinds = parent.type(key), other.type(name)
-        gap = _gap(value, found.reshape(value.shape), kinds)
+        pair = parent.type(key), other.type(name)
+        gap = _gap(value, found.reshape(value.shape), pair)
         if gap > TOLERANCE:
             differ[key] = gap
             continue
         same += 1
-        if kinds[0] != kinds[1]:
-            types[kinds] += 1
+        types[pair] += pair[0] != pair[1]
     known = {outer + key.removeprefix(prefix) for key in parent.tensors}
     missing = [key for key in floats if key not in pairs]
     return {
         "same": same,
         "differ": differ,
         "shapes": shapes,
-        "types": [[*kinds, count] for kinds, count in types.items()],
+        "types": [[*pair, count] for pair, count in types.items() if count],
         "missing": missing,
         "lacking": [name for name in other.learned if name not in known],
         "unknown": bool(other.learned and missing),
@@ -138,62 +137,60 @@ def compare(parent: Format, other: Format) -> dict[str, Any]:
     }
 
 
-def _gap(value: NDArray[Any], twin: NDArray[Any], kinds: tuple[str, str]) -> float:
+def _gap(value: NDArray[Any], other: NDArray[Any], types: tuple[str, str]) -> float:
     """Return the largest difference beyond rounding to the coarser type, as a part of the largest value."""
+    import torch
+
     if not value.size:
         return 0.0
-    a, b = np.asarray(value, np.float64), np.asarray(twin, np.float64)
+    a, b = np.asarray(value, np.float64), np.asarray(other, np.float64)
     with np.errstate(invalid="ignore"):
         gap = np.where(a == b, 0, np.abs(a - b))  # the same infinity, too
-    if kinds[0] != kinds[1]:
-        coarser = min(kinds, key=lambda kind: _BITS.get(kind, 52))
-        rounding = np.maximum(np.abs(a), np.abs(b)) * 2.0 ** -(_BITS.get(coarser, 52) + 1)
-        gap = np.where(gap <= rounding + _SMALLEST.get(coarser, 0), 0, gap)
+    if types[0] != types[1]:
+        coarser = max((torch.finfo(getattr(torch, name)) for name in types), key=lambda info: info.eps)
+        rounding = np.maximum(np.maximum(np.abs(a), np.abs(b)), coarser.tiny) * coarser.eps / 2
+        gap = np.where(gap <= rounding, 0, gap)
     largest = float(gap.max())
     return largest / (float(np.abs(a).max()) or 1.0) if np.isfinite(largest) else largest
 
 
-def find_twins(tensors: Tensors, others: Tensors) -> dict[str, tuple[str, NDArray[Any]]]:
+def match_by_values(tensors: Tensors, others: Tensors) -> dict[str, tuple[str, NDArray[Any]]]:
     """Return which of the others is which tensor under another name, and its values, turned to lie as the tensor's do.
 
-    Exporters name by numbers what they fold or turn. One is another's twin where it is the same, or where most of its
-    values other than 0 are. What was changed by folding shares none, and finds no twin.
+    Exporters name by numbers what they fold or turn. One is the other where it is the same, or where most of its values
+    other than 0 are. What was changed by folding shares none, and finds no match.
     """
-    every = [(name, turned) for name, value in others.items() for turned in _turned(value)]
+    every = [
+        (name, turned)
+        for name, value in others.items()
+        if value.dtype.kind == "f" and value.size > 1
+        for turned in ((value, value.T) if value.ndim == 2 else (value,))
+    ]
     exact = {_key(value): (name, value) for name, value in reversed(every)}
-    twins = {key: exact[_key(value)] for key, value in tensors.items() if _key(value) in exact}
-    taken = {name for name, _ in twins.values()}
+    matched = {key: exact[_key(value)] for key, value in tensors.items() if _key(value) in exact}
+    taken = {name for name, _ in matched.values()}
     for key, value in tensors.items():
-        if key in twins:
-            continue
-        for name, other in every:
-            if name not in taken and _alike(value, other) >= _MOST:
-                twins[key] = name, other
-                taken.add(name)
-                break
-    return twins
-
-
-def _turned(value: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    if value.dtype.kind != "f" or value.size < 2:
-        return ()
-    return (value, value.T) if value.ndim == 2 else (value,)
+        if key not in matched:
+            free = ((name, other) for name, other in every if name not in taken)
+            found = next(((name, other) for name, other in free if _shared(value, other) >= _SHARED), None)
+            if found:
+                matched[key] = found
+                taken.add(found[0])
+    return matched
 
 
 def _key(value: NDArray[Any]) -> tuple[tuple[int, ...], int]:
     return value.shape, hash(value.tobytes())
 
 
-def _alike(value: NDArray[Any], other: NDArray[Any]) -> float:
+def _shared(value: NDArray[Any], other: NDArray[Any]) -> float:
     """Return the part of the values other than 0 that are the same in both."""
     if value.shape != other.shape:
         return 0.0
     telling = value != 0
-    count = int(telling.sum())
-    if count < 2:
+    if telling.sum() < 2:
         return float(np.array_equal(value, other))
-    close = np.abs(value[telling] - other[telling]) <= TOLERANCE * np.abs(value).max()
-    return float(close.mean())
+    return float((np.abs(value - other)[telling] <= TOLERANCE * np.abs(value).max()).mean())
 
 
 def _prefix(inner: Tensors, outer: Tensors) -> str | None:
