@@ -111,7 +111,7 @@ def detail_lines(certificate: Certificate) -> list[str]:
         found.append(f"seam: not measured: {certificate.seam_note}")
     causes: dict[tuple[str, str], list[str]] = {}
     for row in certificate.rows:
-        if row.verdict not in ("passed", "failed"):
+        if row.verdict not in ("passed", "failed", "not installed"):  # of which the tools' lines tell
             causes.setdefault((row.verdict, row.note), []).append(f"{engine_name(row)} ({FORMATS[row.weights]})")
     for tile in certificate.tiles:
         if tile.verdict not in ("passed", "failed", "shown"):
