@@ -79,7 +79,7 @@ def export(
     options: ExportOptions | None = None,
     *,
     certify: Callable[[Path], Addition] | None = None,
-    told: Callable[[str], object] | None = None,
+    log: Callable[[str], object] | None = None,
 ) -> Exported:
     """Build the package of a run and put it in place when it is whole.
 
@@ -91,7 +91,7 @@ def export(
         Names and words.
     certify : callable, optional
         Given the folder of the complete package before it is put in place; what it returns is added to the package.
-    told : callable, optional
+    log : callable, optional
         Hears, before anything is written, which image becomes public.
 
     Returns
@@ -116,8 +116,8 @@ def export(
     _refuse_foreign(target, archive)
     provenance = run.provenance
     image, example = _example(run, options.example)
-    if told is not None:
-        told(f"Public from now on, as its example: a part of {example} (`example` FILE chooses another)")
+    if log is not None:
+        log(f"Public from now on, as its example: a part of {example} (`example` FILE chooses another)")
     model = run.model()
     network = NETWORKS[provenance.network.name]
     halo = halo_of(model, image, network, provenance.network.settings)

@@ -1,4 +1,4 @@
-"""The app and its one door for errors: whatever goes wrong below becomes one line on stderr and an exit code.
+"""The app, and what becomes of errors: whatever goes wrong below is one line on stderr and an exit code.
 
 Exit codes: 0, done; 1, done, and what was checked failed; 2, bad input (``UserError``, a wrong option, a file that
 cannot be read or written, no memory or disk left); 3, a fault of this program; 130, Ctrl-C or SIGTERM; 141, the
@@ -110,7 +110,7 @@ def _run(arguments: list[str]) -> int:
         # what is still buffered has no reader: send it nowhere, so that the interpreter's own flush cannot fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:  # noqa: BLE001 the one door
+    except Exception as error:  # noqa: BLE001 every error ends here
         if _debugging():
             traceback.print_exc()
         return _explain(error)

@@ -148,16 +148,16 @@ def _bar(title: str, total: float | None) -> Iterator[Callable[[float, str], Non
 
 @contextmanager
 def _lines(title: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
-    began = told = time.monotonic()
+    began = shown = time.monotonic()
     done = 0.0
 
     def advance(steps: float = 1, what: str = "") -> None:
-        nonlocal done, told
+        nonlocal done, shown
         before, done = done, done + steps
         now = time.monotonic()
         finished = total is not None and before < total <= done
-        if finished or now - told >= _PLAIN_PAUSE:
-            told = now
+        if finished or now - shown >= _PLAIN_PAUSE:
+            shown = now
             of = "" if total is None else f" of {total:g}"
             note(f"{title}: {done:g}{of}{f', {what}' if what else ''}, {now - began:.0f} s")
 

@@ -210,15 +210,15 @@ def train(
         changes=_changes(settings),
         name=name,
     )
-    told = listener or Silent()
+    listener = listener or Silent()
     choose_devices(device, devices)
     if resume:
         run = resumed_run(request)
     else:
         run, note = new_run(request, confirm=lambda checkpoint: fetch)
         if note:
-            told.note(note)
-    fit(run, resume=resume, device=device, devices=devices, listener=told)
+            listener.note(note)
+    fit(run, resume=resume, device=device, devices=devices, listener=listener)
     return run
 
 
@@ -287,7 +287,7 @@ def export(
         about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
     options = ExportOptions(name=name, out=Path(out), about=about, example=None if example is None else Path(example))
     asked = CheckOptions(engines=engines, timeout=timeout)
-    return build(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], told=log)
+    return build(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], log=log)
 
 
 def check(

@@ -13,6 +13,10 @@ Tile = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")]
+Pattern = Annotated[
+    str | None,
+    typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif.", show_default=False),
+]
 Engines = Annotated[
     str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
 ]

@@ -1,4 +1,4 @@
-"""``bmz-fmd demo``: the whole once, on simulated images."""
+"""``bmz-fmd demo``: train, export and check once, on simulated images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ def command(
         network="dncnn",
         network_settings={"depth": 8, "width": 32},
         checkpoint="none",
-        recipe="demo",
         name=name,
+        epochs=20,
+        crop=96,
+        lr=1e-3,
+        decay_epochs=3,
         listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
     )
     scores = run.provenance.scores["affine"]

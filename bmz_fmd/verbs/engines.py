@@ -94,7 +94,7 @@ def _row(engine: "Engine") -> Sequence[str]:
 
 @contextmanager
 def _progress() -> Iterator["Progress"]:
-    """Show each part of an installation in megabytes; a part is told by its name, with bytes done and in all."""
+    """Show each part of an installation in megabytes; a part is known by its name, with bytes done and in all."""
     with ExitStack() as stack:
         shown: tuple[str, int, Callable[[float, str], None]] | None = None
 

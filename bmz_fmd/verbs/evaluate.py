@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Device, ModelPath, Tile, Trust
+from bmz_fmd.options import Device, ModelPath, Pattern, Tile, Trust
 
 if TYPE_CHECKING:
     from bmz_fmd.models import Model
@@ -40,9 +40,7 @@ def command(
         Path | None, typer.Option(help="Noisy images: a folder or a file; default: the run's own test images.")
     ] = None,
     clean: Annotated[Path | None, typer.Option(help="Their clean images: a folder or a file.")] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif.")
-    ] = None,
+    pattern: Pattern = None,
     channel: Annotated[str | None, typer.Option(help="The channel to score: its name, or number from 0.")] = None,
     convention: Annotated[
         Convention,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Device
+from bmz_fmd.options import Device, Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +25,7 @@ def command(
     data: Annotated[Path | None, typer.Option(help="The folder somewhere below which its files lie.")] = None,
     noisy: Annotated[Path | None, typer.Option(help="Your noisy images: a folder, or one stack.")] = None,
     clean: Annotated[Path | None, typer.Option(help="Your clean images, of the same names.")] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif.")
-    ] = None,
+    pattern: Pattern = None,
     channel: Annotated[str | None, typer.Option(help="The channel that trains: its name, or number from 0.")] = None,
     preparation: Annotated[
         str | None, typer.Option(help="Of a named data set: whole, quarter or c-quarter.", show_default=False)

@@ -114,7 +114,7 @@ def test_a_package_that_was_edited_by_hand_is_not_replaced(run, out):
 
 def test_what_becomes_public_is_told_before_anything_is_written(run, out):
     told = []
-    export(run, ExportOptions(out=out), told=lambda line: told.append((line, out.exists() and any(out.iterdir()))))
+    export(run, ExportOptions(out=out), log=lambda line: told.append((line, out.exists() and any(out.iterdir()))))
     assert [(line.partition(":")[0], stood) for line, stood in told] == [("Public from now on, as its example", False)]
 
 
