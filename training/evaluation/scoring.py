@@ -286,6 +286,7 @@ def _figures(
     slope, offset = nothing if constant else fit_affine(clean, denoised)
     slope_noisy, offset_noisy = nothing if constant else fit_affine(clean, noisy)
     deviation = largest_deviation(deviation_map(noisy, denoised))
+    unlike = () if constant or trained_on is None else tuple(image_statistics(noisy).differences(trained_on))
     return ImageFigures(
         name=name,
         psnr_noisy=psnr(clean, noisy, data_range=data_range, convention=convention),
@@ -303,7 +304,7 @@ def _figures(
         largest_deviation=deviation.largest,
         largest_deviation_at=deviation.at,
         constant=constant,
-        unlike_training=() if trained_on is None else tuple(image_statistics(noisy).differences(trained_on)),
+        unlike_training=unlike,
     )
 
 

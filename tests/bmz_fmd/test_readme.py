@@ -1,4 +1,4 @@
-"""The notebook under ``docs/`` runs from the first to the last cell, and does what it says."""
+"""What the README shows runs: the notebook under ``docs/`` from the first to the last cell, and the demo."""
 
 import json
 import os
@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from helpers.command_line import bmz_fmd
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "first_steps.ipynb"
@@ -32,3 +35,13 @@ def test_the_readme_names_files_that_are_there():
     words = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^):]+)\)", words):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_a_better_image_and_a_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = bmz_fmd("demo", "--name", "demo")
+    assert ended.code == 0, ended.err
+    noisy, denoised = (float(value) for value in re.findall(r"(?:noisy|denoised) ([0-9.]+) dB", ended.out)[-2:])
+    assert denoised > noisy + 5
+    assert (tmp_path / "packages" / "demo.zip").is_file()
