@@ -23,6 +23,7 @@ LIMIT = 5.0
 _SMOOTHING = 2.0  # standard deviation in pixels of the Gaussian that objects are looked for with
 _NEIGHBOURHOOD = 8.0  # standard deviation in pixels of the Gaussian over which the noise's strength is taken
 _LEVEL = 16.0  # the same over which a shift counts as a matter of the offset, not of structure
+_ROUNDING = 1e-9  # of the residual: noise below is that of the computation
 _REACH = 4.0  # standard deviations at which a Gaussian is cut
 
 
@@ -61,6 +62,7 @@ def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.flo
         0 where the residual is constant.
     """
     residual = np.asarray(noisy, np.float64) - np.asarray(denoised, np.float64)
+    least = _ROUNDING * float(np.abs(residual).max())
     ones = np.ones_like(residual)
     broad = _gaussian(_LEVEL)
     residual -= _filter(residual, broad) / _filter(ones, broad)
@@ -73,7 +75,7 @@ def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.flo
     near = _gaussian(_NEIGHBOURHOOD)
     variance = _filter(fine**2 / left, near) / _filter(ones, near)
     expected = np.sqrt(variance * squares)
-    return np.divide(smooth, expected, out=np.zeros_like(smooth), where=expected > 0)
+    return np.divide(smooth, expected, out=np.zeros_like(smooth), where=expected > least)
 
 
 def largest_deviation(deviations: NDArray[np.float64]) -> Deviation:

@@ -238,7 +238,7 @@ def images_to_show(
     """
     scored = [image for image in evaluation.images if not image.constant] or evaluation.images
     by_score = sorted(scored, key=lambda image: image.psnr_denoised)
-    largest = max(evaluation.images, key=lambda image: image.largest_deviation)
+    largest = max(scored, key=lambda image: image.largest_deviation)
     chosen = {image.name: image for image in (largest, by_score[0], by_score[len(by_score) // 2])}
     denoise = denoiser.tiled(tile)
     found = []

@@ -118,6 +118,7 @@ def test_the_deviation_map_of_pure_noise_has_standard_deviation_one_up_to_the_ed
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (2, 3)])
 def test_small_and_constant_images_have_figures_too(shape):
     assert largest_deviation(deviation_map(np.ones(shape), np.ones(shape))).largest == 0
+    assert largest_deviation(deviation_map(np.zeros((60, 80)), np.full((60, 80), -34.3))).largest == 0
     assert np.isfinite(deviation_map(np.random.default_rng(0).normal(size=shape), np.zeros(shape))).all()
     assert correlation(np.ones(shape), np.ones(shape)) == 0
 
