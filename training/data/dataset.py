@@ -67,7 +67,7 @@ class SplitDataset:
         return {name: sha256(path) for name, path in self._files.items()}
 
     def warnings(self) -> list[str]:
-        """Return what the files and a look at some of the samples tell."""
+        """Return what is known of the files, and what an inspection of some samples finds."""
         return [*self._notes, *(inspect(self._samples) if self._files else [])]
 
 
@@ -93,7 +93,7 @@ def check_values(image: xarray.DataArray) -> None:
 
 
 def source_of(image: xarray.DataArray, **published: str) -> DataSource:
-    """Return what a noisy file tells of its origin, beside what is published of it."""
+    """Return what a noisy file says of its origin, beside what is published of it."""
     size = image.attrs["resolution"]
     return DataSource(
         dtype=image.attrs["dtype"],

@@ -128,7 +128,7 @@ class Patches(Dataset[Batch]):
 
 
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
-    """Return patches that judge each epoch, spread evenly over the images, of about so many pixels in all.
+    """Return the patches that score each epoch, spread evenly over the images, of about so many pixels in all.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
     Raises
     ------
     UserError
-        Where the clean images are constant: they judge nothing, and patches that are constant are left out.
+        Where the clean images are constant: they give no score, and patches that are constant are left out.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
         if size is None and drawn == len(images):
             break
     if not patches:
-        raise DataError("the clean images that validate are one value everywhere: leave such images out")
+        raise DataError("the clean validation images are one value everywhere: leave such images out")
     return patches
 
 

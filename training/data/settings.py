@@ -29,7 +29,7 @@ Location = Annotated[Path, AfterValidator(_absolute)]
 
 
 class DatasetOptions(BaseModel):
-    """What a data set can be told: each has a class of its own, whose fields are its options."""
+    """What a data set can be message: each has a class of its own, with a field an option."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,9 +89,9 @@ def check_options(model: type[Options], options: Mapping[str, Any], dataset: str
     match error["type"]:
         case "extra_forbidden":
             known = ", ".join(model.model_fields)
-            told = f"{option} has no meaning for {where}: leave it out; the options are {known}"
+            message = f"{option} has no meaning for {where}: leave it out; the options are {known}"
         case "missing":
-            told = f"{where} needs {option}: say it"
+            message = f"{where} needs {option}: say it"
         case _:
-            told = f"{option}={error['input']!r} of {where}: {error['msg'][0].lower()}{error['msg'][1:]}"
-    raise SettingError(told)
+            message = f"{option}={error['input']!r} of {where}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    raise SettingError(message)

@@ -41,7 +41,7 @@ def natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def field_of(stem: str) -> str:
-    """Return the field of view that a file name tells: the name without its time, depth, channel and repeat.
+    """Return the field of view of a file name: the name without its time, depth, channel and repeat.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     warning = None
     if not by_field:
         known = "one field" if len(fields) == 1 else "two fields"
-        warning = f"names and axes tell {known} of view: {count} planes are split in blocks, so test resembles training"
+        warning = f"names and axes show {known} of view: {count} planes are split in blocks, so test resembles training"
     return Split(
         tuple(chain(*(unit for number, unit in enumerate(rest) if number not in chosen))),
         tuple(chain(*(unit for number, unit in enumerate(rest) if number in chosen))),

@@ -14,7 +14,7 @@ class PixelSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Metadata:
-    """How an image lies in its file: what ``write_image`` needs to write one like it.
+    """What a file says of its image beside the pixels: what ``write_image`` needs to write one like it.
 
     Examples
     --------

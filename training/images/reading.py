@@ -31,7 +31,7 @@ def open_image(path: Path | str) -> xarray.DataArray:
     ----------
     path
         A TIFF, OME-TIFF or PNG file of gray values of any integer or float type. Colour images count as gray where
-        their channels are equal. One file of a set (OME-TIFF, Micro-Manager) is opened as what lies in itself.
+        their channels are equal. One file of a set (OME-TIFF, Micro-Manager) is opened by itself.
 
     Returns
     -------

@@ -166,7 +166,7 @@ def open_tiff(path: Path) -> xarray.DataArray:
 
 @contextmanager
 def _open_one(path: Path) -> Iterator[tuple[tifffile.TiffFile, bool]]:
-    """Open a file as what lies in itself, and say whether its description was put aside as not fitting the pages.
+    """Open a file without the others of its set, and say whether its description was ignored, as not fitting the pages.
 
     tifffile follows the names of the other files of a set, and believes any description.
     """

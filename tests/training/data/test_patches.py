@@ -136,5 +136,5 @@ def test_a_validation_patch_of_one_value_judges_nothing_and_is_left_out():
     patches = validation_patches(data, (16, 16), 5 * 16 * 16, seed=0)
     assert len(patches) == 5
     assert all(clean.max() > clean.min() for _, clean in patches)
-    with pytest.raises(UserError, match="the clean images that validate are one value everywhere"):
+    with pytest.raises(UserError, match="the clean validation images are one value everywhere"):
         validation_patches(Images([dead], IDENTITY.scaling), (16, 16), 256, seed=0)
