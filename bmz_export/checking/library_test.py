@@ -9,8 +9,11 @@ from bmz_export.checking.certificate import LATE, LIBRARY_TEST, Fault, Row, Verd
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import Runner
 from bmz_export.engines import ENGINES
+from bmz_export.tools import TOOLS
 
-_TOOLS = ("BioImage.IO", "bioimageio.core", "ilastik")
+
+def _that(use: str) -> tuple[str, ...]:
+    return tuple(tool.title for tool in TOOLS.values() if use in tool.library)
 
 
 def library_test(runner: Runner) -> Iterator[Row | Fault]:
@@ -30,14 +33,16 @@ def library_test(runner: Runner) -> Iterator[Row | Fault]:
     if outcome.out_of_time:
         note, verdict = f"{outcome.error}; {MORE_TIME}", LATE
     elif outcome.error:
-        faults = [run_fault("library-test", f"bioimageio's own test did not come to its end: {outcome.error}", _TOOLS)]
+        faults = [
+            run_fault("library-test", f"bioimageio's own test did not come to its end: {outcome.error}", _that("read"))
+        ]
     else:
         faults = list(_faults(found))
     yield from faults
     if faults:
         note, verdict = "; ".join(each.message for each in faults), "failed"
     yield Row(
-        tools=_TOOLS,
+        tools=_that("read"),
         engine=LIBRARY_TEST,
         title="bioimageio's own test",
         version=engine.version,
@@ -51,10 +56,10 @@ def library_test(runner: Runner) -> Iterator[Row | Fault]:
 def _faults(found: Mapping[str, Any]) -> Iterator[Fault]:
     if found["status"] != "valid":
         problems = "; ".join(found["problems"][:3])
-        yield run_fault("valid-description", f"the description is not valid: {problems}", _TOOLS)
+        yield run_fault("valid-description", f"the description is not valid: {problems}", _that("read"))
     if found["repackaged"]:
-        yield run_fault("repackages", f"cannot be packed with TorchScript alone: {found['repackaged']}", ("ilastik",))
+        yield run_fault("repackages", f"cannot be packed with TorchScript alone: {found['repackaged']}", _that("pack"))
     for name, result in found["tests"].items():
         if result["status"] != "passed":
             reason = (result["errors"] or [result["status"]])[0]
-            yield run_fault("library-test", f"bioimageio's own test of {name} fails: {reason}", _TOOLS[:2])
+            yield run_fault("library-test", f"bioimageio's own test of {name} fails: {reason}", _that("test"))

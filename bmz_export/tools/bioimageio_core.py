@@ -57,4 +57,5 @@ TOOL = Tool(
         rules.GITHUB_USER,
     ),
     weights_choice=first_of(*FORMATS),
+    library=("read", "test"),
 )  # fmt: skip

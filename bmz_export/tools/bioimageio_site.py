@@ -183,4 +183,5 @@ TOOL = Tool(
              "write the axes, or normalise inside the network", operations(_per_data_set), "warning"),
     ),
     weights_choice=_first_entry,
+    library=("read", "test"),
 )  # fmt: skip

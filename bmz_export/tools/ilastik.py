@@ -137,5 +137,6 @@ TOOL = Tool(
     ),
     weights_choice=_choice,
     tilings=(ToolTiling("its blocks, 512 tiles less twice the halo, reflected, cut blocks centred", blocks),),
+    library=("read", "pack"),
     program=Program("ilastik's folder", _PYTHONS, _call),
 )  # fmt: skip

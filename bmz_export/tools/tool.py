@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.scripts import Script
@@ -109,6 +110,8 @@ class Tool:
         The script that packages bring for it.
     program : Program or None
         How a user's own installation is run.
+    library : tuple of str
+        What it does through bioimageio's library: ``read``, ``pack`` (with TorchScript alone), ``test``.
     """
 
     name: str
@@ -120,6 +123,7 @@ class Tool:
     tilings: tuple[ToolTiling, ...] = ()
     script: Script | None = None
     program: Program | None = None
+    library: tuple[Literal["read", "pack", "test"], ...] = ()
 
 
 def first_of(*formats: str) -> Callable[[Inspection], str | None]:

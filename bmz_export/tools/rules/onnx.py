@@ -116,8 +116,8 @@ ONNX_ONE_FILE = Rule(
     "export the ONNX in one file (save with save_as_external_data=False)",
     _onnx_external,
 )
-ONNX_OPSET_TOLD = Rule(
-    "onnx-opset-told",
+ONNX_OPSET_STATED = Rule(
+    "onnx-opset-stated",
     "the tool picks a runtime for another opset than the file has",
     "tools read opset_version from the description",
     "write the opset that the file has",

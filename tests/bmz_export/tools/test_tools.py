@@ -187,7 +187,7 @@ DESCRIPTIONS = {
     ),
     "another opset told": (
         lambda raw: raw["weights"]["onnx"].update(opset_version=11),
-        {"bioimageio.core": "onnx-opset-told", "browser": "onnx-opset-told"},
+        {"bioimageio.core": "onnx-opset-stated", "browser": "onnx-opset-stated"},
     ),
     "state dict alone": (
         lambda raw: [raw["weights"].pop(name) for name in ("torchscript", "onnx")],
