@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bmz_export.package.about import About
     from bmz_fmd.evaluation import Images
     from bmz_fmd.models import Model
+    from training.checkpoints import Checkpoint
     from training.evaluation.scoring import Evaluation
     from training.runs.run import Run
     from training.util.progress import Listener
@@ -142,7 +143,7 @@ def train(
     device: str = "auto",
     devices: int | None = None,
     resume: bool = False,
-    fetch: bool = False,
+    fetch: bool | Callable[[Checkpoint], bool] = False,
     listener: Listener | None = None,
     **settings: object,
 ) -> Run:
@@ -170,8 +171,8 @@ def train(
         ``auto``, ``cpu``, ``cuda``, ``mps``, and how many GPUs.
     resume : bool
         Go on with the run of this name.
-    fetch : bool
-        Fetch the published weights where they are needed and were not fetched before.
+    fetch : bool or callable
+        Whether to fetch the published weights, where they are needed and were not fetched before; a function is asked.
     listener : Listener, optional
         Hears notes, warnings and progress.
     **settings
@@ -211,14 +212,19 @@ def train(
         name=name,
     )
     listener = listener or Silent()
-    choose_devices(device, devices)
+    choose_devices(device, devices)  # what is not here is said before a run folder is made
     if resume:
         run = resumed_run(request)
     else:
-        run, note = new_run(request, confirm=lambda checkpoint: fetch)
+        run, note = new_run(request, confirm=fetch if callable(fetch) else lambda checkpoint: fetch)
         if note:
             listener.note(note)
-    fit(run, resume=resume, device=device, devices=devices, listener=listener)
+    try:
+        fit(run, resume=resume, device=device, devices=devices, listener=listener)
+    except KeyboardInterrupt:
+        held = "the best weights so far" if run.checkpoint().is_file() else "its settings alone"
+        listener.note(f"{run.folder} holds {held}; go on with bmz-fmd train `resume` `name` {run.name}")
+        raise
     return run
 
 

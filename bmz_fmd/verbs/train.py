@@ -12,8 +12,6 @@ from bmz_fmd import console
 from bmz_fmd.options import Device, Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from training.checkpoints import Checkpoint
 
 
@@ -68,48 +66,32 @@ def command(
     devices: Annotated[int | None, typer.Option(min=1, help="How many GPUs. [default: all]")] = None,
 ) -> None:
     """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
-    from training.data.settings import DataSettings
-    from training.fitting.start import Request, new_run, resumed_run
-    from training.fitting.trainer import train
-    from training.runs.settings import parse_changes
-    from training.util.devices import choose_devices
+    import bmz_fmd
+    from training.runs.settings import Recipe, parse_changes
     from training.util.progress import Listener
     from training.util.text import counted
 
-    said = {
-        "dataset": dataset,
-        "data": data,
-        "noisy": noisy,
-        "clean": clean,
-        "pattern": pattern,
-        "channel": channel,
-        "preparation": preparation,
-        "options": parse_changes(option or [], "--option") or None,
-    }
-    given = {key: value for key, value in said.items() if value is not None}
-    request = Request(
-        data=DataSettings.model_validate(given) if given else None,
+    run = bmz_fmd.train(
+        noisy,
+        clean,
+        name=name,
         network=network,
-        network_changes=network_set or (),
+        network_settings=parse_changes(network_set or (), "--network-set"),
         checkpoint=checkpoint,
         recipe=recipe,
-        changes=changes or (),
-        name=name,
+        dataset=dataset,
+        data=data,
+        pattern=pattern,
+        channel=channel,
+        preparation=preparation,
+        options=parse_changes(option or (), "--option") or None,
+        device=device,
+        devices=devices,
+        resume=resume,
+        fetch=yes or _ask,
+        listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
+        **parse_changes(changes or (), "--set", list(Recipe.model_fields)),
     )
-    choose_devices(device, devices)  # what is not here is said before a run folder is made
-    if resume:
-        run = resumed_run(request)
-    else:
-        run, note = new_run(request, confirm=_may_fetch(yes))
-        if note:
-            console.note(note)
-    listener = Listener(note=console.note, warn=console.warn, progress=console.progress)
-    try:
-        train(run, resume=resume, device=device, devices=devices, listener=listener)
-    except KeyboardInterrupt:
-        held = "the best weights so far" if run.checkpoint().is_file() else "its settings alone"
-        console.note(f"{run.folder} holds {held}; go on with bmz-fmd train --resume --name {run.name}")
-        raise
     scores = run.provenance.scores["affine"]
     console.table(
         f"{run.folder}: {counted(scores.images, 'test image')}, affine convention, peak {scores.data_range:g}",
@@ -126,10 +108,8 @@ def command(
     console.say(f"See {run.folder / 'panel.png'}; next: bmz-fmd export --run {run.folder}")
 
 
-def _may_fetch(yes: bool) -> Callable[[Checkpoint], bool] | None:
-    """Return who says whether published weights may be fetched: the option, the person at the terminal, or nobody."""
-    if yes:
-        return lambda checkpoint: True
+def _ask(checkpoint: Checkpoint) -> bool:
+    """Ask the person at the terminal, if there is one, whether published weights may be fetched."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    return lambda checkpoint: typer.confirm(f"Fetch {checkpoint.summary}?", default=True, err=True)
+        return False
+    return typer.confirm(f"Fetch {checkpoint.summary}?", default=True, err=True)
