@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -69,6 +70,20 @@ def test_sigterm_while_denoising_leaves_whole_files_only(tmp_path, monkeypatch):
     assert 1 <= len(left) < 6
     assert all(len(tifffile.imread(path)) in (2, 100) for path in left)
     assert hidden(tmp_path / "out") == [".denoised.jsonl"]
+
+
+def test_what_a_killed_denoise_left_is_cleared_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_run(tmp_path / "runs" / "small")
+    tifffile.imwrite("cells.tif", np.full((64, 64), 100, np.uint16))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "out").mkdir()
+    for host in (socket.gethostname(), "elsewhere"):
+        (tmp_path / "out" / f".cells.tif.{host}.{dead.pid}.part").write_text("half")
+    assert bmz_fmd("denoise", "cells.tif", "-m", "runs/small", "-o", "out", "--device", "cpu").code == 0
+    left = [path.name for path in (tmp_path / "out").glob(".*.part")]
+    assert left == [f".cells.tif.elsewhere.{dead.pid}.part"]
 
 
 def test_training_on_a_full_disk_is_a_line_and_goes_on_where_there_is_room_again(tmp_path, monkeypatch):

@@ -189,7 +189,7 @@ class Record(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Tell how far it is; an epoch's last step is told with its score."""
+        """Report how far it is; an epoch's last step is reported with its score."""
         if trainer.is_global_zero and batch_idx + 1 < trainer.num_training_batches:
             self.progress(1, self.said)
 

@@ -1,4 +1,4 @@
-"""From what was asked for to the settings of a run, or to a run that goes on: judged before anything is written."""
+"""From what was asked for to the settings of a run, or to a run that goes on: checked before anything is written."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Request:
 def new_run(
     request: Request, runs: Path = RUNS, *, confirm: Callable[[Checkpoint], bool] | None = None
 ) -> tuple[Run, str | None]:
-    """Make the folder of a new run, after everything that can be judged without training was.
+    """Make the folder of a new run, after everything that can be checked without training was.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def _checkpoint(
     network_settings: dict[str, object],
     confirm: Callable[[Checkpoint], bool] | None = None,
 ) -> tuple[str | None, str | None]:
-    """Return the checkpoint to start from as settings say it, and a note; a file or name that will not do raises."""
+    """Return the checkpoint to start from as settings say it, and a note; one that does not fit raises."""
     from training.checkpoints import cached, default_checkpoint, load_weights, published_checkpoints
 
     try:

@@ -120,7 +120,7 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
 
 
 def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
-    """Refuse images that nothing can be learned from, or that cannot judge what was."""
+    """Refuse images that nothing can be learned from, or that cannot score what was."""
     scored = [sample.shape for sample in (*dataset.validation, *dataset.test)]
     smallest = min(measured.shape, *scored, key=min)
     if min(smallest) < _LEAST:

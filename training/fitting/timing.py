@@ -1,10 +1,11 @@
-"""How long a training takes, told before it begins."""
+"""How long a training takes, before it begins."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +26,8 @@ of a step; on a GPU the scores, which stay on the CPU, take longer than that."""
 
 TIMED = 128
 """Pixels a side that a step is timed on, on a CPU."""
+
+_SMALLEST, _SOON = 16, 2.0  # pixels a side, seconds: the first estimate takes larger patches while these are quick
 
 
 def seconds_per_pixel(loss: Callable[[], torch.Tensor], model: nn.Module, pixels: int, device: str) -> float:
@@ -64,14 +67,21 @@ def first_estimate(settings: Settings, dataset: ImageDataset, device: str, count
     smallest = dataset.train[0].shape
     sides = [min(recipe.crop or side, side) for side in smallest]
     patches = len(dataset.train) * copies(recipe.augment)
-    timed = [min(side, TIMED) if device == "cpu" else side for side in sides[-2:]]
-    timed = [-(-side // stride) * stride for side, stride in zip(timed, network.stride[-2:], strict=True)]
-    batch = 1 if device == "cpu" else recipe.batch
     model = create(settings.network, **settings.network_settings).to(device).to(memory_format=torch.channels_last)
-    noise = torch.rand(batch, 1 + network.noise_map, *timed, device=device)
-    pixel = seconds_per_pixel(lambda: model(noise).mean(), model, batch * math.prod(timed), device)
+    began, longest = time.perf_counter(), _SMALLEST
+    while True:
+        timed = [-(-min(side, longest) // stride) * stride for side, stride in zip(sides, network.stride, strict=False)]
+        noise = torch.rand(1, 1 + network.noise_map, *timed, device=device)
+        pixel = seconds_per_pixel(partial(_mean, model, noise), model, math.prod(timed), device)
+        if longest >= TIMED or time.perf_counter() - began > _SOON:
+            break
+        longest *= 2
     seconds = training_seconds(pixel, recipe.epochs * patches * math.prod(sides), device, count)
     return (
         f"first estimate: about {duration(seconds)} on {device} for {counted(recipe.epochs, 'epoch')} of "
         f"{counted(patches, 'patch', 'patches')}, after the images were measured and the start calibrated"
     )
+
+
+def _mean(model: nn.Module, noise: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(model(noise).mean())

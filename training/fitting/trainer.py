@@ -68,7 +68,7 @@ def train(
     Raises
     ------
     UserError
-        For data, weights or settings that will not do.
+        For data, weights or settings that cannot be trained with.
     KeyboardInterrupt
         After Ctrl-C; the best weights so far, with their scores, are in the folder then.
 

@@ -17,7 +17,7 @@ from training.runs.model import as_denoiser, build
 from training.runs.provenance import DataUsed, Provenance
 from training.runs.settings import Settings, check_name, load_settings, save_settings
 from training.util.devices import choose_device
-from training.util.writing import new_folder, replacing, write_text
+from training.util.writing import clear_parts, new_folder, replacing, write_text
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
@@ -122,7 +122,7 @@ class Run:
         try:
             return [{key: float(value) if value else math.nan for key, value in row.items()} for row in rows]
         except (TypeError, ValueError):
-            raise RunError(f"{path}: not a table of numbers any more; delete it, it is only a record") from None
+            raise RunError(f"{path}: not a table of numbers; delete it, it is only a record") from None
 
     def denoiser(self, which: Literal["best", "last"] = "best", device: str = "auto") -> Denoiser:
         """Return the trained model as a callable over arrays, with what its tiling needs; "auto" takes a GPU."""
@@ -171,6 +171,7 @@ def create_run(settings: Settings, folder: Path) -> Run:
             f"or go on with `resume` `name` {folder.name}"
         )
     try:
+        clear_parts(folder.parent, folder.name)
         with new_folder(folder) as part:
             Run(part, settings).write_settings()
     except OSError as error:

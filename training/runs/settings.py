@@ -1,4 +1,4 @@
-"""What a training run is made of: the recipe, where the pairs come from, and the whole, checked once at the door."""
+"""What a training run is made of: the recipe, where the pairs come from, checked once when they are read."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Recipe(BaseModel):
 
 
 class Settings(BaseModel):
-    """The whole of a run: with these and the same data it can be repeated."""
+    """All settings of a run: with these and the same data it can be repeated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -233,4 +233,4 @@ def _explain(errors: ValidationError, model: type[BaseModel]) -> str:
         return f"{key} is missing"
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return f"{key}={error['input']!r} will not do: {message}"
+    return f"{key}={error['input']!r}: {message}"

@@ -1,1 +1,1 @@
-"""What every package here stands on: whole files or none, locks, hashes, the cache, progress, devices."""
+"""What every package here uses: atomic writing, the run's lock, hashes, the cache, progress, devices."""

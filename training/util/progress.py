@@ -1,4 +1,4 @@
-"""Who is told of what training does: notes, warnings, progress."""
+"""Who hears of what training does: notes, warnings, progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _no_progress(title: str, total: float | None) -> AbstractContextManager[Call
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told what happens: by default nobody.
+    """Who hears what happens: by default nobody.
 
     Attributes
     ----------
