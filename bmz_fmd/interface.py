@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 
 
-def _silent(text: str) -> None:
-    """Say nothing."""
-
-
 def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> Model:
     """Open a run folder, or a model package (folder or zip) of any origin, as a function from image to image.
 
@@ -240,7 +236,7 @@ def export(
     example: StrPath | None = None,
     engines: Sequence[str] | None = None,
     timeout: float = 300.0,
-    log: Callable[[str], None] = _silent,
+    log: Callable[[str], None] | None = None,
 ) -> Exported:
     """Make a bioimage.io package of a run, check it in every tool's engine, and write folder, zip and certificate.
 
@@ -266,7 +262,7 @@ def export(
         Engines to check it with; all that are installed by default, none if empty.
     timeout : float
         Seconds of processor time for each engine and weights format.
-    log : callable
+    log : callable, optional
         Hears what is being done, a line each.
 
     Returns
@@ -304,7 +300,7 @@ def check(
     trust: bool = False,
     tiles: bool = False,
     timeout: float = 300.0,
-    log: Callable[[str], None] = _silent,
+    log: Callable[[str], None] | None = None,
 ) -> Certificate:
     """Say with figures what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
 
@@ -322,7 +318,7 @@ def check(
         Also tile a large image as each tool does.
     timeout : float
         Seconds of processor time for each engine and weights format.
-    log : callable
+    log : callable, optional
         Hears what is being done, a line each.
 
     Returns

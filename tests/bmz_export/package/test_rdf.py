@@ -170,6 +170,7 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     assert sections == [
         "Description", "Intended Use", "How to open it", "Validation", "Limits", "How it was made", "Citation",
     ]  # fmt: skip
+    assert "\n\n| file | |\n" in readme
     for tool in ("Fiji", "QuPath", "ilastik", "Python"):
         assert f"\n### {tool}\n" in readme
     assert f"halo of {package.tiling.halo[0]} pixels" in readme
