@@ -1,7 +1,6 @@
 """Which clean file belongs to which noisy one."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from training.data.splits import natural
 from training.errors import DataError
 from training.images import SUFFIXES
+from training.util.text import composed
 
 _Key = Callable[[Path], str | None]
 _EXAMPLE = "`pattern` '{}_low.tif={}_high.tif'"
@@ -112,11 +112,6 @@ def stem(path: Path) -> str:
     ('fov_1', 'fov.2')
     """
     return composed(path.stem.removesuffix(".ome").removesuffix(".OME"))
-
-
-def composed(name: str) -> str:
-    """Return a name with its accents composed (NFC): macOS stores decomposed names, others mostly composed ones."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _parse(pattern: str) -> tuple[_Key, _Key]:

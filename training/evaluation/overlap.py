@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from training.data.sample import Crop
 from training.images import FileSource
 from training.util.hashing import sha256
 
@@ -74,6 +75,8 @@ def overlap(samples: Iterable[Sample], hashes: Mapping[str, str], splits: Mappin
     for sample in samples:
         found["images"] += 1
         source = sample.noisy[0]
+        while isinstance(source, Crop):
+            source = source.source
         if isinstance(source, FileSource):
             file = source.path
             if file not in read:

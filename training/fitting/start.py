@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.data import DataSettings, open_dataset
-from training.errors import CheckpointError, DataError, SettingError
+from training.errors import CheckpointError, SettingError
 from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
@@ -91,8 +91,8 @@ def new_run(
         )
     data = request.data or DataSettings()
     dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
-    if any(sample.clean is None for sample in dataset.train):
-        raise DataError("`noisy` is given without `clean`: training learns from pairs of both")
+    method = _method(request.method)
+    METHODS[method].needs.check((*dataset.train, *dataset.validation), method)
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
     settings = Settings(
         name=request.name or free_name(dataset.name, network, runs),
@@ -100,7 +100,7 @@ def new_run(
         network_settings=network_settings,
         checkpoint=checkpoint,
         data=data,
-        method=_method(request.method),
+        method=method,
         recipe=recipe,
     )
     return create_run(settings, runs / settings.name), note

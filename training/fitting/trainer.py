@@ -98,7 +98,6 @@ def train(
 def _train(run: Run, device: str, count: int, listener: Listener) -> None:
     """Begin or go on, and score what came of it, also where training was interrupted or broke off."""
     dataset = run.dataset()
-    METHODS[run.settings.method].needs.check((*dataset.train, *dataset.validation), run.settings.method)
     if run.checkpoint("last").is_file():
         state = resumed_state(run, dataset)
     else:

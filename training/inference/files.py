@@ -13,7 +13,7 @@ from training.data.splits import natural
 from training.errors import ImageError
 from training.images import SUFFIXES
 from training.inference.record import Record
-from training.util.text import data_size
+from training.util.text import composed, data_size
 
 _TIFF = tuple(suffix for suffix in SUFFIXES if suffix != ".png")
 
@@ -82,7 +82,7 @@ def results_for(inputs: Sequence[ImageFile], folder: Path) -> list[Path]:
     for source in inputs:
         place = source.place
         result = folder / (place if place.suffix.lower() in _TIFF else place.with_suffix(".tif"))
-        same = matching.composed(str(result)).casefold()  # some file systems do not tell a from A, or forms of é
+        same = composed(str(result)).casefold()  # some file systems do not tell a from A, or forms of é
         other = taken.setdefault(same, source)
         if other is not source:
             raise ImageError(

@@ -46,7 +46,7 @@ class Needs:
                     f"{len(sample.noisy)}; choose another method"
                 )
             if self.clean and sample.clean is None:
-                raise DataError(f"{sample.name}: `method` {method} learns from clean images, here is none")
+                raise DataError(f"{sample.name}: `method` {method} learns from clean images: give `clean`")
 
 
 class Method(Protocol):

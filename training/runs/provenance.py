@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+import unicodedata
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
-from training.util.text import counted
+from training.util.text import composed, counted
 
 if TYPE_CHECKING:
     from training.data import ImageDataset
@@ -98,9 +100,13 @@ class DataUsed(_Part):
 
     def changes(self, later: DataUsed) -> list[str]:
         """Return the files that were added, taken away or rewritten since; without any, the splits that differ."""
-        paths = sorted({**self.hashes, **later.hashes})
-        files = [path for path in paths if self.hashes.get(path) != later.hashes.get(path)]
-        return files or [f"the {part} images" for part in self.splits if self.splits[part] != later.splits.get(part)]
+        was, now = ({composed(path): digest for path, digest in used.hashes.items()} for used in (self, later))
+        files = [path for path in sorted(was | now) if was.get(path) != now.get(path)]
+        return files or [f"the {part} images" for part in self.splits if self._names(part) != later._names(part)]
+
+    def _names(self, part: str) -> list[str]:
+        """Return names as version 0.1 made them of decomposed ones, with "_" for an accent: those of later runs too."""
+        return [re.sub(r"([^\w.-]|_)+", "_", unicodedata.normalize("NFD", name)) for name in self.splits.get(part, [])]
 
 
 class Score(_Part):

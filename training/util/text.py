@@ -1,4 +1,11 @@
-"""Numbers in sentences."""
+"""Names, and numbers in sentences."""
+
+import unicodedata
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents composed (NFC): macOS stores decomposed names, others mostly composed ones."""
+    return unicodedata.normalize("NFC", name)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

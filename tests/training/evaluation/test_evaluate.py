@@ -6,16 +6,20 @@ from dataclasses import replace
 import matplotlib.image
 import numpy as np
 import pytest
+import tifffile
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from training.data import Sample
 from training.errors import UserError
+from training.evaluation.overlap import overlap
 from training.evaluation.pictures import residual_picture
 from training.evaluation.residuals import correlation, deviation_map, largest_deviation
 from training.evaluation.scoring import evaluate, images_to_show, is_result
+from training.images import open_image, source_in
 from training.inference.denoiser import Denoiser
 from training.inference.files import check_replaceable
 from training.runs.provenance import TrainedOnData
+from training.util.hashing import sha256
 
 SHAPE = (96, 128)
 
@@ -233,3 +237,11 @@ def test_other_files_are_never_replaced(tmp_path, name, words):
     suffix = ".png" if name.endswith("png") else ".json"
     with pytest.raises(UserError, match=f"--json .*{words}"):
         check_replaceable(tmp_path / name, "--json", suffix, is_result)
+
+
+def test_a_part_of_a_file_is_known_as_the_file_is(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 9), np.uint8))
+    whole = source_in(open_image(tmp_path / "a.tif"), "YX")
+    quarter = Sample("a", "a", "YX", whole.shape, (whole,)).crop("a_q1", (slice(0, 4), slice(0, 4)))
+    found = overlap([quarter], {"a.tif": sha256(tmp_path / "a.tif")}, {"train": ["a_q1"]})
+    assert (found.images, found.train) == (1, 1)

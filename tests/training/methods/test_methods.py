@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from training.calibration.intensity import Range
@@ -101,11 +102,14 @@ def test_a_method_that_is_not_in_the_tree_trains(noise2noise):
     assert {value < 0.5 for value in Noise2Noise.seen} == {True, False}
 
 
-def test_what_a_method_needs_and_a_sample_lacks_is_one_line(noise2noise):
-    run, _ = new_run(request("single", method="noise2noise"))
+def test_what_a_method_needs_and_a_sample_lacks_is_one_line_before_there_is_a_run(noise2noise, tmp_path):
     with pytest.raises(DataError, match="f0: `method` noise2noise learns from 2 noisy images of each field, here is 1"):
-        train(run, device="cpu")
-    assert not run.folder.exists()
+        new_run(request("single", method="noise2noise"), tmp_path / "runs")
+    tifffile.imwrite(tmp_path / "alone.tif", np.zeros((5, 8, 9), np.uint8), photometric="minisblack")
+    alone = Request(data=DataSettings(noisy=tmp_path / "alone.tif"), network="dncnn", checkpoint="none")
+    with pytest.raises(DataError, match="`method` supervised learns from clean images: give `clean`"):
+        new_run(alone, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_method_names_the_nearest():

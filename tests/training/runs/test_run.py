@@ -1,6 +1,7 @@
 """The run folder: made once, opened again, never overwritten, and one line where it is broken."""
 
 import math
+import unicodedata
 from dataclasses import asdict
 
 import numpy as np
@@ -218,6 +219,24 @@ class TestTheImagesOfARun:
             run.dataset()
         (tmp_path / "clean" / "fov_2.tif").unlink()
         with pytest.raises(UserError, match=r"\(clean/fov_2\.tif and 1 more\)"):
+            run.dataset()
+
+    def test_are_the_same_however_version_0_1_stored_their_accents(self, run, tmp_path):
+        for side in ("noisy", "clean"):
+            for number in range(5):
+                accented = unicodedata.normalize("NFD", f"é {number}.tif")
+                (tmp_path / side / f"fov_{number}.tif").rename(tmp_path / side / accented)
+        later = DataUsed.of(open_dataset(run.settings.data, test_fraction=0.1, seed=0))
+        used = later.model_copy(
+            update={
+                "hashes": {unicodedata.normalize("NFD", path): digest for path, digest in later.hashes.items()},
+                "splits": {part: [f"e_{name[-1]}" for name in held] for part, held in later.splits.items()},
+            }
+        )
+        run.write_provenance(run.provenance.model_copy(update={"data": used}))
+        assert run.dataset().test[0].name == "é_4"
+        (tmp_path / "noisy" / accented).write_bytes((tmp_path / "clean" / accented).read_bytes())
+        with pytest.raises(UserError, match=r"\(noisy/é 4\.tif\)"):
             run.dataset()
 
     def test_are_refused_where_the_same_files_are_split_otherwise(self, run):
