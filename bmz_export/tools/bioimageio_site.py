@@ -12,8 +12,8 @@ from packaging.version import Version
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Operation, Tensor
-from bmz_export.tools import rules
-from bmz_export.tools.rule import TORCH_FORMATS, Rule, operations
+from bmz_export.tools import finders, rules
+from bmz_export.tools.rule import TORCH_FORMATS, Rule
 from bmz_export.tools.specification import shipped
 from bmz_export.tools.tool import Tool
 
@@ -156,16 +156,16 @@ TOOL = Tool(
     engines=("bioimageio.core",),
     install="upload the zip",
     rules=(
-        *rules.PACKAGE_RULES,
-        *rules.SPEC_RULES,
-        *rules.STATE_DICT_RULES,
-        rules.TORCHSCRIPT_READABLE,
-        rules.DETERMINISTIC_TORCHSCRIPT,
-        *rules.ONNX_RULES,
+        *rules.PACKAGE,
+        *rules.SPECIFICATION,
+        *rules.STATE_DICT,
+        rules.torchscript.READABLE,
+        rules.torchscript.DETERMINISTIC,
+        *rules.ONNX,
         Rule("licence", "the upload is refused", f"{_SOURCE}: SPDX identifiers",
              "an identifier of spdx.org/licenses, or none", _licence),
-        Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing", rules.unlicensed,
-             "warning"),
+        Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing",
+             rules.description.unlicensed, "warning"),
         Rule("people", "the upload is refused, or the model cannot be found", _SOURCE,
              "at least one author, one citation with doi or url, tags, and a description", _people, "warning"),
         Rule("readme", "the documentation is marked as incomplete", _SOURCE,
@@ -178,9 +178,9 @@ TOOL = Tool(
              "a released version, such as 2.5.1, in quotes", _runtime, "warning"),
         Rule("plain-kwargs", "the description cannot be stored", _SOURCE, "numbers, text, lists and mappings alone",
              _plain_kwargs),
-        rules.GITHUB_USER,
+        rules.description.GITHUB_USER,
         Rule("per-data-set", "the result depends on what was run before", f"{_SOURCE}, bioimageio.core",
-             "write the axes, or normalise inside the network", operations(_per_data_set), "warning"),
+             "write the axes, or normalise inside the network", finders.operations(_per_data_set), "warning"),
     ),
     weights_choice=_first_entry,
     library=("read", "test"),

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bmz_export.inspection import Inspection
-from bmz_export.tools import rules
+from bmz_export.tools import finders, rules
 from bmz_export.tools.rule import Rule
 from bmz_export.tools.tool import Tool, first_of
 
 MAX_BYTES = 2 * 2**30
 """A WebAssembly memory has 4 GiB, and loading holds the file twice."""
 _SOURCE = "onnxruntime-web 1.30, WebAssembly"
-
-
-def _no_onnx(inspection: Inspection) -> Iterator[str]:
-    if "onnx" not in inspection.description.weights:
-        yield f"no ONNX among {', '.join(inspection.description.weights) or 'no weights'}"
 
 
 def _types(inspection: Inspection) -> Iterator[str]:
@@ -38,10 +33,10 @@ TOOL = Tool(
     engines=("onnxruntime-web",),
     install="serve the folder and open the page that lies in it",
     rules=(
-        rules.AT_THE_ROOT,
-        rules.WEIGHTS_PRESENT,
-        *rules.ONNX_RULES,
-        Rule("onnx", "cannot run there", _SOURCE, "add ONNX", _no_onnx, "warning"),
+        rules.archive.AT_THE_ROOT,
+        rules.files.WEIGHTS_PRESENT,
+        *rules.ONNX,
+        Rule("onnx", "cannot run there", _SOURCE, "add ONNX", finders.needs("onnx"), "warning"),
         Rule("float32", "the page feeds float32 and is refused", _SOURCE, "export with float32 in and out", _types),
         Rule("memory", "the tab runs out of memory on loading", _SOURCE, "a smaller network", _size),
     ),

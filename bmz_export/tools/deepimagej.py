@@ -10,9 +10,9 @@ from bmz_export.inspection import Inspection
 from bmz_export.inspection.torchscript import SECONDS_A_GROUP
 from bmz_export.package.description import Axis, Operation, Tensor
 from bmz_export.package.scripts import Script
-from bmz_export.tools import rules
-from bmz_export.tools.rule import Rule, clips_at_numbers, declared_halo, images, operations
-from bmz_export.tools.tiling import Span, Tiling, grid, window
+from bmz_export.tools import finders, rules
+from bmz_export.tools.rule import Rule
+from bmz_export.tools.tiling import Part, Tiling, grid, window
 from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial
 
 MAX_ELEMENTS = 50_331_648
@@ -40,7 +40,7 @@ def java_order(keys: Sequence[str]) -> list[str]:
 
     def bucket(key: str) -> int:
         code = 0
-        for character in key.encode("utf-16-be").decode("utf-16-be"):
+        for character in key:
             code = (31 * code + ord(character)) & 0xFFFFFFFF
         return (code ^ (code >> 16)) & 15
 
@@ -67,7 +67,7 @@ def _one_input(inspection: Inspection) -> Iterator[str]:
 
 
 def _axes(inspection: Inspection) -> Iterator[str]:
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         new = inspection.description.version >= (0, 5)
         for axis in tensor.axes:
             if axis.letter not in "bczyx":
@@ -100,15 +100,13 @@ def _small_images(inspection: Inspection) -> Iterator[str]:
 
 
 def _output_axes(inspection: Inspection) -> Iterator[str]:
-    for output in inspection.description.outputs:
-        for axis in output.axes:
-            where = f"output {output.id!r}: axis {axis.id!r}"
-            if axis.unit is not None:
-                yield f"{where} has the unit {axis.unit}"
-            if axis.scale != 1 and inspection.description.version >= (0, 5):
-                yield f"{where} has the scale {axis.scale:g}"
-            if axis.offset:
-                yield f"{where} has the offset {axis.offset:g}"
+    for where, axis, _ in finders.output_axes(inspection):
+        if axis.unit is not None:
+            yield f"{where} has the unit {axis.unit}"
+        if axis.scale != 1 and inspection.description.version >= (0, 5):
+            yield f"{where} has the scale {axis.scale:g}"
+        if axis.offset:
+            yield f"{where} has the offset {axis.offset:g}"
 
 
 def _halo(inspection: Inspection) -> Iterator[str]:
@@ -116,13 +114,11 @@ def _halo(inspection: Inspection) -> Iterator[str]:
         for axis in tensor.axes:
             if axis.halo:
                 yield f"input {tensor.id!r}: axis {axis.id!r} has a halo, which only outputs have"
-    for output in inspection.description.outputs:
-        for axis in output.axes:
-            source = inspection.description.followed(axis)
-            if axis.halo and axis.reference is None:
-                yield f"output {output.id!r}: axis {axis.id!r} has a halo but follows no input axis"
-            elif source and axis.halo and 2 * axis.halo >= _least_tile(source, axis.halo):
-                yield f"axis {axis.id!r}: twice the halo of {axis.halo} leaves nothing of a tile of {source.at(0)}"
+    for where, axis, source in finders.output_axes(inspection):
+        if axis.halo and axis.reference is None:
+            yield f"{where} has a halo but follows no input axis"
+        elif source and axis.halo and 2 * axis.halo >= _least_tile(source, axis.halo):
+            yield f"axis {axis.id!r}: twice the halo of {axis.halo} leaves nothing of a tile of {source.at(0)}"
 
 
 def _least_tile(axis: Axis, halo: int) -> int:
@@ -140,7 +136,7 @@ def _operation(operation: Operation, tensor: Tensor) -> str | None:
 
 def _other_pixels(operation: Operation, tensor: Tensor) -> str | None:
     kwargs = operation.kwargs
-    if operation.id == "clip" and not clips_at_numbers(operation):
+    if operation.id == "clip" and not finders.clips_at_numbers(operation):
         return "needs a number for both min and max"
     lists = [name for name in _SCALARS.get(operation.id, ()) if isinstance(kwargs.get(name), list)]
     if lists:
@@ -182,11 +178,6 @@ def _choice(inspection: Inspection) -> str | None:
     return next((keys[key] for key in java_order(list(keys)) if keys[key] in _RUNS), None)
 
 
-def _no_weights(inspection: Inspection) -> Iterator[str]:
-    if _choice(inspection) is None:
-        yield f"weights are {', '.join(inspection.description.weights) or 'missing'}, it runs {', '.join(_RUNS)}"
-
-
 def _onnx_first(inspection: Inspection) -> Iterator[str]:
     if _choice(inspection) == "onnx":
         other = inspection.description.weights.get("torchscript")
@@ -222,13 +213,10 @@ _SOURCE = "deepImageJ 3.1, JDLL 0.6.1"
 
 def one_tile(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
     """One tile where size and halo make a multiple of ``step``, else two; mirrored with the edge repeated."""
-    inputs = inspection.description.inputs[:1]
 
-    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-        letter = "yx"[axis]
-        declared = inputs[0].axis(letter) if inputs else None
-        halo = declared_halo(inspection, letter)
-        tile = _tile(declared, halo, length)
+    def along(axis: int, length: int) -> list[Part]:
+        halo = finders.declared_halo(inspection, "yx"[axis])
+        tile = _tile(finders.input_axis(inspection, "yx"[axis]), halo, length)
         before = max(halo, math.ceil((tile - length) / 2))
         after = max(halo, tile - length - before)
         kept = tile - before - after
@@ -274,16 +262,16 @@ TOOL = Tool(
     engines=("libtorch-1.13.1", "libtorch-2.0.0", "onnxruntime-java-1.12.1"),
     install="copy the unzipped folder to Fiji.app/models/NAME",
     rules=(
-        *rules.PACKAGE_RULES,
-        rules.JAVA_ZIP,
-        rules.PLAIN_STRINGS,
-        rules.WEIGHTS_PRESENT,
-        rules.FLOAT32,
-        rules.HALO_OF_STEPS,
-        *rules.TORCHSCRIPT_RULES,
-        rules.ONNX_READABLE,
-        rules.ONNX_OPERATORS,
-        rules.ONNX_ONE_FILE,
+        *rules.PACKAGE,
+        rules.archive.JAVA_ZIP,
+        rules.description.PLAIN_STRINGS,
+        rules.files.WEIGHTS_PRESENT,
+        rules.description.FLOAT32,
+        rules.description.HALO_OF_STEPS,
+        *rules.TORCHSCRIPT,
+        rules.onnx.READABLE,
+        rules.onnx.OPERATORS,
+        rules.onnx.ONE_FILE,
         Rule("format", "the model does not load", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("config-needs-id", "a null pointer instead of the model", f"{_SOURCE}, ModelDescriptorV05 [run]",
              "write an id, or leave config out", _config),
@@ -299,12 +287,12 @@ TOOL = Tool(
         Rule("halo", "the run stops: the halo is larger than the tile", f"{_SOURCE}, TileMaker",
              "halo only on axes that follow an input's, and less than half the min", _halo),
         Rule("operations", "other pixels than elsewhere, or an exception", f"{_SOURCE}, its transformations [run]",
-             "normalise inside the network", operations(_operation)),
+             "normalise inside the network", finders.operations(_operation)),
         Rule("empty-kwargs", "an exception on reading the description", _SOURCE, "leave empty arguments out",
              _empty_kwargs),
         Rule("runnable-weights", "no weights that it could run", f"{_SOURCE}, ModelWeight", "add TorchScript",
-             _no_weights),
-        rules.known_operators("1.13.1", "2.0.0"),
+             finders.needs(*_RUNS)),
+        rules.torchscript.known_operators("1.13.1", "2.0.0"),
         Rule("torchscript-first", "Fiji ends at the first run: its ONNX wrapper 0.4.2 frees each output twice",
              f"{_SOURCE}, ModelWeight's HashMap [run, 4 of 4]",
              "add TorchScript, and state pytorch_version 2.5.1", _onnx_first),

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis
-from bmz_export.tools import rules
-from bmz_export.tools.rule import Rule, declared_halo, images, imported_library, operations, statistics_per_tile
-from bmz_export.tools.tiling import Span, Tiling, grid
+from bmz_export.tools import finders, rules
+from bmz_export.tools.rule import Rule
+from bmz_export.tools.tiling import TILE, blocks
 from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial, first_of
 
-TILE = 512
 _IDS = ["batch", "channel", "x", "y"]
 _SOURCE = "ilastik 1.4.2, tiktorch"
 
@@ -32,59 +31,30 @@ def _ids(inspection: Inspection) -> Iterator[str]:
     for output in inspection.description.outputs:
         if "channel" not in [axis.id for axis in output.axes]:
             yield f"output {output.id!r} has no axis with the id channel"
-    orders = [[axis.id for axis in tensor.axes] for _, tensor in images(inspection)]
+    orders = [[axis.id for axis in tensor.axes] for _, tensor in finders.images(inspection)]
     if len(orders) == 2 and orders[0] != orders[1]:
         yield "input and output have their axes in different order"
-
-
-def _weights(inspection: Inspection) -> Iterator[str]:
-    if _choice(inspection) is None:
-        yield f"neither TorchScript nor a state dict among {', '.join(inspection.description.weights) or 'no weights'}"
 
 
 def _state_dict(inspection: Inspection) -> Iterator[str]:
     if _choice(inspection) != "pytorch_state_dict":
         return
-    for rule in rules.STATE_DICT_RULES:
+    for rule in rules.STATE_DICT:
         yield from (finding.message for finding in rule.check(inspection) if finding.severity == "error")
-    library = imported_library(inspection)
+    library = finders.imported_library(inspection)
     needed = [library] if library else inspection.architecture.foreign if inspection.architecture else []
     for name in needed:
         yield f"the state dict is loaded by {name}, which ilastik does not bring along"
 
 
 def _halo(inspection: Inspection) -> Iterator[str]:
-    for tensor in inspection.description.inputs[:1]:
-        for axis in tensor.space:
-            halo = declared_halo(inspection, axis.letter)
-            if axis.at(0) - 2 * halo < 1:
-                yield f"axis {axis.id!r}: min {axis.at(0)} less twice the halo of {halo} leaves nothing"
+    for axis in finders.input_space(inspection):
+        halo = finders.declared_halo(inspection, axis.letter)
+        if axis.at(0) - 2 * halo < 1:
+            yield f"axis {axis.id!r}: min {axis.at(0)} less twice the halo of {halo} leaves nothing"
 
 
 _choice = first_of("torchscript", "pytorch_state_dict")
-
-
-def blocks(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-    """Blocks of the tile less twice the halo; what is missing is reflected, a cut block is centred in its tile."""
-    inputs = inspection.description.inputs[:1]
-
-    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-        letter = "yx"[axis]
-        declared = inputs[0].axis(letter) if inputs else None
-        halo, tile = declared_halo(inspection, letter), tile_size(declared) if declared else TILE
-        block = max(tile - 2 * halo, 1)
-        parts = []
-        for start in range(0, length, block):
-            size = min(block, length - start)
-            spare = tile - (size + 2 * halo)
-            before = spare // 2 + halo  # from the padded tile's edge to the block
-            read = max(start - halo, 0), min(start + size + halo, length)
-            first = before - (start - read[0])
-            pad = (first, tile - (read[1] - read[0]) - first)
-            parts.append((read, pad, (before, before + size), (start, start + size), size < block))
-        return parts
-
-    return grid(shape, along, "reflect")
 
 
 _PYTHONS = ("bin/python", "python.exe", "bin/python3", "Contents/ilastik-release/bin/python")
@@ -118,25 +88,26 @@ TOOL = Tool(
     engines=("tiktorch",),
     install="open the zip in the Neural Network Classification (Local) workflow",
     rules=(
-        *rules.PACKAGE_RULES,
-        *rules.SPEC_RULES,
-        rules.ONE_IN_ONE_OUT,
-        rules.FLOAT32,
-        rules.HALO_OF_STEPS,
-        *rules.TORCHSCRIPT_RULES,
+        *rules.PACKAGE,
+        *rules.SPECIFICATION,
+        rules.description.ONE_IN_ONE_OUT,
+        rules.description.FLOAT32,
+        rules.description.HALO_OF_STEPS,
+        *rules.TORCHSCRIPT,
         Rule("axis-ids", "the model is refused", f"{_SOURCE}, bioimageio_utils",
              "axis ids batch, channel, y, x, in the same order in the output", _ids),
         Rule("weights", "no weights that it could run", f"{_SOURCE}: the first of torchscript, pytorch_state_dict",
-             "add TorchScript", _weights),
+             "add TorchScript", finders.needs("torchscript", "pytorch_state_dict")),
         Rule("state-dict-runs-here", "the model does not load", f"{_SOURCE}: torch and numpy in its own environment",
              "add TorchScript", _state_dict),
         Rule("halo", "a block fails and what was in memory is shown", f"{_SOURCE} [run]",
              "a min of more than twice the halo", _halo),
         Rule("operations", "seams between blocks", f"{_SOURCE}: bioimageio.core's operations, block by block",
-             "normalise inside the network with constants", operations(statistics_per_tile)),
+             "normalise inside the network with constants", finders.operations(finders.statistics_per_tile)),
     ),
     weights_choice=_choice,
-    tilings=(ToolTiling("its blocks, 512 tiles less twice the halo, reflected, cut blocks centred", blocks),),
+    tilings=(ToolTiling("its blocks, 512 tiles less twice the halo, reflected, cut blocks centred",
+                        blocks(tile_size, "reflect")),),
     library=("read", "pack"),
     program=Program("ilastik's folder", _PYTHONS, _call),
 )  # fmt: skip

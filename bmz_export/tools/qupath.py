@@ -8,13 +8,10 @@ from pathlib import Path
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis, Operation, Tensor
 from bmz_export.package.scripts import Script
-from bmz_export.tools import rules
-from bmz_export.tools.rule import Rule, clips_at_numbers, declared_halo, images, operations, statistics_per_tile
-from bmz_export.tools.tiling import Span, Tiling, grid, window
+from bmz_export.tools import finders, rules
+from bmz_export.tools.rule import Rule
+from bmz_export.tools.tiling import TILE, blocks
 from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial, first_of
-
-TILE = 512
-"""The tile that it aims for, in pixels."""
 
 _SOURCE = "qupath-bioimageio-spec 0.2, QuPath 0.6 and 0.7"
 
@@ -31,55 +28,48 @@ def _formats(inspection: Inspection) -> Iterator[str]:
 
 
 def _orders(inspection: Inspection) -> Iterator[str]:
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         if tensor.order != "bcyx":
             yield f"{where} has the axes {tensor.order or 'none'}, not bcyx"
 
 
 def _tiles(inspection: Inspection) -> Iterator[str]:
-    for tensor in inspection.description.inputs[:1]:
-        for axis in tensor.space:
-            tile, least = tile_size(axis), axis.at(0)
-            if axis.step:
-                if (tile - least) % axis.step:
-                    yield f"axis {axis.id!r}: its tile of {tile} is not {least} + n * {axis.step}"
-            elif tile != least:
-                yield f"axis {axis.id!r}: the fixed size {least} becomes a tile of {tile}"
+    for axis in finders.input_space(inspection):
+        tile, least = tile_size(axis), axis.at(0)
+        if axis.step and (tile - least) % axis.step:
+            yield f"axis {axis.id!r}: its tile of {tile} is not {least} + n * {axis.step}"
+        elif not axis.step and tile != least:
+            yield f"axis {axis.id!r}: the fixed size {least} becomes a tile of {tile}"
 
 
 def _whole_tiles(inspection: Inspection) -> Iterator[str]:
-    for tensor in inspection.description.inputs[:1]:
-        for axis in tensor.space:
-            if axis.step and (axis.at(0) > TILE or (TILE - axis.at(0)) % axis.step):
-                yield f"axis {axis.id!r}: a tile of {TILE} is not {axis.at(0)} + n * {axis.step}"
+    for axis in finders.input_space(inspection):
+        if axis.step and (axis.at(0) > TILE or (TILE - axis.at(0)) % axis.step):
+            yield f"axis {axis.id!r}: a tile of {TILE} is not {axis.at(0)} + n * {axis.step}"
 
 
 def _offsets(inspection: Inspection) -> Iterator[str]:
-    for output in inspection.description.outputs:
-        for axis in output.axes:
-            size = axis.raw.get("size")
-            if isinstance(size, dict) and axis.reference is not None and "offset" not in size:
-                yield f"output {output.id!r}: axis {axis.id!r} does not write out offset: 0"
+    for where, axis, _ in finders.output_axes(inspection):
+        size = axis.raw.get("size")
+        if isinstance(size, dict) and axis.reference is not None and "offset" not in size:
+            yield f"{where} does not write out offset: 0"
 
 
 def _same_size(inspection: Inspection) -> Iterator[str]:
-    for output in inspection.description.outputs:
-        for axis in output.space:
-            other = inspection.description.followed(axis)
-            if axis.offset or (other is not None and other.scale != axis.scale):
-                yield f"output {output.id!r}: axis {axis.id!r} is of another size than the input"
+    for where, axis, source in finders.output_axes(inspection):
+        if axis.type == "space" and (axis.offset or (source is not None and source.scale != axis.scale)):
+            yield f"{where} is of another size than the input"
 
 
 def _halo(inspection: Inspection) -> Iterator[str]:
-    for tensor in inspection.description.inputs[:1]:
-        for axis in tensor.space:
-            halo = declared_halo(inspection, axis.letter)
-            if 2 * halo >= tile_size(axis):
-                yield f"axis {axis.id!r}: twice the halo of {halo} is no less than its tile of {tile_size(axis)}"
+    for axis in finders.input_space(inspection):
+        halo = finders.declared_halo(inspection, axis.letter)
+        if 2 * halo >= tile_size(axis):
+            yield f"axis {axis.id!r}: twice the halo of {halo} is no less than its tile of {tile_size(axis)}"
 
 
 def _operation(operation: Operation, tensor: Tensor) -> str | None:
-    per_tile = statistics_per_tile(operation, tensor)
+    per_tile = finders.statistics_per_tile(operation, tensor)
     if per_tile:
         return per_tile
     if operation.id == "scale_linear":
@@ -87,22 +77,16 @@ def _operation(operation: Operation, tensor: Tensor) -> str | None:
         return f"needs a list for {scalars[0]}" if scalars else None
     if operation.id == "ensure_dtype" and operation.kwargs.get("dtype") == "float32":
         return None
-    if operation.id == "clip" and not clips_at_numbers(operation):
+    if operation.id == "clip" and not finders.clips_at_numbers(operation):
         return "needs a number for both min and max"
     known = operation.id in ("clip", "sigmoid", "binarize")
     return None if known else "is left out with no more than a line in the log"
 
 
 def _resamples(inspection: Inspection) -> Iterator[str]:
-    for tensor in inspection.description.inputs[:1]:
-        for axis in tensor.space:
-            if axis.unit in ("micrometer", "um", "µm"):
-                yield f"axis {axis.id!r} has the unit {axis.unit} and scale {axis.scale:g}"
-
-
-def _weights(inspection: Inspection) -> Iterator[str]:
-    if "torchscript" not in inspection.description.weights:
-        yield f"no TorchScript among {', '.join(inspection.description.weights) or 'no weights'}"
+    for axis in finders.input_space(inspection):
+        if axis.unit in ("micrometer", "um", "µm"):
+            yield f"axis {axis.id!r} has the unit {axis.unit} and scale {axis.scale:g}"
 
 
 def _suffixes(inspection: Inspection) -> Iterator[str]:
@@ -119,48 +103,8 @@ def _script(inspection: Inspection) -> Iterator[str]:
         yield "there is no Groovy script among the attachments"
 
 
-def _other_description(inspection: Inspection) -> Iterator[str]:
-    return (problem.message for problem in inspection.package.problems if problem.kind == "archive.second-description")
-
-
-def window_tiles(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-    """Tiles without halo; the last ones are centred in a full tile and mirrored, the edge pixel repeated."""
-    inputs = inspection.description.inputs[:1]
-
-    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-        declared = inputs[0].axis("yx"[axis]) if inputs else None
-        tile = tile_size(declared) if declared else TILE
-        parts = []
-        for start in range(0, length, tile):
-            size = min(tile, length - start)
-            before = (tile - size) // 2
-            pad = (before, tile - size - before)
-            parts.append(((start, start + size), pad, (before, before + size), (start, start + size), size < tile))
-        return parts
-
-    return grid(shape, along, "symmetric")
-
-
-def script_tiles(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
-    """Return the tiles of the script in a package: 512, overlapping by the halo, mirrored at the edges.
-
-    None where the halo leaves so little of a tile that nobody would wait for the image (see :func:`grid`).
-    """
-
-    def along(axis: int, length: int) -> list[tuple[Span, Span, Span, Span, bool]]:
-        halo = declared_halo(inspection, "yx"[axis])
-        block = max(TILE - 2 * halo, 1)
-        parts = []
-        for start in range(0, length, block):
-            size = min(block, length - start)
-            spare = (TILE - size - 2 * halo) // 2
-            read, pad = window(start - halo, size + 2 * halo, length)
-            before = spare + halo
-            around = pad[0] + spare, pad[1] + TILE - size - 2 * halo - spare
-            parts.append((read, around, (before, before + size), (start, start + size), size < block))
-        return parts
-
-    return grid(shape, along, "symmetric")
+window_tiles = blocks(tile_size, "symmetric", halo=False)
+script_tiles = blocks(lambda _: TILE, "symmetric")
 
 
 def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
@@ -175,22 +119,22 @@ TOOL = Tool(
     engines=("libtorch-2.5.1", "libtorch-2.7.1"),
     install="unzip the package anywhere and run the Groovy script that lies in it",
     rules=(
-        *rules.PACKAGE_RULES,
-        rules.JAVA_ZIP,
-        rules.PLAIN_STRINGS,
-        rules.WEIGHTS_PRESENT,
-        rules.ONE_IN_ONE_OUT,
-        rules.FLOAT32,
-        *rules.TORCHSCRIPT_RULES,
-        rules.ONE_TENSOR,
-        rules.known_operators("2.5.1", "2.7.1"),
+        *rules.PACKAGE,
+        rules.archive.JAVA_ZIP,
+        rules.description.PLAIN_STRINGS,
+        rules.files.WEIGHTS_PRESENT,
+        rules.description.ONE_IN_ONE_OUT,
+        rules.description.FLOAT32,
+        *rules.TORCHSCRIPT,
+        rules.torchscript.ONE_TENSOR,
+        rules.torchscript.known_operators("2.5.1", "2.7.1"),
         Rule("license-field", "its BioImage.IO window refuses the model; the package's script runs it all the same",
-             f"{_SOURCE} [run: Required field license not found]", "state a licence", rules.unlicensed),
+             f"{_SOURCE} [run: Required field license not found]", "state a licence", rules.description.unlicensed),
         Rule("script", "its window makes pixel classifiers alone: an image cannot be turned into an image there",
              _SOURCE, "attach a Groovy script that runs the model with ImageOps.ML.dnn", _script, "warning"),
         Rule("format", "the model is not recognised", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("rdf-alone", "another description than rdf.yaml is read", f"{_SOURCE}, Model.findRdf",
-             "keep rdf.yaml alone", _other_description),
+             "keep rdf.yaml alone", rules.archive.problems("archive.second-description")),
         Rule("bcyx", "the image is laid out wrongly, or the model refused", f"{_SOURCE}, BioimageIoTools",
              "axes batch, channel, y, x in this order, in input and output", _orders),
         Rule("tile-fits", "the run fails: the network gets a tile that it does not take",
@@ -203,11 +147,11 @@ TOOL = Tool(
         Rule("halo", "never ends", f"{_SOURCE}, its tiling [run]", "a halo of less than half the tile", _halo),
         Rule("operations", "wrong pixels, silently, or seams between tiles",
              f"{_SOURCE}, BioimageIoTools.transformToOp",
-             "normalise inside the network with constants", operations(_operation)),
+             "normalise inside the network with constants", finders.operations(_operation)),
         Rule("no-placeholder-pixel", "resamples the image to this pixel size first", _SOURCE,
              "write no unit, or the true pixel size", _resamples, "warning"),
         Rule("torchscript", "no weights that it could run: ONNX needs an extension, a state dict Python",
-             f"{_SOURCE}, BioimageIoTools.buildDnnModel", "add TorchScript", _weights),
+             f"{_SOURCE}, BioimageIoTools.buildDnnModel", "add TorchScript", finders.needs("torchscript")),
         Rule("suffixes", "the wrong file is handed to libtorch", "DJL looks for *.pt [run]",
              "TorchScript as .pt, state dict as .pth", _suffixes),
     ),

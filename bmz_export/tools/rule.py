@@ -1,4 +1,4 @@
-"""What a rule is, and what finders share.
+"""What a rule is.
 
 A rule looks at what the files of a package show (:class:`~bmz_export.inspection.Inspection`) and runs nothing. It says
 what a tool would stumble over in general, so that it holds for packages that nobody has seen yet.
@@ -6,12 +6,11 @@ what a tool would stumble over in general, so that it holds for packages that no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from bmz_export.inspection import Inspection
-from bmz_export.package.description import Operation, Tensor
 
 Severity = Literal["error", "warning"]
 TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
@@ -68,51 +67,3 @@ class Rule:
             yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
         if failure:
             yield Finding(self.name, "error", failure, "nobody knows what the tool makes of it", self.way_out)
-
-
-def images(inspection: Inspection) -> Iterator[tuple[str, Tensor]]:
-    """Yield each input and output with its name for messages."""
-    for side, tensors in (("input", inspection.description.inputs), ("output", inspection.description.outputs)):
-        for tensor in tensors:
-            yield f"{side} {tensor.id!r}", tensor
-
-
-def declared_halo(inspection: Inspection, letter: str) -> int:
-    """Return the halo that the first output declares on an axis, in pixels."""
-    output = next(iter(inspection.description.outputs), None)
-    axis = output.axis(letter) if output else None
-    return axis.halo if axis else 0
-
-
-def operations(verdict: Callable[[Operation, Tensor], str | None]) -> Callable[[Inspection], Iterator[str]]:
-    """Return a finder that asks ``verdict`` what is wrong with each pre- and postprocessing operation."""
-
-    def find(inspection: Inspection) -> Iterator[str]:
-        for where, tensor in images(inspection):
-            for operation in tensor.operations:
-                message = verdict(operation, tensor)
-                if message:
-                    yield f"{where}: {operation.id or 'an operation without a name'} {message}"
-
-    return find
-
-
-def clips_at_numbers(operation: Operation) -> bool:
-    """Whether a clip has a number for each of its two limits."""
-    return all(isinstance(operation.kwargs.get(limit), int | float) for limit in ("min", "max"))
-
-
-def imported_library(inspection: Inspection) -> str | None:
-    """Return the Python library that the state dict's architecture is imported from, None where a file defines it."""
-    entry = inspection.description.weights.get("pytorch_state_dict")
-    architecture = entry.raw.get("architecture") if entry else None
-    source = architecture.get("import_from") if isinstance(architecture, Mapping) else None
-    return str(source).partition(".")[0] if source else None
-
-
-def statistics_per_tile(operation: Operation, tensor: Tensor) -> str | None:
-    """Verdict: an operation that measures the image measures each tile where a tool tiles."""
-    del tensor
-    if not operation.measures:
-        return None
-    return "measures the image, which here is each tile by itself"

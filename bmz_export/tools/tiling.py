@@ -13,7 +13,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bmz_export.inspection import Inspection
+from bmz_export.package.description import Axis
+from bmz_export.tools import finders
+
 Span = tuple[int, int]
+Part = tuple[Span, Span, Span, Span, bool]
+Mode = Literal["symmetric", "reflect"]
+TILE = 512
+"""Pixels, the tile that QuPath and ilastik aim for."""
 MAX_TILES = 2000
 """Of an image: more mean that a halo leaves hardly anything of each, for which nobody waits."""
 
@@ -49,7 +57,7 @@ class Tiling:
 
     shape: tuple[int, int]
     tiles: tuple[Tile, ...]
-    mode: Literal["symmetric", "reflect"]
+    mode: Mode
 
     def windows(self, image: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """Yield each tile of an image of shape (..., height, width), padded."""
@@ -95,9 +103,7 @@ class Tiling:
         return {"interior": ~(seam | edge | cut), "seam": seam & ~cut & ~edge, "edge": edge, "cut": cut & ~edge}
 
 
-def grid(
-    shape: tuple[int, int], along: Callable[[int, int], Sequence[tuple[Span, Span, Span, Span, bool]]], mode: str
-) -> Tiling | None:
+def grid(shape: tuple[int, int], along: Callable[[int, int], Sequence[Part]], mode: Mode) -> Tiling | None:
     """Return a tiling whose two axes are cut independently, None where it would be more than ``MAX_TILES``.
 
     Parameters
@@ -117,7 +123,44 @@ def grid(
         for row in rows
         for column in columns
     )
-    return Tiling(shape, tiles, "reflect" if mode == "reflect" else "symmetric")
+    return Tiling(shape, tiles, mode)
+
+
+def blocks(
+    tile: Callable[[Axis], int], mode: Mode, *, halo: bool = True
+) -> Callable[[Inspection, tuple[int, int]], Tiling | None]:
+    """Return the cutting into blocks, each read with its halo and centred in a tile, whose rest is filled.
+
+    Parameters
+    ----------
+    tile : Callable
+        From an axis of the input to the size of a tile along it, in pixels.
+    mode : str
+        What fills a tile beyond the image, see :class:`Tiling`.
+    halo : bool
+        Whether tiles overlap by the halo that the package declares.
+    """
+
+    def cut(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+        def along(axis: int, length: int) -> list[Part]:
+            letter = "yx"[axis]
+            declared = finders.input_axis(inspection, letter)
+            margin = finders.declared_halo(inspection, letter) if halo else 0
+            side = tile(declared) if declared else TILE
+            block = max(side - 2 * margin, 1)
+            parts = []
+            for start in range(0, length, block):
+                size = min(block, length - start)
+                spare = side - size - 2 * margin
+                before = spare // 2 + margin
+                read, pad = window(start - margin, size + 2 * margin, length)
+                around = (pad[0] + spare // 2, pad[1] + spare - spare // 2)
+                parts.append((read, around, (before, before + size), (start, start + size), size < block))
+            return parts
+
+        return grid(shape, along, mode)
+
+    return cut
 
 
 def window(start: int, size: int, length: int) -> tuple[Span, Span]:

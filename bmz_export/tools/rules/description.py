@@ -8,7 +8,8 @@ from itertools import islice
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Operation, Tensor, Weights
-from bmz_export.tools.rule import Rule, images, operations
+from bmz_export.tools import finders
+from bmz_export.tools.rule import Rule
 from bmz_export.tools.specification import departures
 
 MAX_DEPARTURES = 20
@@ -34,44 +35,27 @@ def _departures(inspection: Inspection) -> Iterator[str]:
 
 
 def _ids(inspection: Inspection) -> Iterator[str]:
-    names = [tensor.id for _, tensor in images(inspection)]
+    names = [tensor.id for _, tensor in finders.images(inspection)]
     for name in names:
         if names.count(name) > 1 or not name:
             yield f"the tensor id {name!r} is there {names.count(name)} times" if name else "a tensor has no id"
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         axes = [axis.id for axis in tensor.axes]
         if len(set(axes)) < len(axes) or "" in axes:
             yield f"{where}: its axes have the ids {', '.join(axis or '(none)' for axis in axes)}"
 
 
-AS_SPECIFIED = Rule(
-    "as-specified",
-    "the description is refused",
-    "bioimageio.spec 0.5.12: its schema, and what its code checks beside it",
-    "write the field as bioimage.io's specification has it, or leave it out",
-    _departures,
-)
-IDS = Rule(
-    "ids",
-    "the description is refused",
-    "bioimageio.spec 0.5.12",
-    "an id for each tensor and axis, each once",
-    _ids,
-)
-WELL_FORMED = Rule(
-    "well-formed",
-    "the description is refused as invalid",
-    "bioimageio.spec checks each field's type; Java casts it and throws",
-    "correct the field in rdf.yaml",
-    _malformed,
-)
-IS_A_MODEL = Rule(
-    "is-a-model",
-    "the package is not listed among the models",
-    "bioimageio.spec: type and format_version choose the format",
-    "write `type: model` and the format_version that the fields follow",
-    _not_a_model,
-)
+AS_SPECIFIED = Rule("as-specified", "the description is refused",
+                    "bioimageio.spec 0.5.12: its schema, and what its code checks beside it",
+                    "write the field as bioimage.io's specification has it, or leave it out", _departures)  # fmt: skip
+IDS = Rule("ids", "the description is refused", "bioimageio.spec 0.5.12", "an id for each tensor and axis, each once",
+           _ids)  # fmt: skip
+WELL_FORMED = Rule("well-formed", "the description is refused as invalid",
+                   "bioimageio.spec checks each field's type; Java casts it and throws",
+                   "correct the field in rdf.yaml", _malformed)  # fmt: skip
+IS_A_MODEL = Rule("is-a-model", "the package is not listed among the models",
+                  "bioimageio.spec: type and format_version choose the format",
+                  "write `type: model` and the format_version that the fields follow", _not_a_model)  # fmt: skip
 
 
 def _several(inspection: Inspection) -> Iterator[str]:
@@ -81,13 +65,9 @@ def _several(inspection: Inspection) -> Iterator[str]:
             yield f"{len(tensors)} {side} ({names})"
 
 
-ONE_IN_ONE_OUT = Rule(
-    "one-in-one-out",
-    "the model is refused",
-    "QuPath's BioimageIoTools and ilastik's tiktorch take one input and one output",
-    "a model of one input and one output",
-    _several,
-)
+ONE_IN_ONE_OUT = Rule("one-in-one-out", "the model is refused",
+                      "QuPath's BioimageIoTools and ilastik's tiktorch take one input and one output",
+                      "a model of one input and one output", _several)  # fmt: skip
 
 
 def _newest_objects(inspection: Inspection) -> Iterator[str]:
@@ -100,28 +80,20 @@ def _newest_objects(inspection: Inspection) -> Iterator[str]:
         yield "covers is a list of objects, not of strings (formats from 0.5.11 on write it so)"
 
 
-PLAIN_STRINGS = Rule(
-    "plain-strings",
-    "the model does not load: the parser throws",
-    "read from the parsers of both and run: documentation and covers of the newest format are objects",
-    "write rdf.yaml as format_version 0.5.4 with plain strings",
-    _newest_objects,
-)
+PLAIN_STRINGS = Rule("plain-strings", "the model does not load: the parser throws",
+                     "read from the parsers of both and run: documentation and covers of the newest format are objects",
+                     "write rdf.yaml as format_version 0.5.4 with plain strings", _newest_objects)  # fmt: skip
 
 
 def _not_float32(inspection: Inspection) -> Iterator[str]:
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         if tensor.dtype != "float32":
             yield f"{where} is {tensor.dtype or 'of no type'}, not float32"
 
 
-FLOAT32 = Rule(
-    "float32",
-    "the network is given another type than it expects, or its output is refused",
-    "deepImageJ and QuPath feed float32; ilastik takes float32 both ways",
-    "declare and export float32",
-    _not_float32,
-)
+FLOAT32 = Rule("float32", "the network is given another type than it expects, or its output is refused",
+               "deepImageJ and QuPath feed float32; ilastik takes float32 both ways", "declare and export float32",
+               _not_float32)  # fmt: skip
 
 
 def _empty_clip(operation: Operation, tensor: Tensor) -> str | None:
@@ -132,71 +104,51 @@ def _empty_clip(operation: Operation, tensor: Tensor) -> str | None:
     return None
 
 
-CLIP_LIMITS = Rule(
-    "clip-limits",
-    "a blank image: every pixel has the same value",
-    "each tool cuts at min and at max, as bioimageio.core's Clip does, and none looks whether min is the lower",
-    "a min below the max",
-    operations(_empty_clip),
-)
+CLIP_LIMITS = Rule("clip-limits", "a blank image: every pixel has the same value",
+                   "each tool cuts at min and at max, as bioimageio.core's Clip does, and none looks whether min is "
+                   "the lower", "a min below the max", finders.operations(_empty_clip))  # fmt: skip
 
 
 def _shifted_grid(inspection: Inspection) -> Iterator[str]:
-    for output in inspection.description.outputs:
-        for axis in output.space:
-            source = inspection.description.followed(axis)
-            if source and source.step and axis.halo % source.step:
-                yield f"output {output.id!r}: axis {axis.id!r}: a halo of {axis.halo} is no multiple of {source.step}"
+    for where, axis, source in finders.output_axes(inspection):
+        if axis.type == "space" and source and source.step and axis.halo % source.step:
+            yield f"{where}: a halo of {axis.halo} is no multiple of {source.step}"
 
 
-HALO_OF_STEPS = Rule(
-    "halo-multiple-of-step",
-    "a network with strides gives other pixels in each tile: its grid begins a halo before the tile does",
-    "JDLL 0.6.1's TileMaker and tiktorch's blocks begin a halo early [run: 21 % of the range off in a U-Net of stride "
-    "16 with halo 8, 0 with 16]",
-    "a halo that is a multiple of the step, or a step of 1 where the network pads itself",
-    _shifted_grid,
-    "warning",
-)
+HALO_OF_STEPS = Rule("halo-multiple-of-step",
+                     "a network with strides gives other pixels in each tile: its grid begins a halo before the tile "
+                     "does",
+                     "JDLL 0.6.1's TileMaker and tiktorch's blocks begin a halo early [run: 21 % of the range off in a "
+                     "U-Net of stride 16 with halo 8, 0 with 16]",
+                     "a halo that is a multiple of the step, or a step of 1 where the network pads itself",
+                     _shifted_grid, "warning")  # fmt: skip
 
 
 def _odd_outputs(inspection: Inspection) -> Iterator[str]:
-    for output in inspection.description.outputs:
-        for axis in output.axes:
-            if axis.reference is not None and inspection.description.followed(axis) is None:
-                yield f"output {output.id!r}: axis {axis.id!r} follows {'.'.join(axis.reference)}, which is not there"
+    for where, axis, source in finders.output_axes(inspection):
+        if axis.reference is not None and source is None:
+            yield f"{where} follows {'.'.join(axis.reference)}, which is not there"
 
 
 def _crossed(inspection: Inspection) -> Iterator[str]:
-    for output in inspection.description.outputs:
-        for axis in output.space:
-            source = inspection.description.followed(axis)
-            if source and source.letter != axis.letter:
-                yield f"output {output.id!r}: axis {axis.id!r} takes its size from the input's {source.letter}"
+    for where, axis, source in finders.output_axes(inspection):
+        if axis.type == "space" and source and source.letter != axis.letter:
+            yield f"{where} takes its size from the input's {source.letter}"
 
 
-SAME_AXES = Rule(
-    "same-axes",
-    "height and width are exchanged on images that are not square",
-    "each tool makes the output as large as the axis that it refers to",
-    "let each output axis refer to the input axis of its own name",
-    _crossed,
-)
-REFERENCES_EXIST = Rule(
-    "references-exist",
-    "the model is refused",
-    "bioimageio.spec and JDLL look the referenced axis up",
-    "refer to an input and an axis by their ids",
-    _odd_outputs,
-)
+SAME_AXES = Rule("same-axes", "height and width are exchanged on images that are not square",
+                 "each tool makes the output as large as the axis that it refers to",
+                 "let each output axis refer to the input axis of its own name", _crossed)  # fmt: skip
+REFERENCES_EXIST = Rule("references-exist", "the model is refused",
+                        "bioimageio.spec and JDLL look the referenced axis up",
+                        "refer to an input and an axis by their ids", _odd_outputs)  # fmt: skip
 
 
 def _parents(inspection: Inspection) -> Iterator[str]:
     weights = inspection.description.weights
     roots = [name for name, entry in weights.items() if entry.parent is None]
-    if (
-        weights and len(roots) != 1 and inspection.description.version >= (0, 5)
-    ):  # format 0.4 lets them stand side by side
+    # format 0.4 lets them stand side by side
+    if weights and len(roots) != 1 and inspection.description.version >= (0, 5):
         yield f"{len(roots)} weights entries have no parent ({', '.join(roots) or 'none'})"
     for name, entry in weights.items():
         if entry.parent is not None and entry.parent not in weights:
@@ -214,13 +166,9 @@ def _is_own_ancestor(name: str, weights: Mapping[str, Weights]) -> bool:
     return above == name
 
 
-ONE_ROOT = Rule(
-    "one-parent",
-    "the description is refused",
-    "bioimageio.spec: one entry is the original, each other names what it was made from",
-    "give every entry but the original a parent",
-    _parents,
-)
+ONE_ROOT = Rule("one-parent", "the description is refused",
+                "bioimageio.spec: one entry is the original, each other names what it was made from",
+                "give every entry but the original a parent", _parents)  # fmt: skip
 
 
 def _github(inspection: Inspection) -> Iterator[str]:
@@ -231,14 +179,9 @@ def _github(inspection: Inspection) -> Iterator[str]:
                 yield f"{field} names the GitHub user {person['github_user']}, which is looked up online"
 
 
-GITHUB_USER = Rule(
-    "github-user",
-    "fails offline, or where the name is unknown",
-    "bioimageio.spec 0.5.12, as a library and on the site",
-    "leave github_user out",
-    _github,
-    "warning",
-)
+GITHUB_USER = Rule("github-user", "fails offline, or where the name is unknown",
+                   "bioimageio.spec 0.5.12, as a library and on the site", "leave github_user out", _github,
+                   "warning")  # fmt: skip
 
 
 def unlicensed(inspection: Inspection) -> Iterator[str]:

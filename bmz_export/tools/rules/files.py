@@ -44,48 +44,23 @@ def _missing_weights(inspection: Inspection) -> Iterator[str]:
     return (message for message in found if message.startswith("weights."))
 
 
-WEIGHTS_PRESENT = Rule(
-    "weights-present",
-    "the model does not load: a file is missing",
-    "the tool opens the weights from the package's folder",
-    "put the file there",
-    _missing_weights,
-)
-FILES_PRESENT = Rule(
-    "files-present",
-    "the model does not load: a file is missing",
-    "every tool opens the files that the description names, from the package's folder",
-    "put the file there, or take it out of the description",
-    _missing,
-)
-FILES_INSIDE = Rule(
-    "files-inside",
-    "works only while that address answers, and not without a network",
-    "bioimageio.spec downloads what the description names by address",
-    "put the file into the package",
-    _remote,
-    "warning",
-)
-FILES_BESIDE = Rule(
-    "files-beside",
-    "a package that was opened and saved again has its files elsewhere, and what names them by path misses them",
-    "bioimageio.spec 0.5.12, io_packaging: every file is saved beside rdf.yaml, under its bare name",
-    "put the file beside rdf.yaml",
-    _below,
-    "warning",
-)
-HASHES = Rule(
-    "hashes",
-    "the model is refused: the file is not the one that was described",
-    "bioimageio.spec compares each sha256",
-    "export the package again, or find out who changed the file",
-    _wrong_hash,
-)
-HASHED = Rule(
-    "weights-hashed",
-    "a changed weights file goes unnoticed",
-    "bioimageio.spec compares a sha256 only where there is one",
-    "write the sha256 of each weights file",
-    _no_hash,
-    "warning",
-)
+WEIGHTS_PRESENT = Rule("weights-present", "the model does not load: a file is missing",
+                       "the tool opens the weights from the package's folder", "put the file there",
+                       _missing_weights)  # fmt: skip
+PRESENT = Rule("files-present", "the model does not load: a file is missing",
+               "every tool opens the files that the description names, from the package's folder",
+               "put the file there, or take it out of the description", _missing)  # fmt: skip
+INSIDE = Rule("files-inside", "works only while that address answers, and not without a network",
+              "bioimageio.spec downloads what the description names by address", "put the file into the package",
+              _remote, "warning")  # fmt: skip
+BESIDE = Rule("files-beside",
+              "a package that was opened and saved again has its files elsewhere, and what names them by path "
+              "misses them",
+              "bioimageio.spec 0.5.12, io_packaging: every file is saved beside rdf.yaml, under its bare name",
+              "put the file beside rdf.yaml", _below, "warning")  # fmt: skip
+HASHES = Rule("hashes", "the model is refused: the file is not the one that was described",
+              "bioimageio.spec compares each sha256", "export the package again, or find out who changed the file",
+              _wrong_hash)  # fmt: skip
+HASHED = Rule("weights-hashed", "a changed weights file goes unnoticed",
+              "bioimageio.spec compares a sha256 only where there is one", "write the sha256 of each weights file",
+              _no_hash, "warning")  # fmt: skip

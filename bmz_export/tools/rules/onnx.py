@@ -81,52 +81,25 @@ def _onnx_domains(inspection: Inspection) -> Iterator[str]:
             yield f"the ONNX uses {used[0]}, an operator that no runtime of the tools has"
 
 
-ONNX_READABLE = Rule(
-    "onnx-readable",
-    "the model does not load",
-    "ONNX Runtime parses the file first",
-    "export the ONNX again",
-    _onnx_readable,
-)
-ONNX_FINITE = Rule(
-    "onnx-finite",
-    "a blank image: every value is NaN",
-    "NaN in, NaN out; bioimageio.core's own test passes it",
-    "export the ONNX again from the trained network",
-    _onnx_nan,
-)
-DETERMINISTIC_ONNX = Rule(
-    "onnx-deterministic",
-    "another result at each run",
-    "Dropout with training_mode, BatchNormalization with training_mode, random operators",
-    "call .eval() before the export, and take random operators out of forward",
-    _onnx_training,
-)
-ONNX_OPERATORS = Rule(
-    "onnx-operators",
-    "the model does not load: unknown operator",
-    "ONNX Runtime has the operators of ONNX and its own; others come with a library beside the model",
-    "export the ONNX with standard operators alone",
-    _onnx_domains,
-)
-ONNX_ONE_FILE = Rule(
-    "onnx-one-file",
-    "does not load, or reads another file of the machine as weights without a word",
-    "ONNX Runtime follows the path that the file names; the package's tools copy one file",
-    "export the ONNX in one file (save with save_as_external_data=False)",
-    _onnx_external,
-)
-ONNX_OPSET_STATED = Rule(
-    "onnx-opset-stated",
-    "the tool picks a runtime for another opset than the file has",
-    "tools read opset_version from the description",
-    "write the opset that the file has",
-    _onnx_opset_told,
-)
-ONNX_SHAPES = Rule(
-    "onnx-shapes",
-    "fails on images of another size, or on more than one image",
-    "ONNX Runtime refuses an input that contradicts the sizes in the file",
-    "export with dynamic axes for batch, height and width (an example of batch 2)",
-    _onnx_shapes,
-)
+READABLE = Rule("onnx-readable", "the model does not load", "ONNX Runtime parses the file first",
+                "export the ONNX again", _onnx_readable)  # fmt: skip
+FINITE = Rule("onnx-finite", "a blank image: every value is NaN",
+              "NaN in, NaN out; bioimageio.core's own test passes it",
+              "export the ONNX again from the trained network", _onnx_nan)  # fmt: skip
+DETERMINISTIC = Rule("onnx-deterministic", "another result at each run",
+                     "Dropout with training_mode, BatchNormalization with training_mode, random operators",
+                     "call .eval() before the export, and take random operators out of forward",
+                     _onnx_training)  # fmt: skip
+OPERATORS = Rule("onnx-operators", "the model does not load: unknown operator",
+                 "ONNX Runtime has the operators of ONNX and its own; others come with a library beside the model",
+                 "export the ONNX with standard operators alone", _onnx_domains)  # fmt: skip
+ONE_FILE = Rule("onnx-one-file", "does not load, or reads another file of the machine as weights without a word",
+                "ONNX Runtime follows the path that the file names; the package's tools copy one file",
+                "export the ONNX in one file (save with save_as_external_data=False)", _onnx_external)  # fmt: skip
+OPSET_STATED = Rule("onnx-opset-stated", "the tool picks a runtime for another opset than the file has",
+                    "tools read opset_version from the description", "write the opset that the file has",
+                    _onnx_opset_told)  # fmt: skip
+SHAPES = Rule("onnx-shapes", "fails on images of another size, or on more than one image",
+              "ONNX Runtime refuses an input that contradicts the sizes in the file",
+              "export with dynamic axes for batch, height and width (an example of batch 2)",
+              _onnx_shapes)  # fmt: skip

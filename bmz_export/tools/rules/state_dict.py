@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bmz_export.inspection import Inspection
-from bmz_export.tools.rule import Rule, imported_library
+from bmz_export.tools import finders
+from bmz_export.tools.rule import Rule
 
 
 def _state_dict_safe(inspection: Inspection) -> Iterator[str]:
@@ -21,13 +22,11 @@ def _state_dict_safe(inspection: Inspection) -> Iterator[str]:
         yield f"unpickling the state dict would call {names}"
 
 
-STATE_DICT_SAFE = Rule(
-    "state-dict-safe",
-    "runs code of the file's author on loading, or is refused by torch.load(weights_only=True)",
-    "a pickle calls whatever it names; torch from 2.6 on refuses all but tensors",
-    "save the state dict alone: torch.save(network.state_dict(), file)",
-    _state_dict_safe,
-)
+SAFE = Rule("state-dict-safe",
+            "runs code of the file's author on loading, or is refused by torch.load(weights_only=True)",
+            "a pickle calls whatever it names; torch from 2.6 on refuses all but tensors",
+            "save the state dict alone: torch.save(network.state_dict(), file)",
+            _state_dict_safe)  # fmt: skip
 
 
 def _architecture(inspection: Inspection) -> Iterator[str]:
@@ -58,7 +57,7 @@ def _runs_at_import(inspection: Inspection) -> Iterator[str]:
 
 
 def _imports(inspection: Inspection) -> Iterator[str]:
-    name = imported_library(inspection)
+    name = finders.imported_library(inspection)
     if name and name != "torch" and not inspection.description.weights["pytorch_state_dict"].raw.get("dependencies"):
         yield f"the architecture is imported from {name}, and no dependencies name it"
     entry, shown = inspection.description.weights.get("pytorch_state_dict"), inspection.architecture
@@ -68,25 +67,14 @@ def _imports(inspection: Inspection) -> Iterator[str]:
             yield f"{entry.architecture.source} imports {what}"
 
 
-ARCHITECTURE = Rule(
-    "architecture",
-    "the state dict does not load: no network to put it in",
-    "bioimageio.core imports the file, takes the callable and calls it with the kwargs",
-    "name the class that the file defines, and the arguments that it takes",
-    _architecture,
-)
-NO_CODE_AT_IMPORT = Rule(
-    "no-code-at-import",
-    "code of the package's author runs as soon as the model is loaded",
-    "bioimageio.core and ilastik import the architecture file; here it is not run unless it is trusted",
-    "a file that imports torch, numpy and plain modules of Python, and defines classes and constants",
-    _runs_at_import,
-    "warning",
-)
-IMPORTS = Rule(
-    "torch-and-numpy-only",
-    "the state dict does not load where that module is missing",
-    "BioImage.IO's environment has torch and numpy; the architecture is a single file",
-    "put all that the network needs into the one file",
-    _imports,
-)
+ARCHITECTURE = Rule("architecture", "the state dict does not load: no network to put it in",
+                    "bioimageio.core imports the file, takes the callable and calls it with the kwargs",
+                    "name the class that the file defines, and the arguments that it takes", _architecture)  # fmt: skip
+NO_CODE_AT_IMPORT = Rule("no-code-at-import", "code of the package's author runs as soon as the model is loaded",
+                         "bioimageio.core and ilastik import the architecture file; here it is not run unless it is "
+                         "trusted",
+                         "a file that imports torch, numpy and plain modules of Python, and defines classes and "
+                         "constants", _runs_at_import, "warning")  # fmt: skip
+IMPORTS = Rule("torch-and-numpy-only", "the state dict does not load where that module is missing",
+               "BioImage.IO's environment has torch and numpy; the architecture is a single file",
+               "put all that the network needs into the one file", _imports)  # fmt: skip

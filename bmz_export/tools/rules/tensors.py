@@ -8,13 +8,14 @@ import numpy as np
 
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis, Tensor
-from bmz_export.tools.rule import Rule, images
+from bmz_export.tools import finders
+from bmz_export.tools.rule import Rule
 
 
 def _test_tensors(inspection: Inspection) -> Iterator[str]:
     described = inspection.description.tensor
     shapes: dict[str, tuple[int, ...]] = {}  # of the first tensor of each id, to which references lead
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         if tensor.test is None:
             yield f"{where} has no test tensor"
             continue
@@ -34,7 +35,7 @@ def _test_tensors(inspection: Inspection) -> Iterator[str]:
             yield f"{where}: {tensor.test.source} has {test.array.ndim} axes, the description {len(tensor.axes)}"
         elif tensor is described(tensor.id):
             shapes[tensor.id] = tuple(test.array.shape)
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         if tensor.id in shapes and tensor is described(tensor.id):
             yield from (f"{where}: {message}" for message in _shape_faults(inspection, tensor, shapes))
 
@@ -65,7 +66,7 @@ def _size_fault(axis: Axis, size: int) -> str | None:
 
 
 def _uninformative(inspection: Inspection) -> Iterator[str]:
-    for where, tensor in images(inspection):
+    for where, tensor in finders.images(inspection):
         test = inspection.test(tensor)
         if test is None or test.array is None or tensor.test is None or test.array.dtype.kind not in "fiub":
             continue
@@ -88,17 +89,10 @@ def _same_test(inspection: Inspection) -> Iterator[str]:
             yield f"output {output.id!r}: {output.test.source} holds the same as the test input {given[found]}"
 
 
-TEST_TENSORS = Rule(
-    "test-tensors",
-    "the tool's own test of the model fails",
-    "bioimageio.core, deepImageJ and QuPath read the test tensors as float32 in C order, in the shape described",
-    "make the test tensors again from a real image with the network itself",
-    _test_tensors,
-)
-INFORMATIVE_TESTS = Rule(
-    "informative-test",
-    "a test that proves nothing: wrong weights pass it",
-    "bioimageio.core compares with the test output alone; NaN on both sides counts as equal",
-    "make the test tensors from a real image",
-    _uninformative,
-)
+TEST_TENSORS = Rule("test-tensors", "the tool's own test of the model fails",
+                    "bioimageio.core, deepImageJ and QuPath read the test tensors as float32 in C order, in the shape "
+                    "described", "make the test tensors again from a real image with the network itself",
+                    _test_tensors)  # fmt: skip
+INFORMATIVE_TESTS = Rule("informative-test", "a test that proves nothing: wrong weights pass it",
+                         "bioimageio.core compares with the test output alone; NaN on both sides counts as equal",
+                         "make the test tensors from a real image", _uninformative)  # fmt: skip

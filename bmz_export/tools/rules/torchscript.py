@@ -49,48 +49,29 @@ def _tuple_returned(inspection: Inspection) -> Iterator[str]:
         yield f"the TorchScript takes {shown.arguments} tensors, the description has {described}"
 
 
-TORCHSCRIPT_READABLE = Rule(
-    "torchscript-readable",
-    "the model does not load",
-    "libtorch reads a zip with code and tensors, and so does torch",
-    "export the TorchScript again with torch.jit.trace and save it with torch.jit.save",
-    _torchscript_readable,
-)
-NO_DEVICE_LITERAL = Rule(
-    "no-device-literal",
-    "works on the processor and fails on a graphics card: tensors on two devices",
-    "a trace bakes the device of every factory call (zeros, arange, tensor) into the code",
-    "derive such tensors from the input or register them as buffers, and trace again",
-    _device_literal,
-)
-SAVED_ON_CPU = Rule(
-    "saved-on-cpu",
-    "does not load on a machine without that graphics card",
-    "the tools set no map location",
-    "move the network to the CPU before saving",
-    _saved_on_gpu,
-)
-DETERMINISTIC_TORCHSCRIPT = Rule(
-    "torchscript-deterministic",
-    "another result at each run",
-    "dropout, batch normalisation in training mode and random operators are baked into the code",
-    "call .eval() before tracing, and take random operators out of forward",
-    _torchscript_training,
-)
-STAYS_INSIDE = Rule(
-    "torchscript-stays-inside",
-    "reads or writes files of the machine that it runs on, or reaches other processes and libraries",
-    "libtorch runs every operator that the code names, file access among them; some as soon as it loads the archive",
-    "do not run this package",
-    _reaching,
-)
-ONE_TENSOR = Rule(
-    "one-tensor-returned",
-    "the run fails: the tool asks for a single tensor",
-    "QuPath's DjlDnnModel takes the one output of the network",
-    "let forward return the tensor itself",
-    _tuple_returned,
-)
+READABLE = Rule("torchscript-readable", "the model does not load",
+                "libtorch reads a zip with code and tensors, and so does torch",
+                "export the TorchScript again with torch.jit.trace and save it with torch.jit.save",
+                _torchscript_readable)  # fmt: skip
+NO_DEVICE_LITERAL = Rule("no-device-literal",
+                         "works on the processor and fails on a graphics card: tensors on two devices",
+                         "a trace bakes the device of every factory call (zeros, arange, tensor) into the code",
+                         "derive such tensors from the input or register them as buffers, and trace again",
+                         _device_literal)  # fmt: skip
+SAVED_ON_CPU = Rule("saved-on-cpu", "does not load on a machine without that graphics card",
+                    "the tools set no map location", "move the network to the CPU before saving",
+                    _saved_on_gpu)  # fmt: skip
+DETERMINISTIC = Rule("torchscript-deterministic", "another result at each run",
+                     "dropout, batch normalisation in training mode and random operators are baked into "
+                     "the code", "call .eval() before tracing, and take random operators out of forward",
+                     _torchscript_training)  # fmt: skip
+STAYS_INSIDE = Rule("torchscript-stays-inside",
+                    "reads or writes files of the machine that it runs on, or reaches other processes and libraries",
+                    "libtorch runs every operator that the code names, file access among them; some as soon as it "
+                    "loads the archive", "do not run this package", _reaching)  # fmt: skip
+ONE_TENSOR = Rule("one-tensor-returned", "the run fails: the tool asks for a single tensor",
+                  "QuPath's DjlDnnModel takes the one output of the network", "let forward return the tensor itself",
+                  _tuple_returned)  # fmt: skip
 
 
 def known_operators(*versions: str) -> Rule:
@@ -102,10 +83,6 @@ def known_operators(*versions: str) -> Rule:
             lacking = ", ".join(version for version, names in unknown.items() if name in names)
             yield f"libtorch {lacking} does not know {name}"
 
-    return Rule(
-        "operators",
-        "the model does not load: unknown builtin operator",
-        "a table of the operators of each libtorch, made from the libraries",
-        "trace the network instead of scripting it, and write it with older operators",
-        find,
-    )
+    return Rule("operators", "the model does not load: unknown builtin operator",
+                "a table of the operators of each libtorch, made from the libraries",
+                "trace the network instead of scripting it, and write it with older operators", find)  # fmt: skip
