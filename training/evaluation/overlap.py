@@ -78,7 +78,7 @@ def overlap(samples: Iterable[Sample], hashes: Mapping[str, str], splits: Mappin
         while isinstance(source, Crop):
             source = source.source
         if isinstance(source, FileSource):
-            file = source.path
+            file = source.image.file
             if file not in read:
                 read[file] = sha256(file) in known
             if read[file]:

@@ -51,15 +51,13 @@ class FilePlanes:
 
     def __call__(self, block_id: tuple[int, ...]) -> NDArray[Any]:
         """Return the block of one plane."""
-        index = block_id[:-2]
-        plane = self.read(index)
-        return plane.reshape((1,) * len(index) + plane.shape)
+        return np.expand_dims(self.read(block_id[:-2]), tuple(range(len(block_id) - 2)))
 
     def read(self, index: tuple[int, ...], region: Region | None = None) -> NDArray[Any]:
         """Return the plane (H, W) at an index over all axes but the last two, or a region of it, in its own type."""
-        lead = self.shape[:-2]
-        address = self.addresses[int(np.ravel_multi_index(index, lead)) if lead else 0]
-        where = f"{self.file}{self._label(index)}"
+        address = self.addresses[int(np.ravel_multi_index(index, self.shape[:-2])) if index else 0]
+        numbers = " ".join(f"{dim}={number}" for dim, number in zip(self.dims, index, strict=False))
+        where = f"{self.file}, plane {numbers}," if index else str(self.file)
         rows, columns = region = region or (slice(0, self.shape[-2]), slice(0, self.shape[-1]))
         shape = rows.stop - rows.start, columns.stop - columns.start
         try:
@@ -67,11 +65,15 @@ class FilePlanes:
         except UNREADABLE as error:
             raise damaged(where, error) from error
         if plane.ndim == 3:
-            plane = _luminance(plane, where)
+            if (plane != plane[..., :1]).any():
+                raise ImageError(
+                    f"{where} is a colour image: split its channels and save the one that counts as gray values "
+                    "(Fiji: Image > Color > Split Channels)"
+                )
+            plane = np.ascontiguousarray(plane[..., 0])
         if plane.shape != shape:
             raise ImageError(f"{where} is {plane.shape}, not {shape}: the file is damaged, copy it anew")
-        if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-            count = int((~np.isfinite(plane)).sum())
+        if plane.dtype.kind == "f" and (count := plane.size - np.count_nonzero(np.isfinite(plane))):
             raise ImageError(f"{where} holds {count} NaN or infinite pixels: replace them and save the file again")
         if plane.dtype.kind == "f" and plane.dtype.itemsize > 4:
             largest = np.abs(plane).max()
@@ -79,43 +81,20 @@ class FilePlanes:
                 raise ImageError(f"{where} holds {largest:.3g}, beyond float32: scale the images and save them again")
         return plane.astype(plane.dtype.newbyteorder("="), copy=False)
 
-    def _label(self, index: tuple[int, ...]) -> str:
-        text = " ".join(f"{dim}={number}" for dim, number in zip(self.dims, index, strict=False))
-        return f", plane {text}," if text else ""
-
 
 @dataclass(frozen=True)
 class FileSource:
-    """A plane or a stack of an image file, of which any region can be read; see ``training.data.sample.Source``."""
+    """A plane (H, W) or a stack (D, H, W) of an image file; see ``training.data.sample.Source``."""
 
     image: FilePlanes
     index: tuple[int | None, ...]
     """Along each axis of the file but the last two, a number; None along the axis that is the stack's depth."""
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.image.file
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(H, W), or (D, H, W) of a stack."""
-        depth = [n for n, at in zip(self.image.shape, self.index, strict=False) if at is None]
-        return (*depth, *self.image.shape[-2:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the pixels as they are read."""
-        return self.image.stored.newbyteorder("=")
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
     def read(self, region: tuple[slice, ...] | None = None) -> NDArray[Any]:
-        """Return a region, or everything, in the file's own type and units; only what lies in it is read.
-
-        Raises
-        ------
-        UserError
-            Where the file cannot be read, or what is read holds NaN or infinite values.
-        """
+        """Return a region, or everything, in the file's own type and units; only what lies in it is read."""
         *depth, rows, columns = region or tuple(slice(0, length) for length in self.shape)
         numbers = range(depth[0].start, depth[0].stop) if depth else [0]
         each = [tuple(number if at is None else at for at in self.index) for number in numbers]
@@ -130,7 +109,9 @@ def source_in(image: xarray.DataArray, axes: str, **index: int) -> FileSource:
     of planes in the file.
     """
     opened: FilePlanes = image.attrs["file"]
-    return FileSource(opened, tuple(None if dim in axes else index.get(dim, 0) for dim in opened.dims[:-2]))
+    shape = tuple(length for dim, length in zip(opened.dims, opened.shape, strict=True) if dim in axes)
+    at = tuple(None if dim in axes else index.get(dim, 0) for dim in opened.dims[:-2])
+    return FileSource(opened, at, shape, opened.stored.newbyteorder("="))
 
 
 def as_array(
@@ -148,18 +129,8 @@ def as_array(
         dtype=dtype,
         meta=np.empty((0,) * len(opened.shape), dtype),
     )
-    image = xarray.DataArray(
-        lazy,
-        dims=opened.dims,
-        coords={"C": names} if names else None,
-        attrs={
-            "path": opened.file,
-            "dtype": str(dtype),
-            "resolution": resolution,
-            "metadata": metadata,
-            "file": opened,
-        },
-    )
+    about = {"path": opened.file, "dtype": str(dtype), "resolution": resolution, "metadata": metadata, "file": opened}
+    image = xarray.DataArray(lazy, dims=opened.dims, coords={"C": names} if names else None, attrs=about)
     ordered = [dim for dim in opened.dims if dim not in _ORDER] + [dim for dim in _ORDER if dim in opened.dims]
     return image.transpose(*ordered)
 
@@ -169,13 +140,3 @@ def damaged(where: str, error: BaseException) -> UserError:
     text = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
     brief = text if len(text) <= 100 else text[:97] + "..."
     return ImageError(f"{where} cannot be read, the file is damaged or cut off: copy it anew ({brief})")
-
-
-def _luminance(plane: NDArray[Any], where: str) -> NDArray[Any]:
-    """Return the gray values (H, W) of a colour plane (H, W, colours) whose colours are equal."""
-    if any((plane[..., 0] != plane[..., other]).any() for other in range(1, plane.shape[-1])):
-        raise ImageError(
-            f"{where} is a colour image: split its channels and save the one that counts as gray values "
-            "(Fiji: Image > Color > Split Channels)"
-        )
-    return np.ascontiguousarray(plane[..., 0])

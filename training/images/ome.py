@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,60 +12,40 @@ import numpy as np
 
 from training.errors import ImageError
 
-_TYPES = {
-    "u1": "uint8", "u2": "uint16", "u4": "uint32", "i1": "int8", "i2": "int16", "i4": "int32",
-    "f4": "float", "f8": "double",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """Where a plane of the set lies in the file at hand."""
-
-    index: tuple[int, ...]
-    """Its number along the axes that ``DimensionOrder`` names after X and Y, the fastest first."""
-
-    page: int
+_TYPES = {name: name for name in ("uint8", "uint16", "uint32", "int8", "int16", "int32")}
+_TYPES |= {"float32": "float", "float64": "double"}
 
 
 def elements(xml: str, name: str) -> list[ElementTree.Element]:
     """Return the elements of a name, in the order of the text; none where the text is no XML."""
     root = _parsed(xml)
-    return [] if root is None else list(_named(root, name))
+    return [] if root is None else _named(root, name)
 
 
 def part_of_set(xml: str, path: Path, pages: int) -> str | None:
-    """Return the OME-XML of one file of a set as it would be if the file stood alone.
+    """Return the OME-XML of one file of a set as it would be if the file, of so many pages, stood alone.
 
-    Parameters
-    ----------
-    xml
-        The header of the file; that of a file that stands alone comes back as it is.
-    path
-        The file; its header may lie in another one beside it.
-    pages
-        How many pages the file has.
-
-    Returns
-    -------
-    str or None
-        None where no header speaks of the file's planes.
-
-    Raises
-    ------
-    UserError
-        Where the header is missing and the file has several pages, or its planes are no full grid.
+    That of a file that stands alone comes back as it is. The header of a set may lie in another file beside it; None
+    where no header speaks of the file's only plane. One that is missing, or planes that are no full grid, raise.
     """
     root = _parsed(xml)
     if root is None:
         return xml
     uuid = root.get("UUID")
-    elsewhere = next(_named(root, "BinaryOnly"), None)
+    elsewhere = next(iter(_named(root, "BinaryOnly")), None)
     if elsewhere is not None:
         root = _header_beside(path, elsewhere.get("MetadataFile", ""))
-    elif all(mark.text == uuid for data in _named(root, "TiffData") for mark in _named(data, "UUID")):
+    elif all(mark.text == uuid for mark in _named(root, "UUID")):
         return xml
-    found = [] if root is None else _images_in(root, path, uuid, pages)
+    marks = set() if root is None else {mark.text for mark in _named(root, "UUID")}
+
+    def here(block: ElementTree.Element) -> bool:
+        mark = next(iter(_named(block, "UUID")), None)
+        if mark is None or mark.text == uuid or len(marks) == 1:  # the only file named may have another name by now
+            return True
+        return mark.get("FileName", "").casefold() == path.name.casefold()
+
+    found = [] if root is None else [image for image in _named(root, "Image") if _keep(image, here, path, pages)]
     if root is None or not found:
         if pages == 1:
             return None
@@ -77,10 +56,8 @@ def part_of_set(xml: str, path: Path, pages: int) -> str | None:
         )
     kept = {image.get("ID") for image in found}
     for parent in list(root.iter()):
-        for child in list(parent):
-            if (_plain(child.tag) == "Image" and child not in found) or (
-                _plain(child.tag) == "ImageRef" and child.get("ID") not in kept
-            ):
+        for child in [*parent.findall("{*}Image"), *parent.findall("{*}ImageRef")]:
+            if child.get("ID") not in kept:
                 parent.remove(child)
     root.attrib.pop("UUID", None)
     return _text(root)
@@ -98,29 +75,21 @@ def describes(xml: str, *, series: int, planes: int) -> bool:
 
 def has_type(dtype: np.dtype[Any]) -> bool:
     """Whether OME has such a type of pixels."""
-    return dtype.str[1:] in _TYPES
+    return dtype.name in _TYPES
 
 
 def rewritten(xml: str, *, planes: int, dtype: np.dtype[Any]) -> str:
-    """Return the OME-XML of the input, changed where the new file differs: type of the pixels, place of the planes.
+    """Return OME-XML that ``describes`` the planes, so many a series, as it is where they follow one another.
 
-    Parameters
-    ----------
-    xml
-        A text that ``describes`` the planes.
-    planes
-        How many each series has; they follow one another in the new file.
-    dtype
-        Their type, one that ``has_type``.
+    The pixels are of a type that ``has_type``.
     """
     root = ElementTree.fromstring(xml)
     root.attrib.pop("UUID", None)
     for number, pixels in enumerate(_named(root, "Pixels")):
         samples = _samples(pixels)
-        written = _TYPES[dtype.str[1:]]
-        if pixels.get("Type") != written:
+        if pixels.get("Type") != _TYPES[dtype.name]:
             pixels.attrib.pop("SignificantBits", None)
-        pixels.set("Type", written)
+        pixels.set("Type", _TYPES[dtype.name])
         pixels.set("SizeC", str(int(pixels.get("SizeC", samples)) // samples))
         pixels.attrib.pop("BigEndian", None)
         for channel in _named(pixels, "Channel"):
@@ -130,70 +99,46 @@ def rewritten(xml: str, *, planes: int, dtype: np.dtype[Any]) -> str:
     return _text(root)
 
 
-def _images_in(root: ElementTree.Element, path: Path, uuid: str | None, pages: int) -> list[ElementTree.Element]:
-    """Leave of each image what lies in the file, and return those of which something does."""
-    marks = {mark.text for block in _named(root, "TiffData") for mark in _named(block, "UUID")}
-
-    def ours(block: ElementTree.Element) -> bool:
-        mark = next(_named(block, "UUID"), None)
-        if mark is None or mark.text == uuid or len(marks) == 1:  # the only file named may have another name by now
-            return True
-        return mark.get("FileName", "").casefold() == path.name.casefold()
-
-    return [image for image in _named(root, "Image") if _keep(image, ours, path, pages)]
-
-
-def _keep(image: ElementTree.Element, ours: Callable[[ElementTree.Element], bool], path: Path, pages: int) -> bool:
+def _keep(image: ElementTree.Element, here: Callable[[ElementTree.Element], bool], path: Path, pages: int) -> bool:
     """Leave of an image what lies in the file: sizes, channels and planes; whether anything does."""
-    pixels = next(_named(image, "Pixels"), None)
+    pixels = image.find("{*}Pixels")
     if pixels is None:
         return False
-    order = pixels.get("DimensionOrder", "XYZCT")[2:]
-    planes = list(_planes_in(pixels, order, ours, pages))
+    order = pixels.get("DimensionOrder", "XYZCT")[2:]  # the fastest axis first
+    samples = _samples(pixels)
+    sizes = [int(pixels.get(f"Size{axis}", 1)) // (samples if axis == "C" else 1) for axis in order]
+    grid = [index[::-1] for index in np.ndindex(*sizes[::-1])]
+    planes: list[tuple[tuple[int, ...], int]] = []  # the index of each, and its page
+    for block in filter(here, _named(pixels, "TiffData")):
+        count = int(block.get("PlaneCount", block.get("NumPlanes", 1 if "IFD" in block.attrib else pages)))
+        first = [int(block.get(f"First{axis}", 0)) for axis in order]
+        start = int(np.ravel_multi_index(first, sizes, order="F"))
+        planes += zip(grid[start : start + count], range(int(block.get("IFD", 0)), pages), strict=False)
     if not planes:
         return False
-    kept = [sorted(set(numbers)) for numbers in zip(*(plane.index for plane in planes), strict=True)]
-    if len({plane.index for plane in planes}) < math.prod(map(len, kept)):
+    held = {axis: sorted({index[at] for index, _ in planes}) for at, axis in enumerate(order)}
+    if len({index for index, _ in planes}) < math.prod(map(len, held.values())):
         raise ImageError(
             f"{path} is one of a set of files and holds a part of it that is no full grid of {', '.join(order)}: "
             "save the set as one OME-TIFF"
         )
-    held = dict(zip(order, kept, strict=True))
-    channels = list(_named(pixels, "Channel"))
-    samples = _samples(pixels)
+    channels = _named(pixels, "Channel")
     if len(channels) * samples == int(pixels.get("SizeC", 0)):
         for number, channel in enumerate(channels):
             if number not in held["C"]:
                 pixels.remove(channel)
     for axis, numbers in held.items():
         pixels.set(f"Size{axis}", str(len(numbers) * (samples if axis == "C" else 1)))
-    for plane in list(_named(pixels, "Plane")):
+    for plane in _named(pixels, "Plane"):
         place = {axis: int(plane.get(f"The{axis}", 0)) for axis in order}
         if any(place[axis] not in held[axis] for axis in order):
             pixels.remove(plane)
             continue
         for axis in order:
             plane.set(f"The{axis}", str(held[axis].index(place[axis])))
-    firsts = [
-        {f"First{axis}": held[axis].index(number) for axis, number in zip(order, plane.index, strict=True)}
-        for plane in planes
-    ]
-    _place(pixels, [first | {"IFD": plane.page, "PlaneCount": 1} for first, plane in zip(firsts, planes, strict=True)])
+    firsts = [{f"First{axis}": held[axis].index(index[at]) for at, axis in enumerate(order)} for index, _ in planes]
+    _place(pixels, [first | {"IFD": page, "PlaneCount": 1} for first, (_, page) in zip(firsts, planes, strict=True)])
     return True
-
-
-def _planes_in(
-    pixels: ElementTree.Element, order: str, ours: Callable[[ElementTree.Element], bool], pages: int
-) -> Iterator[_Plane]:
-    sizes = [int(pixels.get(f"Size{axis}", 1)) // (_samples(pixels) if axis == "C" else 1) for axis in order]
-    for block in filter(ours, _named(pixels, "TiffData")):
-        page = int(block.get("IFD", 0))
-        count = int(block.get("PlaneCount", block.get("NumPlanes", 1 if "IFD" in block.attrib else pages)))
-        first = [int(block.get(f"First{axis}", 0)) for axis in order]
-        start = int(np.ravel_multi_index(first, sizes, order="F"))
-        for number in range(min(count, pages - page, math.prod(sizes) - start)):
-            index = np.unravel_index(start + number, sizes, order="F")
-            yield _Plane(tuple(int(one) for one in index), page + number)
 
 
 def _header_beside(path: Path, name: str) -> ElementTree.Element | None:
@@ -201,8 +146,6 @@ def _header_beside(path: Path, name: str) -> ElementTree.Element | None:
     import tifffile
 
     beside = path.parent / Path(name).name
-    if not name or not beside.is_file():
-        return None
     try:
         if beside.suffix.lower() in (".ome", ".xml"):
             return _parsed(beside.read_text(encoding="utf-8"))
@@ -214,14 +157,13 @@ def _header_beside(path: Path, name: str) -> ElementTree.Element | None:
 
 def _place(pixels: ElementTree.Element, blocks: list[dict[str, int]]) -> None:
     """Say where the planes lie, behind the channels, in place of what was said before."""
-    for child in list(pixels):
-        if _plain(child.tag) in ("TiffData", "BinData", "MetadataOnly"):
+    for name in ("TiffData", "BinData", "MetadataOnly"):
+        for child in _named(pixels, name):
             pixels.remove(child)
-    place = len(list(_named(pixels, "Channel")))
     space = pixels.tag.removesuffix("Pixels")
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(blocks, start=len(_named(pixels, "Channel"))):
         attributes = {name: str(value) for name, value in block.items()}
-        pixels.insert(place + number, ElementTree.Element(f"{space}TiffData", attributes))
+        pixels.insert(number, ElementTree.Element(f"{space}TiffData", attributes))
 
 
 def _parsed(xml: str) -> ElementTree.Element | None:
@@ -232,19 +174,14 @@ def _parsed(xml: str) -> ElementTree.Element | None:
 
 
 def _text(root: ElementTree.Element) -> str:
-    namespace = root.tag[1:].partition("}")[0] if root.tag.startswith("{") else ""
+    namespace = root.tag.rpartition("}")[0].removeprefix("{")
     if namespace:
         ElementTree.register_namespace("", namespace)
     return '<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(root, encoding="unicode")
 
 
-def _named(element: ElementTree.Element, name: str) -> Iterator[ElementTree.Element]:
-    """Yield the elements of a name below another, or itself."""
-    return (one for one in list(element.iter()) if _plain(one.tag) == name)
-
-
-def _plain(tag: str) -> str:
-    return tag.rpartition("}")[2]
+def _named(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return element.findall(f".//{{*}}{name}")
 
 
 def _samples(pixels: ElementTree.Element) -> int:

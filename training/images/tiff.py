@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ImageError, ImageWarning, UserError
+from training.errors import ImageError, ImageWarning
 from training.images import ome
 from training.images.lazy import Address, FilePlanes, Region, as_array
 from training.images.metadata import Metadata, PixelSize
@@ -123,7 +123,11 @@ def open_tiff(path: Path) -> xarray.DataArray:
         if any(one.shape != first.shape or one.dtype != first.dtype or one.axes != first.axes for one in every):
             shapes = ", ".join("x".join(map(str, one.shape)) for one in every[:4])
             raise ImageError(f"{path} holds {len(every)} images of different shape ({shapes}): save each as a file")
-        _check_type(path, first.dtype)
+        if first.dtype is None or first.dtype.kind not in "uif":
+            held = {"c": "complex numbers", "b": "a 1-bit mask"}.get(
+                np.dtype(first.dtype).kind, "values of no known type"
+            )
+            raise ImageError(f"{path} holds {held}, not gray values: save an image of integers or floats")
         _check_whole(path, tif, every)
         if stale:
             pages = counted(len(tif.pages), "page")
@@ -173,23 +177,19 @@ def _open_one(path: Path) -> Iterator[tuple[tifffile.TiffFile, bool]]:
     import tifffile
 
     with tifffile.TiffFile(path) as tif:
-        stale = _is_stale(tif)
-        if tif.is_mmstack and all(one.kind == "mmstack" and not one.is_multifile for one in tif.series):
+        alone = not any(one.is_multifile for one in tif.series)
+        scope = alone and tif.is_mmstack and all(one.kind == "mmstack" for one in tif.series)
+        stale = not scope and _is_stale(tif)
+        xml = None if scope else tif.ome_metadata
+        here = ome.part_of_set(xml, path, len(tif.pages)) if xml else None
+        if here == xml and alone and not stale:
             yield tif, False
             return
-        xml = tif.ome_metadata
-        xml_here = ome.part_of_set(xml, path, len(tif.pages)) if xml else None
-        if xml_here == xml and not stale and not any(one.is_multifile for one in tif.series):
-            yield tif, False
-            return
-    if not stale:
-        with tifffile.TiffFile(
-            path, omexml=xml_here, is_ome=xml_here is not None, is_mmstack=False, is_ndtiff=False
-        ) as tif:
-            yield tif, False
-            return
-    with tifffile.TiffFile(path, is_ome=False, is_imagej=False, is_shaped=False) as tif:
-        yield tif, True
+    options: dict[str, Any] = {"omexml": here, "is_ome": here is not None, "is_mmstack": False, "is_ndtiff": False}
+    if stale:
+        options = {"is_ome": False, "is_imagej": False, "is_shaped": False}
+    with tifffile.TiffFile(path, **options) as tif:
+        yield tif, stale
 
 
 def _is_stale(tif: tifffile.TiffFile) -> bool:
@@ -201,14 +201,12 @@ def _is_stale(tif: tifffile.TiffFile) -> bool:
         return False
     page, one_header = tif.pages.first, len(tif.pages) == 1
     size = tif.filehandle.size
-    if all(one.kind in ("imagej", "shaped") for one in tif.series):
-        if (
-            sum(one.size for one in tif.series) == len(tif.pages) * page.size
-            or len({one.shape for one in tif.series}) > 1
-        ):
-            return False
-        if one_header and all(one.dataoffset is not None and one.dataoffset + one.nbytes <= size for one in tif.series):
-            return False
+    if all(one.kind in ("imagej", "shaped") for one in tif.series) and (
+        sum(one.size for one in tif.series) == len(tif.pages) * page.size
+        or len({one.shape for one in tif.series}) > 1
+        or (one_header and all(one.dataoffset and one.dataoffset + one.nbytes <= size for one in tif.series))
+    ):
+        return False
     if not one_header:
         return True
     header = page.offset + tif.tiff.tagnosize + len(page.tags) * tif.tiff.tagsize + tif.tiff.offsetsize
@@ -240,29 +238,15 @@ def _in_colour(page: tifffile.TiffPage) -> bool:
     return page.axes[-1] == "S" or (page.axes[-3:] == "SYX" and page.photometric == 2)
 
 
-def _check_type(path: Path, dtype: np.dtype[Any] | None) -> None:
-    if dtype is None or dtype.kind not in "uif":
-        kinds = {"c": "complex numbers", "b": "a 1-bit mask"}
-        held = kinds.get(dtype.kind if dtype is not None else "", "values of no known type")
-        raise ImageError(f"{path} holds {held}, not gray values: save an image of integers or floats")
-
-
 def _check_whole(path: Path, tif: tifffile.TiffFile, every: Sequence[tifffile.TiffPageSeries]) -> None:
     """Refuse a file that ends before its pixels or pages do: tifffile reads what is left of it."""
     size = path.stat().st_size
-    cut = UserError(f"{path} is cut off: it ends before its last plane does, copy it anew")
-    if tif.is_imagej and every[0].kind != "imagej":
-        raise cut
-    for one in every:
-        if one.dataoffset is not None and one.dataoffset + one.nbytes > size:
-            raise cut
-        for page in one.pages:
-            if page is not None:
-                ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
-                if max(ends, default=0) > size:
-                    raise cut
-    if any(_end_of_header(tif, tif.pages[number].offset) > size for number in {0, len(tif.pages) - 1}):
-        raise cut
+    ends = [one.dataoffset + one.nbytes for one in every if one.dataoffset is not None]
+    for page in (page for one in every for page in one.pages if page is not None):
+        ends += map(sum, zip(page.dataoffsets, page.databytecounts, strict=False))
+    ends += [_end_of_header(tif, tif.pages[number].offset) for number in {0, len(tif.pages) - 1}]
+    if max(ends) > size or (tif.is_imagej and every[0].kind != "imagej"):
+        raise ImageError(f"{path} is cut off: it ends before its last plane does, copy it anew")
 
 
 def _end_of_header(tif: tifffile.TiffFile, offset: int) -> int:
@@ -284,7 +268,6 @@ def _end_of_header(tif: tifffile.TiffFile, offset: int) -> int:
 
 def _metadata(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> Metadata:
     page = tif.series[0].keyframe
-    kind = tif.series[0].kind
     tags: dict[str, Any] = {}
     if "XResolution" in page.tags and "YResolution" in page.tags:
         resolution = page.tags["XResolution"].value, page.tags["YResolution"].value
@@ -301,13 +284,9 @@ def _metadata(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -
     if isinstance(date, str) and _DATE_TIME.fullmatch(date):
         tags["datetime"] = date
     known = {"imagej": "imagej", "ome": "ome", "shaped": "shaped", "uniform": "plain", "generic": "plain"}
-    kind = known.get(kind, "shaped")
-    volume = page.is_volumetric and page.imagedepth > 1
-    if (
-        kind == "shaped"
-        and not volume
-        and not any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},))
-    ):
+    kind = known.get(tif.series[0].kind, "shaped")
+    named = any("axes" in entry for entry in tif.shaped_metadata or ({"axes": axes},))
+    if kind == "shaped" and not named and not (page.is_volumetric and page.imagedepth > 1):
         kind = "plain" if len(axes) == 2 else "unnamed"
     of_axes = page.is_ome or page.is_imagej or page.description == page.shaped_description  # it may not fit any more
     if kind == "plain" and page.description and not of_axes:

@@ -89,21 +89,10 @@ def write_image(
 
 
 def check_writable(like: xarray.DataArray, dtype: DTypeLike | None = None) -> None:
-    """Refuse, before anything is computed, an image whose metadata cannot be written back.
-
-    Parameters
-    ----------
-    like, dtype
-        As ``write_image`` takes them.
-
-    Raises
-    ------
-    UserError
-        Where tifffile cannot write what the file says beside its pixels.
-    """
+    """Refuse, before anything is computed, an image whose metadata ``write_image`` could not write back."""
     target = np.dtype(like.attrs["dtype"] if dtype is None else dtype)
     try:
-        _write(io.BytesIO(), like, like.attrs["metadata"], target, lambda _: _NoPlanes())
+        _write(io.BytesIO(), like, like.attrs["metadata"], target, lambda _: iter(_done, None))
     except _HeaderDoneError:
         return
     except UNREADABLE as error:
@@ -117,11 +106,8 @@ class _HeaderDoneError(Exception):
     """The header was made, the first plane would follow."""
 
 
-class _NoPlanes(Iterator[NDArray[Any]]):
-    """In the place of the planes: the writing ends where it asks for the first."""
-
-    def __next__(self) -> NDArray[Any]:
-        raise _HeaderDoneError
+def _done() -> NDArray[Any]:
+    raise _HeaderDoneError
 
 
 def _write(
@@ -131,8 +117,7 @@ def _write(
     dtype: np.dtype[Any],
     planes: Callable[[xarray.DataArray], Iterator[NDArray[Any]]],
 ) -> None:
-    axes = metadata.axes
-    kind = metadata.kind
+    axes, kind = metadata.axes, metadata.kind
     if kind == "imagej" and dtype.char not in "BHhf":
         kind = "shaped"  # ImageJ has no such type
     held = math.prod(image.shape[:-2]) // metadata.series
@@ -145,9 +130,9 @@ def _write(
     dropped = {"order"} | ({"cf", "c0", "c1", "vunit"} if metadata.signed and not signed else set())
     stored = (np.dtype(np.uint16) if signed else dtype).newbyteorder(metadata.byteorder if dtype.itemsize > 1 else "=")
     nbytes = image.size * dtype.itemsize
-    # ImageJ reads more than 4 GB where one header stands before all planes
-    truncate = {"truncate": True} if kind == "imagej" and nbytes > _CLASSIC_LIMIT else {}
-    options: dict[str, Any] = {"photometric": "minisblack", **metadata.tags, **truncate}
+    options: dict[str, Any] = {"photometric": "minisblack", **metadata.tags}
+    if kind == "imagej" and nbytes > _CLASSIC_LIMIT:
+        options["truncate"] = True  # ImageJ reads more than 4 GB where one header stands before all planes
     colormap = options.pop("colormap", None)
     if colormap is not None and dtype.str[1:] == f"u{int(math.log2(colormap.shape[1])) // 8}":
         options |= {"colormap": colormap, "photometric": "palette"}
@@ -163,10 +148,8 @@ def _write(
             options |= {"metadata": None, "description": xml.encode()}
         case "shaped":
             options |= {"metadata": {"axes": axes[1:] if metadata.series > 1 else axes}, "description": None}
-        case "unnamed":
-            options |= {"metadata": {}, "description": None}
         case _:
-            options["metadata"] = None
+            options["metadata"] = {} if kind == "unnamed" else None
     import tifffile
 
     with tifffile.TiffWriter(
