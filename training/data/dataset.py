@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from training.data.quality import inspect
 from training.data.sample import DataSource, Sample
@@ -74,15 +73,13 @@ class SplitDataset:
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:
     """Refuse a pair of files that are not plane by plane of the same size; axes of length 1 do not count."""
     files = f"{noisy.attrs['path']} and {clean.attrs['path']}"
-    held = f"{_shape(noisy)} and {_shape(clean)}"
+    held = " and ".join(" x ".join(f"{dim} {size}" for dim, size in image.sizes.items()) for image in (noisy, clean))
     if noisy.shape[-2:] != clean.shape[-2:]:
         raise DataError(f"{files} differ in height or width ({held}): both must show the same place in the same size")
-    lengths = [tuple(length for length in image.shape[:-2] if length > 1) for image in (noisy, clean)]
-    if lengths[0] != lengths[1]:
-        counts = [int(np.prod(one)) for one in lengths]
-        raise DataError(
-            f"{files} hold {counts[0]} and {counts[1]} planes ({held}): each noisy plane needs its clean one"
-        )
+    first, second = ([length for length in image.shape[:-2] if length > 1] for image in (noisy, clean))
+    if first != second:
+        counts = f"{math.prod(first)} and {math.prod(second)}"
+        raise DataError(f"{files} hold {counts} planes ({held}): each noisy plane needs its clean one")
 
 
 def check_values(image: xarray.DataArray) -> None:
@@ -101,7 +98,3 @@ def source_of(image: xarray.DataArray, **published: str) -> DataSource:
         pixel_size=tuple(size) if size else None,
         **published,
     )
-
-
-def _shape(image: xarray.DataArray) -> str:
-    return " x ".join(f"{dim} {length}" for dim, length in zip(image.dims, image.shape, strict=True))

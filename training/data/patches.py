@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 MEMORY = 2**30
 """Bytes of images that are kept once they were read; of what is beyond, each patch is read from its file."""
 
-_VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
-    "none": ((0, False),),
-    "rotate": tuple((turns, False) for turns in range(4)),
-    "flip": ((0, False), (0, True)),
-    "rotate+flip": tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4)),
-}
-"""Quarter turns, and whether the image is mirrored after them, of each copy in an epoch."""
-
 _MOST_DRAWS = 100  # of validation patches from each image, where most are constant
 
 Image = NDArray[np.float32]
@@ -104,7 +96,7 @@ class Patches(Dataset[Batch]):
     def __init__(self, images: Images, size: tuple[int, ...] | None, augment: Augment, seed: int) -> None:
         self._images = images
         self._size = size
-        self._views = _VIEWS[augment]
+        self._views = views(augment)
         self._seed = seed
         self.set_epoch(1)
 
@@ -124,7 +116,8 @@ class Patches(Dataset[Batch]):
         rng = np.random.default_rng([self._seed, 3, self._epoch, index])
         turns, mirrored = self._views[view]
         read = self._images.read(image, _place(rng, shape, self._size or shape))
-        return tuple(_tensor(_turned(part, turns, mirrored)) for part in read)
+        turned = (np.rot90(part, turns, axes=(-2, -1)) for part in read)
+        return tuple(_tensor(part[..., ::-1] if mirrored else part) for part in turned)
 
 
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
@@ -176,20 +169,19 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
     return patches
 
 
-def copies(augment: Augment) -> int:
-    """Return how many patches an epoch takes of each image."""
-    return len(_VIEWS[augment])
+def views(augment: Augment) -> list[tuple[int, bool]]:
+    """Return the copies of each image in an epoch: quarter turns, and whether it is mirrored after them."""
+    return [
+        (turns, mirrored)
+        for mirrored in ((False, True) if "flip" in augment else (False,))
+        for turns in range(4 if "rotate" in augment else 1)
+    ]
 
 
 def _place(rng: np.random.Generator, shape: tuple[int, ...], size: tuple[int, ...]) -> Region:
     """Draw where a patch lies; an axis that it fills takes a number from the generator too."""
     starts = [int(rng.integers(length - side + 1)) for length, side in zip(shape, size, strict=True)]
     return tuple(slice(start, start + side) for start, side in zip(starts, size, strict=True))
-
-
-def _turned(image: Image, turns: int, mirrored: bool) -> Image:
-    turned = np.rot90(image, turns, axes=(-2, -1))
-    return turned[..., ::-1] if mirrored else turned
 
 
 def _tensor(image: Image) -> torch.Tensor:

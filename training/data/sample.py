@@ -36,7 +36,6 @@ class Source(Protocol):
         """
 
 
-@dataclass(frozen=True)
 class ArraySource:
     """An array in memory.
 
@@ -46,39 +45,20 @@ class ArraySource:
     [1, 4]
     """
 
-    array: NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As of the array."""
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As of the array."""
-        return self.array.dtype
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
     def read(self, region: Region | None = None) -> NDArray[Any]:
         """Return the array, or a view of a part of it."""
         return self.array if region is None else self.array[region]
 
 
-@dataclass(frozen=True)
 class Crop:
     """A part of another source."""
 
-    source: Source
-    region: Region
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the part."""
-        return tuple(part.stop - part.start for part in self.region)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As of the whole."""
-        return self.source.dtype
+    def __init__(self, source: Source, region: Region) -> None:
+        self.source, self.region, self.dtype = source, region, source.dtype
+        self.shape = tuple(part.stop - part.start for part in region)
 
     def read(self, region: Region | None = None) -> NDArray[Any]:
         """Return the part, or a region of it."""
@@ -126,29 +106,16 @@ class Sample:
     def pair(self, region: Region | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the first noisy frame and the clean image, or a region of both: float32, in the files' own units.
 
-        Raises
-        ------
-        UserError
-            Where there is no clean image, the two differ in shape, a file cannot be read, or it holds NaN or infinite
-            values.
+        ``UserError`` where there is no clean image, the two differ in shape, or a file cannot be read.
         """
-        clean = self.truth
-        if self.noisy[0].shape != clean.shape:
-            raise DataError(
-                f"{self.name}: the noisy image is {self.noisy[0].shape}, the clean one {clean.shape}; make them alike"
-            )
-        noisy, truth = (source.read(region).astype(np.float32) for source in (self.noisy[0], clean))
-        return noisy, truth
+        noisy, clean = self.noisy[0], self.truth
+        if noisy.shape != clean.shape:
+            raise DataError(f"{self.name}: the noisy image is {noisy.shape}, the clean {clean.shape}; make them alike")
+        return noisy.read(region).astype(np.float32), clean.read(region).astype(np.float32)
 
     @property
     def truth(self) -> Source:
-        """The clean image.
-
-        Raises
-        ------
-        UserError
-            Where there is none.
-        """
+        """The clean image; ``UserError`` where there is none."""
         if self.clean is None:
             raise DataError(f"{self.name} has no clean image, and what was asked for needs one: give `clean`")
         return self.clean
@@ -185,25 +152,16 @@ class DataSource:
 class ImageDataset(Protocol):
     """Samples, split once for training, validation and test."""
 
-    @property
-    def name(self) -> str:
-        """The data set's name, fit for a file name."""
+    name: str
+    """Fit for a file name."""
 
-    @property
-    def train(self) -> Sequence[Sample]:
-        """What the network learns from."""
+    source: DataSource
+    train: Sequence[Sample]
+    validation: Sequence[Sample]
+    """What chooses the best epoch."""
 
-    @property
-    def validation(self) -> Sequence[Sample]:
-        """What chooses the best epoch."""
-
-    @property
-    def test(self) -> Sequence[Sample]:
-        """What nothing is chosen by."""
-
-    @property
-    def source(self) -> DataSource:
-        """Where the images come from."""
+    test: Sequence[Sample]
+    """What nothing is chosen by."""
 
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of every file that is read, by its path relative to the root of the data."""

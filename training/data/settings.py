@@ -17,19 +17,15 @@ _NAMED = ("data", "noisy", "clean", "pattern", "channel", "preparation")
 """Options that a person gives by their own names; any other is given as ``option`` KEY=VALUE."""
 
 
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
 FOLDERS = "folders"
 """The data set of a user's own images, which is meant where none is named."""
 
-Location = Annotated[Path, AfterValidator(_absolute)]
+Location = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """A path that means the same from every working folder, so that a run can be opened from anywhere."""
 
 
 class DatasetOptions(BaseModel):
-    """What a data set can be message: each has a class of its own, with a field an option."""
+    """The options of a data set: each has a class of its own, with a field an option."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,12 +82,9 @@ def check_options(model: type[Options], options: Mapping[str, Any], dataset: str
     key = str(error["loc"][0])
     where = f"`dataset` {dataset}" if dataset else "your own images"
     option = f"`{key}`" if key in _NAMED else f"`option` {key}"
-    match error["type"]:
-        case "extra_forbidden":
-            known = ", ".join(model.model_fields)
-            message = f"{option} has no meaning for {where}: leave it out; the options are {known}"
-        case "missing":
-            message = f"{where} needs {option}: say it"
-        case _:
-            message = f"{option}={error['input']!r} of {where}: {error['msg'][0].lower()}{error['msg'][1:]}"
-    raise SettingError(message)
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        raise SettingError(f"{option} has no meaning for {where}: leave it out; the options are {known}")
+    if error["type"] == "missing":
+        raise SettingError(f"{where} needs {option}: say it")
+    raise SettingError(f"{option}={error['input']!r} of {where}: {error['msg'][0].lower()}{error['msg'][1:]}")

@@ -80,30 +80,19 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     for sample in samples:
         fields.setdefault(sample.field, []).append(sample)
     by_field = len(fields) >= 3
-    units = (
-        [tuple(fields[name]) for name in sorted(fields, key=natural)] if by_field else [(sample,) for sample in samples]
-    )
-    count = len(units)
-    start = int((1 - test_fraction) * count + 1e-9)  # 0.7 * 10 is 6.999...
-    start = min(max(start, min(2, count - 1)), count - 1)
-    rest, test = units[:start], units[start:]
+    units = [fields[name] for name in sorted(fields, key=natural)] if by_field else [[sample] for sample in samples]
+    start = int((1 - test_fraction) * len(units) + 1e-9)  # 0.7 * 10 is 6.999...
+    start = min(max(start, min(2, len(units) - 1)), len(units) - 1)
+    rest, test = units[:start], tuple(chain(*units[start:]))
     if len(rest) == 1:
-        return Split(
-            rest[0], rest[0], tuple(chain(*test)), "two images only: the one that trains also chooses the best epoch"
-        )
+        one = tuple(rest[0])
+        return Split(one, one, test, "two images only: the one that trains also chooses the best epoch")
     drawn = max(1, round(VALIDATION_FRACTION * len(rest)))
-    chosen = (
-        set(np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist())
-        if by_field
-        else set(range(len(rest) - drawn, len(rest)))
-    )
-    warning = None
-    if not by_field:
-        known = "one field" if len(fields) == 1 else "two fields"
-        warning = f"names and axes show {known} of view: {count} planes are split in blocks, so test resembles training"
-    return Split(
-        tuple(chain(*(unit for number, unit in enumerate(rest) if number not in chosen))),
-        tuple(chain(*(unit for number, unit in enumerate(rest) if number in chosen))),
-        tuple(chain(*test)),
-        warning,
-    )
+    if by_field:
+        chosen, warning = np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist(), None
+    else:
+        known, chosen = "one field" if len(fields) == 1 else "two fields", range(len(rest) - drawn, len(rest))
+        warning = f"names and axes show {known} of view: {len(units)} planes are split in blocks, so test resembles "
+        warning += "training"
+    train = chain(*(unit for number, unit in enumerate(rest) if number not in chosen))
+    return Split(tuple(train), tuple(chain(*(rest[number] for number in sorted(chosen)))), test, warning)

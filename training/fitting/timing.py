@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from training.data.patches import copies
+from training.data.patches import views
 from training.networks import NETWORKS, create
 from training.util.devices import quick_in_half
 from training.util.text import counted, duration
@@ -66,7 +66,7 @@ def first_estimate(settings: Settings, dataset: ImageDataset, device: str, count
     recipe, network = settings.recipe, NETWORKS[settings.network]
     smallest = dataset.train[0].shape
     sides = [min(recipe.crop or side, side) for side in smallest]
-    patches = len(dataset.train) * copies(recipe.augment)
+    patches = len(dataset.train) * len(views(recipe.augment))
     model = create(settings.network, **settings.network_settings).to(device).to(memory_format=torch.channels_last)
     began, longest = time.perf_counter(), _SMALLEST
     while True:
