@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
@@ -30,13 +31,8 @@ def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[
 
     By ``pattern`` where one is given; else by equal name, and what is left by equal name before the ending.
 
-    Parameters
-    ----------
-    noisy, clean
-        Two folders, whose subfolders are not searched, or two files. With a pattern they may be the same folder;
-        without ``clean``, every noisy file stands alone.
-    pattern
-        ``NOISY=CLEAN``, each with one ``{}`` for what the two names share; with or without the ending.
+    With a pattern, ``NOISY=CLEAN`` with one ``{}`` each for what the two names share, with or without the ending, they
+    may be the same folder; without ``clean``, every noisy file stands alone. Subfolders are not searched.
 
     Returns
     -------
@@ -44,11 +40,6 @@ def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[
         In the order of the noisy names.
     left
         Files of either folder that have no partner.
-
-    Raises
-    ------
-    UserError
-        Where a path is missing, nothing matches, or several files match one.
     """
     for option, path in (("`noisy`", noisy), ("`clean`", clean)):
         if path is not None and not path.exists():
@@ -76,30 +67,28 @@ def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[
         found += _paired((_left(files[0], found), _left(files[1], found)), (stem, stem), "the name before its ending")
         found = _by_stem(found)
     if not found:
-        raise DataError(_nothing(noisy, clean, files, pattern))
+        here, there = (", ".join(_name(path) for path in side[:2]) for side in files)
+        how = f"the pattern {pattern!r}" if pattern else "their names"
+        raise DataError(
+            f"no file of {noisy} ({here}) matches one of {clean} ({there}) by {how}: say how the names differ, as "
+            f"{_suggestion(files) or _EXAMPLE}"
+        )
     place = {path: number for number, path in enumerate(files[0])}
     return sorted(found, key=lambda one: place[one.noisy]), _left(dict.fromkeys([*files[0], *files[1]]), found)
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder, by name with numbers by value; hidden ones and subfolders are left out.
-
-    Raises
-    ------
-    UserError
-        Where there is none, or the folder may not be read.
-    """
+    """Return the image files of a folder, by name with numbers by value; hidden ones and subfolders are left out."""
     try:
         visible = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}; check its permissions") from error
     files = sorted(visible, key=lambda path: (natural(path.name), path.name))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not files:
+        raise DataError(f"{folder} holds no file (subfolders are not searched): name the folder of the images")
     if not images:
-        if not files:
-            raise DataError(f"{folder} holds no file (subfolders are not searched): name the folder of the images")
-        example = files[0].name
-        raise DataError(f"{folder} holds no TIFF or PNG image, but {example}: export the images as OME-TIFF")
+        raise DataError(f"{folder} holds no TIFF or PNG image, but {files[0].name}: export the images as OME-TIFF")
     return images
 
 
@@ -118,16 +107,13 @@ def _parse(pattern: str) -> tuple[_Key, _Key]:
     sides = pattern.split("=")
     if len(sides) != 2 or any(side.count("{}") != 1 for side in sides):
         raise DataError(f"`pattern` {pattern!r} is not NOISY=CLEAN with one {{}} on each side: write it as {_EXAMPLE}")
-    first, second = (re.compile(re.escape(composed(side)).replace(r"\{\}", "(.+)")) for side in sides)
+    first, second = (partial(_shared, re.escape(composed(side)).replace(r"\{\}", "(.+)")) for side in sides)
+    return first, second
 
-    def shared(expression: re.Pattern[str]) -> _Key:
-        def key(path: Path) -> str | None:
-            found = expression.fullmatch(composed(path.name)) or expression.fullmatch(stem(path))
-            return found[1] if found else None
 
-        return key
-
-    return shared(first), shared(second)
+def _shared(expression: str, path: Path) -> str | None:
+    found = re.fullmatch(expression, _name(path)) or re.fullmatch(expression, stem(path))
+    return found[1] if found else None
 
 
 def _name(path: Path) -> str:
@@ -147,28 +133,15 @@ def _left(paths: Iterable[Path], found: Sequence[Match]) -> list[Path]:
 
 def _paired(files: tuple[Sequence[Path], Sequence[Path]], keys: tuple[_Key, _Key], by: str) -> list[Match]:
     """Return a match for each key that files on both sides have."""
-    sides: list[dict[str, list[Path]]] = []
-    for paths, key in zip(files, keys, strict=True):
-        side: dict[str, list[Path]] = {}
+    sides: list[dict[str, list[Path]]] = [{}, {}]
+    for side, paths, key in zip(sides, files, keys, strict=True):
         for path in paths:
-            shared = key(path)
-            if shared is not None:
+            if (shared := key(path)) is not None:
                 side.setdefault(shared, []).append(path)
-        sides.append(side)
-    both = [shared for shared in sides[0] if shared in sides[1]]
-    for shared in both:
-        for side in sides:
-            if len(side[shared]) > 1:
-                first, second = side[shared][:2]
-                raise DataError(f"{first} and {second.name} match alike by {by}: keep one, or give a `pattern`")
-    return [Match(shared, sides[0][shared][0], sides[1][shared][0]) for shared in both]
-
-
-def _nothing(noisy: Path, clean: Path, files: tuple[list[Path], list[Path]], pattern: str | None) -> str:
-    here, there = (", ".join(_name(path) for path in side[:2]) for side in files)
-    how = f"the pattern {pattern!r}" if pattern else "their names"
-    way = f"say how the names differ, as {_suggestion(files) or _EXAMPLE}"
-    return f"no file of {noisy} ({here}) matches one of {clean} ({there}) by {how}: {way}"
+    both = {shared: (sides[0][shared], sides[1][shared]) for shared in sides[0] if shared in sides[1]}
+    for first, second, *_ in (side for pair in both.values() for side in pair if len(side) > 1):
+        raise DataError(f"{first} and {second.name} match alike by {by}: keep one, or give a `pattern`")
+    return [Match(shared, *here, *there) for shared, (here, there) in both.items()]
 
 
 def _suggestion(files: tuple[list[Path], list[Path]]) -> str | None:

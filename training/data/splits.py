@@ -89,10 +89,11 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
         return Split(one, one, test, "two images only: the one that trains also chooses the best epoch")
     drawn = max(1, round(VALIDATION_FRACTION * len(rest)))
     if by_field:
-        chosen, warning = np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist(), None
+        chosen, warning = set(np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist()), None
     else:
-        known, chosen = "one field" if len(fields) == 1 else "two fields", range(len(rest) - drawn, len(rest))
-        warning = f"names and axes show {known} of view: {len(units)} planes are split in blocks, so test resembles "
-        warning += "training"
+        known, chosen = "one field" if len(fields) == 1 else "two fields", set(range(len(rest) - drawn, len(rest)))
+        warning = (
+            f"names and axes show {known} of view: {len(units)} planes are split in blocks, so test is like training"
+        )
     train = chain(*(unit for number, unit in enumerate(rest) if number not in chosen))
     return Split(tuple(train), tuple(chain(*(rest[number] for number in sorted(chosen)))), test, warning)

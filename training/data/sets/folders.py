@@ -55,16 +55,9 @@ class Found:
 
 
 class Folders(SplitDataset):
-    """Noisy and clean images under a user's own names, plane by plane.
+    """Noisy and clean images under a user's own names, plane by plane; called as the folder of the noisy ones.
 
-    Parameters
-    ----------
-    name
-        Not used: the data set is called as the folder of its noisy images.
-    options
-        Which images.
-    test_fraction, seed
-        As in ``splits.split``. Time points, depths and repeats of one field of view, by name or axis, stay together.
+    Time points, depths and repeats of one field of view, by name or axis, stay together.
     """
 
     options = FolderOptions
@@ -84,13 +77,7 @@ class Folders(SplitDataset):
 
 
 def read_folders(options: FolderOptions) -> Found:
-    """Match, open and check a user's own files.
-
-    Raises
-    ------
-    UserError
-        Where they do not make pairs.
-    """
+    """Match, open and check a user's own files; ``UserError`` where they do not make pairs."""
     if options.noisy is None:
         raise DataError("`clean` is given without `noisy`: pairs need both")
     matches, left = match(options.noisy, options.clean, options.pattern)
@@ -100,8 +87,8 @@ def read_folders(options: FolderOptions) -> Found:
     for found in matches:
         images = _opened(found, options.channel)
         samples.extend(_samples(found.shared, images))
-        named = zip(("noisy", "clean"), images, strict=False)
-        files |= {f"{side}/{composed(image.attrs['path'].name)}": image.attrs["path"] for side, image in named}
+        named = zip(("noisy", "clean"), (found.noisy, found.clean), strict=True)
+        files |= {f"{side}/{composed(path.name)}": path for side, path in named if path is not None}
         sources.append(source_of(images[0]))
     notes = []
     if left:

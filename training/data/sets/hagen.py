@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.data.dataset import SplitDataset, check_alike, check_values, source_of
-from training.data.preparation import prepare
 from training.data.sample import Sample, Source
 from training.data.settings import DatasetOptions, Location
 from training.errors import DataError
@@ -27,6 +26,9 @@ NAMES = (
     "actin-60x-noise1", "mito-60x-noise1", "actin-20x-noise1", "mito-20x-noise1", "membrane",
 )  # fmt: skip
 """Published names; the files are ``<name>-lowsnr.tif`` and ``<name>-highsnr.tif``."""
+
+_PREPARATIONS = {"whole": None, "quarter": 1024, "c-quarter": 2048}  # the height and width that each takes
+_SIDE = 512  # pixels of a quarter
 
 _PUBLISHED = {
     "citation": "Hagen GM, Bendesky J, Machado R, Nguyen TA, Kumar T, Ventura J. Fluorescence microscopy datasets for "
@@ -44,22 +46,13 @@ class HagenOptions(DatasetOptions):
     """A folder somewhere below which both files lie."""
 
     preparation: str = "whole"
-    """``whole``, ``quarter`` or ``c-quarter``; see ``preparation.prepare``."""
+    """``whole``, ``quarter`` (of frames of 1024 x 1024) or ``c-quarter`` (quarters of the middle of 2048 x 2048)."""
 
 
 class HagenStacks(SplitDataset):
     """One of the ten data sets: page i of the low-SNR stack belongs to page i of the high-SNR one.
 
     Of n frames those from ``int((1 - test_fraction) * n)`` on test, as published for 0.1; every frame is a field.
-
-    Parameters
-    ----------
-    name
-        One of ``NAMES``.
-    options
-        Where the files lie.
-    test_fraction, seed
-        As in ``splits.split``.
     """
 
     options = HagenOptions
@@ -78,7 +71,7 @@ class HagenStacks(SplitDataset):
         for number, sources in enumerate(zip(_pages(noisy), _pages(clean), strict=True)):
             frame = f"frame_{number:03d}"
             whole = Sample(f"{name}_{frame}", frame, "YX", sources[0].shape, sources[:1], sources[1])
-            samples.extend(prepare(whole, options.preparation, low.name))
+            samples += _parts(whole, options.preparation, low.name)
         super().__init__(
             name,
             source_of(noisy, title=f"Hagen et al. 2021, {name}", **_PUBLISHED),
@@ -92,6 +85,21 @@ class HagenStacks(SplitDataset):
 def _pages(image: xarray.DataArray) -> Iterator[Source]:
     for index in np.ndindex(image.shape[:-2]):
         yield source_in(image, "YX", **dict(zip(map(str, image.dims), index, strict=False)))
+
+
+def _parts(sample: Sample, preparation: str, where: str) -> list[Sample]:
+    """Return what is cut from a frame; the parts stay in its field of view."""
+    if preparation not in _PREPARATIONS:
+        raise DataError(f"`preparation` {preparation} is unknown: the names are {', '.join(_PREPARATIONS)}")
+    size = _PREPARATIONS[preparation]
+    if size is None:
+        return [sample]
+    if sample.shape != (size, size):
+        held = " x ".join(map(str, sample.shape))
+        raise DataError(f"`preparation` {preparation} takes images of {size} x {size}, {where} holds {held}: use whole")
+    starts = [size // 2 - _SIDE, size // 2]
+    regions = [(slice(y, y + _SIDE), slice(x, x + _SIDE)) for y in starts for x in starts]
+    return [sample.crop(f"{sample.name}_q{number}", region) for number, region in enumerate(regions, start=1)]
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -58,31 +58,19 @@ class Simulation(DatasetOptions):
 class Simulated(SplitDataset):
     """``Simulation.images`` fields of view, nuclei and filaments in turn, each drawn when it is read.
 
-    Parameters
-    ----------
-    name
-        Of the data set.
-    options
-        What the microscope is.
-    test_fraction, seed
-        As in ``splits.split``; the images depend on ``Simulation.seed`` alone.
+    The images depend on ``Simulation.seed`` alone, not on that of the split.
     """
 
     options = Simulation
 
     def __init__(self, name: str, options: Simulation, *, test_fraction: float, seed: int) -> None:
         shape = (options.size, options.size)
-        samples = [
-            Sample(
-                field := f"field_{number:03d}_{_kind(number)}",
-                field=field,
-                axes="YX",
-                shape=shape,
-                noisy=(_Drawn(options, number, options.noisy_exposure, stream=1),),
-                clean=_Drawn(options, number, options.clean_exposure, stream=2),
-            )
-            for number in range(options.images)
-        ]
+        samples = []
+        for number in range(options.images):
+            field = f"field_{number:03d}_{('nuclei', 'filaments')[number % 2]}"
+            noisy = _Drawn(shape, options, number, options.noisy_exposure, stream=1)
+            clean = _Drawn(shape, options, number, options.clean_exposure, stream=2)
+            samples.append(Sample(field, field, "YX", shape, (noisy,), clean))
         source = DataSource(
             dtype="uint16",
             pixel_size=(options.pixel_size, options.pixel_size, "µm"),
@@ -107,10 +95,6 @@ def airy(simulation: Simulation) -> NDArray[np.float64]:
     return np.asarray(pattern / pattern.sum())
 
 
-def _kind(number: int) -> str:
-    return ("nuclei", "filaments")[number % 2]
-
-
 @lru_cache(maxsize=64)
 def _light(simulation: Simulation, number: int) -> NDArray[np.float64]:
     """Photons a pixel and millisecond behind the objective."""
@@ -129,6 +113,7 @@ def _light(simulation: Simulation, number: int) -> NDArray[np.float64]:
 class _Drawn:
     """What the camera takes of one field of view; see ``training.data.sample.Source``."""
 
+    shape: tuple[int, ...]
     simulation: Simulation
     number: int
     exposure: float
@@ -136,11 +121,6 @@ class _Drawn:
     """Of the random numbers: each image of a field has its own."""
 
     dtype = np.dtype(np.uint16)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width."""
-        return self.simulation.size, self.simulation.size
 
     def read(self, region: Region | None = None) -> NDArray[np.uint16]:
         """Return the counts."""
