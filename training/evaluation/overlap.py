@@ -19,25 +19,20 @@ if TYPE_CHECKING:
 
 
 class Overlap(BaseModel):
-    """Of the images that are scored, those whose noisy file is one of the model's own data set, by sha256.
-
-    Attributes
-    ----------
-    images : int
-        All that are scored.
-    train, validation, test : int
-        Those that trained the model, chose its best epoch, or tested it.
-    unknown : int
-        Those in its files under other names, so that it cannot be told which of the three.
-    """
+    """Of the images that are scored, those whose noisy file is one of the model's own data set, by sha256."""
 
     model_config = ConfigDict(frozen=True)
 
     images: int
+    """All that are scored."""
+
     train: int = 0
     validation: int = 0
+    """Those that chose the model's best epoch."""
+
     test: int = 0
     unknown: int = 0
+    """Those in its files under other names, so that it cannot be told which of the three."""
 
     def sentence(self) -> str:
         """Return in words what was found."""

@@ -22,7 +22,7 @@ WRITER = "bmz-fmd"
 
 _LARGEST = 512  # pixels a side that a picture shows of an image
 _SMALLEST_WITH_INSET = 64  # pixels a side
-_INK = {"train": "#0072b2", "validation": "#d55e00", "best": "#777777"}  # distinct also for colour-blind eyes
+_BLUE, _ORANGE = "#0072b2", "#d55e00"  # distinct also for colour-blind eyes
 _MARK = "#ffd400"
 _NAME = 28  # characters of an image's name
 
@@ -32,53 +32,40 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Shown:
-    """An image and what became of it, as a picture shows it.
-
-    Attributes
-    ----------
-    name : str
-        Of the image.
-    noisy, denoised, clean : NDArray, shape (H, W)
-        In one unit: the clean image on the scale of the noisy one.
-    psnr_noisy, psnr_denoised : float
-        dB; NaN where there is none.
-    """
+    """An image and what became of it, as a picture shows it."""
 
     name: str
     noisy: Plane
+    """(H, W), like the others; the clean image on the scale of this one."""
+
     denoised: Plane
     clean: Plane
     psnr_noisy: float
+    """dB; NaN where there is none."""
+
     psnr_denoised: float
 
 
 def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) -> None:
-    """Draw losses, and PSNR with SSIM, against the epoch, and write a PNG.
-
-    Parameters
-    ----------
-    history : sequence of dict
-        Rows of ``losses.csv``.
-    path : Path
-        Of the PNG.
-    best_epoch : int
-        Marked by a line.
-    """
+    """Draw losses, and PSNR with SSIM, against the epoch (rows of ``losses.csv``), and write a PNG."""
     figure = _figure(10, 3.6)
     losses, ratio = figure.subplots(1, 2)
+    similarity = ratio.twinx()
     epochs = [row["epoch"] for row in history]
-    losses.plot(epochs, [row["train_loss"] for row in history], ".-", color=_INK["train"], label="training")
-    losses.plot(epochs, [row["validation_loss"] for row in history], ".-", color=_INK["validation"], label="validation")
+    for axes, key, colour, label in (
+        (losses, "train_loss", _BLUE, "training"),
+        (losses, "validation_loss", _ORANGE, "validation"),
+        (ratio, "psnr", _BLUE, "PSNR"),
+        (similarity, "ssim", _ORANGE, "SSIM"),
+    ):
+        axes.plot(epochs, [row[key] for row in history], ".-", color=colour, label=label)
     if any(row["validation_loss"] > 0 for row in history):
         losses.set_yscale("log")
     losses.set(xlabel="epoch", ylabel="loss, of the intensity range", title="Loss")
-    ratio.plot(epochs, [row["psnr"] for row in history], ".-", color=_INK["train"], label="PSNR")
     ratio.set(xlabel="epoch", ylabel="PSNR in dB", title="Validation crops")
-    similarity = ratio.twinx()
-    similarity.plot(epochs, [row["ssim"] for row in history], ".-", color=_INK["validation"], label="SSIM")
     similarity.set_ylabel("SSIM")
     for axes in (losses, ratio):
-        axes.axvline(best_epoch, color=_INK["best"], linestyle=":", label=f"best: epoch {best_epoch}")
+        axes.axvline(best_epoch, color="#777777", linestyle=":", label=f"best: epoch {best_epoch}")
         axes.grid(alpha=0.25)
         axes.xaxis.get_major_locator().set_params(integer=True)
     losses.legend(frameon=False)
@@ -98,20 +85,18 @@ def panel(
         Noisy, denoised and clean share their grey levels, from the 0.1 to the 99.9 percentile of the clean image; the
         difference, denoised minus clean, has a colour bar. Of large images the part with most structure is shown.
     path : Path
-        Of the PNG.
+        Of the PNG; its folder is made.
     pixel_size : (float, float, str), optional
         Height and width of a pixel, and their unit, for the scale bar.
     unit : str
         Of the intensities, for the colour bar.
     """
-    figure = _figure(13.2, 3.1 * len(rows) + 0.3)
-    grid: list[list[Axes]] = figure.subplots(len(rows), 4, squeeze=False).tolist()
+    figure, grid = _grid(rows, 4, 13.2, 3.1)
     for axes, row in zip(grid, rows, strict=True):
         window = busiest_window(row.clean, _LARGEST)
         _draw_images(axes[:3], row, window, pixel_size)
         difference = row.denoised[window] - row.clean[window]
         _draw_map(axes[3], difference, _reach(difference), "denoised - clean", unit)
-    _label(grid, [row.name for row in rows])
     _save(figure, path)
 
 
@@ -123,33 +108,25 @@ def residual_picture(
     A row an image; from left to right: noisy, denoised, clean, what was removed (noisy minus denoised: it should look
     like noise), the error (denoised minus clean), and the smoothed residual in standard deviations of its noise (see
     ``residuals.deviation_map``: it should show nothing). Of large images the part around its largest value is shown.
-
-    Parameters
-    ----------
-    rows : sequence of Shown
-        Few.
-    path : Path
-        Of the PNG; folders are made.
-    pixel_size, unit
-        As for ``panel``.
+    Parameters as for ``panel``.
     """
-    figure = _figure(17.5, 2.9 * len(rows) + 0.3)
-    grid: list[list[Axes]] = figure.subplots(len(rows), 6, squeeze=False).tolist()
+    figure, grid = _grid(rows, 6, 17.5, 2.9)
     for axes, row in zip(grid, rows, strict=True):
         deviations = deviation_map(row.noisy, row.denoised)
         largest = largest_deviation(deviations)
-        y, x = (_around(centre, length) for centre, length in zip(largest.at, row.noisy.shape, strict=True))
-        window = (y, x)
+        starts = [
+            min(max(centre - _LARGEST // 2, 0), max(length - _LARGEST, 0))
+            for centre, length in zip(largest.at, row.noisy.shape, strict=True)
+        ]
+        window = (slice(starts[0], starts[0] + _LARGEST), slice(starts[1], starts[1] + _LARGEST))
         _draw_images(axes[:3], row, window, pixel_size)
-        removed, error = row.noisy - row.denoised, row.denoised - row.clean
-        reach = _reach(removed)
-        _draw_map(axes[3], removed[window], reach, "removed: noisy - denoised", unit)
-        _draw_map(axes[4], error[window], reach, "error: denoised - clean", unit)
-        _draw_map(
-            axes[5], deviations[window], 2 * LIMIT, f"smoothed residual, largest {largest.largest:.1f}", "sd of noise"
-        )
-    _label(grid, [row.name for row in rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
+        removed = row.noisy - row.denoised
+        for spot, values, reach, title, of in (
+            (axes[3], removed, _reach(removed), "removed: noisy - denoised", unit),
+            (axes[4], row.denoised - row.clean, _reach(removed), "error: denoised - clean", unit),
+            (axes[5], deviations, 2 * LIMIT, f"smoothed residual, largest {largest.largest:.1f}", "sd of noise"),
+        ):
+            _draw_map(spot, values[window], reach, title, of)
     _save(figure, path)
 
 
@@ -176,43 +153,31 @@ def bar_length(pixel: float, width: int) -> float:
 
 
 def _draw_images(axes: Sequence[Axes], row: Shown, window: Window, pixel_size: tuple[float, float, str] | None) -> None:
-    """Draw noisy, denoised and clean in one grey scale, each with the same part magnified."""
-    images = {
-        _titled("noisy", row.psnr_noisy): row.noisy[window],
-        _titled("denoised", row.psnr_denoised): row.denoised[window],
-        "clean": row.clean[window],
-    }
-    low, high = (float(value) for value in np.percentile(images["clean"], [0.1, 99.9]))
-    levels: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9), "interpolation": "nearest"}
-    part = None
-    if min(images["clean"].shape) >= _SMALLEST_WITH_INSET:
-        part = busiest_window(images["clean"], min(images["clean"].shape) // 6)
-    for spot, (title, image) in zip(axes, images.items(), strict=True):
-        spot.imshow(image, **levels)
-        spot.set_title(title, fontsize=10)
-        if part is not None:
-            _draw_inset(spot, image, part, levels)
-    if pixel_size is not None and images["clean"].shape[1] >= _SMALLEST_WITH_INSET:
-        _draw_bar(axes[0], pixel_size, images["clean"].shape)
-
-
-def _titled(title: str, psnr: float) -> str:
-    return title if np.isnan(psnr) else f"{title}, {psnr:.2f} dB"
-
-
-def _draw_inset(axes: Axes, image: NDArray[Any], part: Window, levels: dict[str, Any]) -> None:
-    """Show a part of an image magnified in the upper corner that is farther from it."""
+    """Draw noisy, denoised and clean in one grey scale, each with the same part magnified in an upper corner."""
     from matplotlib.patches import Rectangle
 
-    y, x = part
-    left = x.start + x.stop > image.shape[1]
-    inset = axes.inset_axes((0.01 if left else 0.61, 0.61, 0.38, 0.38))
-    inset.imshow(image[part], **levels)
-    inset.set(xticks=[], yticks=[])
-    for edge in inset.spines.values():
-        edge.set_edgecolor(_MARK)
-    size = (x.stop - x.start, y.stop - y.start)
-    axes.add_patch(Rectangle((x.start - 0.5, y.start - 0.5), *size, fill=False, edgecolor=_MARK))
+    noisy, denoised, clean = row.noisy[window], row.denoised[window], row.clean[window]
+    low, high = (float(value) for value in np.percentile(clean, [0.1, 99.9]))
+    levels: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9), "interpolation": "nearest"}
+    for spot, image, title, psnr in zip(
+        axes, (noisy, denoised, clean), ("noisy", "denoised", "clean"), (row.psnr_noisy, row.psnr_denoised, np.nan),
+        strict=True,
+    ):  # fmt: skip
+        spot.imshow(image, **levels)
+        spot.set_title(title if np.isnan(psnr) else f"{title}, {psnr:.2f} dB", fontsize=10)
+        if min(clean.shape) < _SMALLEST_WITH_INSET:
+            continue
+        y, x = part = busiest_window(clean, min(clean.shape) // 6)
+        left = x.start + x.stop > clean.shape[1]  # the corner that is farther from the part
+        inset = spot.inset_axes((0.01 if left else 0.61, 0.61, 0.38, 0.38))
+        inset.imshow(image[part], **levels)
+        inset.set(xticks=[], yticks=[])
+        for edge in inset.spines.values():
+            edge.set_edgecolor(_MARK)
+        size = (x.stop - x.start, y.stop - y.start)
+        spot.add_patch(Rectangle((x.start - 0.5, y.start - 0.5), *size, fill=False, edgecolor=_MARK))
+    if pixel_size is not None and clean.shape[1] >= _SMALLEST_WITH_INSET:
+        _draw_bar(axes[0], pixel_size, clean.shape)
 
 
 def _draw_bar(axes: Axes, pixel_size: tuple[float, float, str], shape: tuple[int, ...]) -> None:
@@ -235,20 +200,19 @@ def _draw_map(axes: Axes, values: NDArray[Any], reach: float, title: str, unit: 
     bar.set_label(unit)
 
 
-def _label(grid: Sequence[Sequence[Axes]], names: Sequence[str]) -> None:
-    for axes, name in zip(grid, names, strict=True):
-        axes[0].set_ylabel(name if len(name) <= _NAME else f"{name[: _NAME - 3]}...")
-        for spot in axes:
-            spot.set(xticks=[], yticks=[])
-
-
 def _reach(values: NDArray[Any]) -> float:
     return max(float(np.percentile(np.abs(values), 99.5)), 1e-9)
 
 
-def _around(centre: int, length: int) -> slice:
-    start = min(max(centre - _LARGEST // 2, 0), max(length - _LARGEST, 0))
-    return slice(start, start + _LARGEST)
+def _grid(rows: Sequence[Shown], columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with a row of axes an image, called as it is."""
+    figure = _figure(width, height * len(rows) + 0.3)
+    grid: list[list[Axes]] = figure.subplots(len(rows), columns, squeeze=False).tolist()
+    for axes, row in zip(grid, rows, strict=True):
+        axes[0].set_ylabel(row.name if len(row.name) <= _NAME else f"{row.name[: _NAME - 3]}...")
+        for spot in axes:
+            spot.set(xticks=[], yticks=[])
+    return figure, grid
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -259,5 +223,6 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         figure.savefig(beside, format="png", metadata={"Software": WRITER})

@@ -8,8 +8,7 @@ no pixel is expected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -27,23 +26,17 @@ _ROUNDING = 1e-9  # of the residual: noise below is that of the computation
 _REACH = 4.0  # standard deviations at which a Gaussian is cut
 
 
-@dataclass(frozen=True)
-class Deviation:
-    """How far a residual is from noise.
-
-    Attributes
-    ----------
-    share : float
-        Part of the pixels beyond ``LIMIT``; 0 to 1.
-    largest : float
-        The largest value of the map, without its sign.
-    at : tuple of int
-        Where that is: row and column, or depth, row and column.
-    """
+class Deviation(NamedTuple):
+    """How far a residual is from noise."""
 
     share: float
+    """Part of the pixels beyond ``LIMIT``; 0 to 1."""
+
     largest: float
+    """The largest value of the map, without its sign."""
+
     at: tuple[int, ...]
+    """Where that is: row and column, or depth, row and column."""
 
 
 def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]:

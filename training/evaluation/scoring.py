@@ -196,18 +196,7 @@ def evaluate(
     denoise = denoiser.tiled(tile)
     images: list[ImageFigures] = []
     for sample in samples:
-        noisy, clean = sample.pair()
-        images.append(
-            _figures(
-                sample.name,
-                noisy=noisy,
-                denoised=denoise(noisy),
-                clean=clean,
-                convention=convention,
-                data_range=data_range,
-                trained_on=denoiser.trained_on,
-            )
-        )
+        images.append(_figures(sample, denoise, denoiser.trained_on, convention, data_range))
         if progress is not None:
             progress()
     if not images:
@@ -227,14 +216,7 @@ def images_to_show(
 ) -> list[Shown]:
     """Return the images worth a look: of the largest deviation, and the worst and the middle one by PSNR.
 
-    Of a volume the plane with its largest deviation.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Of these samples by this denoiser.
-    samples, denoiser, tile
-        As for ``evaluate``.
+    Of a volume the plane with its largest deviation. Parameters as for ``evaluate``, whose result they were.
     """
     scored = [image for image in evaluation.images if not image.constant] or evaluation.images
     by_score = sorted(scored, key=lambda image: image.psnr_denoised)
@@ -256,50 +238,51 @@ def images_to_show(
 
 def is_result(path: Path) -> bool:
     """Return whether a file that exists, ``.json`` or ``.png``, is one that an evaluation wrote."""
-    if path.suffix.lower() == ".png":
-        from PIL import Image, UnidentifiedImageError
+    try:
+        if path.suffix.lower() == ".png":
+            from PIL import Image
 
-        try:
             with Image.open(path) as picture:
                 return picture.info.get("Software") == WRITER
-        except (UnidentifiedImageError, OSError):
-            return False
-    try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except (ValueError, OSError):  # what Pillow raises at a file that is no image is an OSError
         return False
     return isinstance(content, dict) and {"convention", "data_range", "images", "mean", "sd"} <= content.keys()
 
 
 def _figures(
-    name: str,
-    *,
-    noisy: NDArray[np.float32],
-    denoised: NDArray[np.float32],
-    clean: NDArray[np.float32],
+    sample: Sample,
+    denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    trained_on: TrainedOn | None,
     convention: Convention,
     data_range: float,
-    trained_on: TrainedOn | None,
 ) -> ImageFigures:
+    noisy, clean = sample.pair()
+    denoised = denoise(noisy)
     constant = is_constant(clean)
-    nothing = (float("nan"), float("nan"))
-    slope, offset = nothing if constant else fit_affine(clean, denoised)
-    slope_noisy, offset_noisy = nothing if constant else fit_affine(clean, noisy)
+    slope = offset = slope_noisy = offset_noisy = removed = float("nan")
+    unlike: tuple[str, ...] = ()
+    if not constant:
+        slope, offset = fit_affine(clean, denoised)
+        slope_noisy, offset_noisy = fit_affine(clean, noisy)
+        removed = correlation(noisy.astype(np.float64) - denoised, clean)
+        unlike = () if trained_on is None else tuple(image_statistics(noisy).differences(trained_on))
     deviation = largest_deviation(deviation_map(noisy, denoised))
-    unlike = () if constant or trained_on is None else tuple(image_statistics(noisy).differences(trained_on))
+    scores = {
+        f"{score.__name__}_{which}": score(clean, image, data_range=data_range, convention=convention)
+        for score in (psnr, ssim)
+        for which, image in (("noisy", noisy), ("denoised", denoised))
+    }
     return ImageFigures(
-        name=name,
-        psnr_noisy=psnr(clean, noisy, data_range=data_range, convention=convention),
-        psnr_denoised=psnr(clean, denoised, data_range=data_range, convention=convention),
-        ssim_noisy=ssim(clean, noisy, data_range=data_range, convention=convention),
-        ssim_denoised=ssim(clean, denoised, data_range=data_range, convention=convention),
+        name=sample.name,
+        **scores,
         slope=slope,
         offset=offset,
         slope_noisy=slope_noisy,
         offset_noisy=offset_noisy,
         slope_kept=_ratio(slope, slope_noisy),
         intensity_kept=_ratio(float(denoised.sum(dtype=np.float64)), float(noisy.sum(dtype=np.float64))),
-        structure_removed=nothing[0] if constant else correlation(noisy.astype(np.float64) - denoised, clean),
+        structure_removed=removed,
         beyond_noise=deviation.share,
         largest_deviation=deviation.largest,
         largest_deviation_at=deviation.at,
