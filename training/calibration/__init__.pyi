@@ -1,0 +1,22 @@
+from .intensity import Intensity as Intensity
+from .intensity import Range as Range
+from .layer import Calibrated as Calibrated
+from .layer import Constants as Constants
+from .noise import (
+    NoiseModel as NoiseModel,
+)
+from .noise import (
+    correlation as correlation,
+)
+from .noise import (
+    estimate_noise as estimate_noise,
+)
+from .noise import (
+    fit_noise as fit_noise,
+)
+from .noise import (
+    noise_level as noise_level,
+)
+from .search import find_constants as find_constants
+from .statistics import Statistics as Statistics
+from .statistics import measure as measure

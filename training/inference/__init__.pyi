@@ -1,0 +1,9 @@
+from .backends import from_module as from_module
+from .backends import from_onnx as from_onnx
+from .backends import from_torchscript as from_torchscript
+from .denoiser import Denoiser as Denoiser
+from .denoiser import TilesChangeTheResult as TilesChangeTheResult
+from .denoising import denoise as denoise
+from .statistics import ImageStatistics as ImageStatistics
+from .statistics import TrainedOn as TrainedOn
+from .statistics import image_statistics as image_statistics
