@@ -299,6 +299,7 @@ def check(
     rules_only: bool = False,
     trust: bool = False,
     tiles: bool = False,
+    programs: Mapping[str, StrPath] | None = None,
     timeout: float = 300.0,
     log: Callable[[str], None] | None = None,
 ) -> Certificate:
@@ -316,6 +317,9 @@ def check(
         Let the package's own Python run.
     tiles : bool
         Also tile a large image as each tool does.
+    programs : mapping, optional
+        Installed tools to run as well: from the tool's name (``deepimagej``, ``qupath``, ``ilastik`` or one that was
+        registered) to where it lies.
     timeout : float
         Seconds of processor time for each engine and weights format.
     log : callable, optional
@@ -329,12 +333,15 @@ def check(
     Raises
     ------
     UserError
-        If there is no package to read, or no such engine.
+        If there is no package to read, or no such engine or program.
     """
     from bmz_export.checking.check import check as judge
     from bmz_export.checking.runner import CheckOptions
 
-    options = CheckOptions(rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout)
+    places = {name: Path(place) for name, place in (programs or {}).items()}
+    options = CheckOptions(
+        rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout, programs=places
+    )
     return judge(Path(package), options, log=log)
 
 

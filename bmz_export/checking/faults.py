@@ -17,7 +17,7 @@ _FAULTS: dict[str, tuple[str, str, Severity]] = {
     "runs": ("the run fails", _EXPORT, "error"),
     "sound-output": ("no image, or a blank one", _EXPORT, "error"),
     "repeatable": ("another picture at each run", "call .eval() before exporting", "error"),
-    "no-wait": ("Fiji seems to hang", "put an aten::alias after each operation while tracing", "warning"),
+    "no-wait": ("waits at each new image size", "put an aten::alias after each operation while tracing", "warning"),
     "test-output": (
         "every format agrees with the others: it is the test output that is wrong",
         "make the test tensors again with the network itself",

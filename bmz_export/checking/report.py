@@ -66,8 +66,9 @@ def headline(certificate: Certificate) -> tuple[str, str]:
 
 
 def verdict_lines(certificate: Certificate) -> list[str]:
-    """Return a line for each tool, and one where the model does not beat its noisy input."""
-    found = [f"{tool.tool}: {tool.sentence}" for tool in certificate.tools]
+    """Return a line for a licence that is missing, one for each tool, and one where the noisy input is not beaten."""
+    found = [fault.line() for fault in certificate.errors if fault.rule == "license-field"]
+    found += [f"{tool.tool}: {tool.sentence}" for tool in certificate.tools]
     return [*found, f"warning: {certificate.judgement}"] if certificate.beats_noisy is False else found
 
 

@@ -73,7 +73,6 @@ class Axis:
     halo: int = 0
     unit: str | None = None
     channel_names: tuple[str, ...] | None = None
-    concatenable: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,7 +148,6 @@ class Tensor:
 class Weights:
     """One entry of ``weights``."""
 
-    format: str
     file: File | None
     parent: str | None
     version: str | None
@@ -218,39 +216,29 @@ class Description:
 
     def files(self) -> Iterator[tuple[str, File]]:
         """Yield where each file is named and the file."""
+        named: list[tuple[str, File | None]] = []
         for tensor in (*self.inputs, *self.outputs):
-            for what, file in (("test tensor", tensor.test), ("sample tensor", tensor.sample)):
-                if file:
-                    yield f"{what} of {tensor.id}", file
+            named += [(f"test tensor of {tensor.id}", tensor.test), (f"sample tensor of {tensor.id}", tensor.sample)]
         for name, entry in self.weights.items():
-            if entry.file:
-                yield f"weights.{name}", entry.file
-            if entry.architecture:
-                yield f"weights.{name}.architecture", entry.architecture
-        if self.documentation:
-            yield "documentation", self.documentation
-        for cover in self.covers:
-            yield "covers", cover
-        for attachment in self.attachments:
-            yield "attachments", attachment
+            named += [(f"weights.{name}", entry.file), (f"weights.{name}.architecture", entry.architecture)]
+        named += [("documentation", self.documentation), *(("covers", cover) for cover in self.covers)]
+        named += [("attachments", attachment) for attachment in self.attachments]
+        return ((where, file) for where, file in named if file)
 
     def output_shape(self, output: Tensor, shapes: Mapping[str, Sequence[int]]) -> tuple[int | None, ...]:
         """Return the shape that an output should have for inputs of these shapes; None where it depends on the data."""
         return tuple(self._output_size(axis, shapes) for axis in output.axes)
 
     def _output_size(self, axis: Axis, shapes: Mapping[str, Sequence[int]]) -> int | None:
+        known = [tensor for tensor in self.inputs if tensor.id in shapes and tensor is self.tensor(tensor.id)]
         if axis.type == "batch":
-            for tensor in self.inputs:
-                for index, other in enumerate(tensor.axes if tensor is self.tensor(tensor.id) else ()):
-                    if other.type == "batch" and tensor.id in shapes:
-                        return shapes[tensor.id][index]
+            sizes = (shapes[each.id][each.order.index("b")] for each in known if "b" in each.order)
+            return next(sizes, axis.size)
+        if axis.reference is None:
             return axis.size
-        if axis.reference is not None:
-            source = self.tensor(axis.reference[0])
-            for index, other in enumerate(source.axes if source else ()):
-                if axis.reference[1] in (other.id, other.letter) and axis.reference[0] in shapes:
-                    size = shapes[axis.reference[0]][index]
-                    scaled = size * other.scale / (axis.scale or 1.0) + axis.offset
-                    return math.floor(scaled + 1e-6)  # 49 * 0.7 / 0.7 is a little less than 49
+        source, other = self.tensor(axis.reference[0]), self.followed(axis)
+        if source is None or other is None or source.id not in shapes:
             return None
-        return axis.size
+        size = shapes[source.id][next(index for index, each in enumerate(source.axes) if each is other)]
+        scaled = size * other.scale / (axis.scale or 1.0) + axis.offset
+        return math.floor(scaled + 1e-6)  # 49 * 0.7 / 0.7 is a little less than 49

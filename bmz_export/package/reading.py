@@ -1,8 +1,4 @@
-"""Read the RDF of any package, of format 0.4 or 0.5, into the one view that all rules look at.
-
-Nothing malformed raises: a field that cannot be understood becomes a ``Problem`` and its neutral value, so that every
-tool's rules can still look at the rest.
-"""
+"""Read the RDF of any package, of format 0.4 or 0.5, into the one view that all rules look at."""
 
 from __future__ import annotations
 
@@ -84,11 +80,8 @@ def _weigh(path: Path, root: yaml.Node, problems: list[Problem]) -> None:
         elif isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             for key in {key for key in keys if keys.count(key) > 1} if len(keys) < 1000 else ():
-                problems.append(
-                    Problem(
-                        "yaml.duplicate", str(key), f"the key {key!r} stands twice: tools differ in which they read"
-                    )
-                )
+                message = f"the key {key!r} stands twice: tools differ in which they read"
+                problems.append(Problem("yaml.duplicate", str(key), message))
             count += sum(size(key) + size(value) for key, value in node.value)
         above.discard(id(node))
         if count > MAX_NODES:
@@ -166,28 +159,21 @@ class _Reader:
             return None
         return File(source.removeprefix("./"), self.text(f"{where}.sha256", sha256))
 
+    def files(self, where: str, value: object) -> list[File | None]:
+        return [self.file(where, each) for each in self.items(where, value)]
+
     def description(self, path: Path, raw: Mapping[str, Any]) -> Description:
         format_version = self.text("format_version", raw.get("format_version")) or ""
         version = tuple(
             int(part) if re.fullmatch("[0-9]{1,9}", part) else 0 for part in (*format_version.split("."), "0", "0")[:3]
         )
-        old = version < (0, 5)
-        tests = {
-            side: [self.file(f"test_{side}", value) for value in self.items(f"test_{side}", raw.get(f"test_{side}"))]
-            for side in ("inputs", "outputs")
-        }
-        samples = {
-            side: [
-                self.file(f"sample_{side}", value) for value in self.items(f"sample_{side}", raw.get(f"sample_{side}"))
-            ]
-            for side in ("inputs", "outputs")
-        }
         tensors: dict[str, tuple[Tensor, ...]] = {}
         for side in ("inputs", "outputs"):
+            tests, samples = (self.files(key, raw.get(key)) for key in (f"test_{side}", f"sample_{side}"))
             if not raw.get(side):
                 self.note(side, "there are none", "field.missing")
             tensors[side] = tuple(
-                self.tensor(f"{side}[{index}]", value, (tests[side][index:], samples[side][index:]), old=old)
+                self.tensor(f"{side}[{index}]", value, (tests[index:], samples[index:]), old=version < (0, 5))
                 for index, value in enumerate(self.items(side, raw.get(side)))
             )
         weights = self.mapping("weights", raw.get("weights"))
@@ -196,7 +182,6 @@ class _Reader:
         attachments = raw.get("attachments")
         if isinstance(attachments, Mapping):
             attachments = attachments.get("files")
-        covers = [self.file("covers", value) for value in self.items("covers", raw.get("covers"))]
         return Description(
             path=path,
             raw=raw,
@@ -208,16 +193,11 @@ class _Reader:
             inputs=tensors["inputs"],
             outputs=tensors["outputs"],
             weights={
-                _RENAMED.get(name, name): self.weights(f"weights.{name}", _RENAMED.get(name, name), value)
-                for name, value in weights.items()
+                _RENAMED.get(name, name): self.weights(f"weights.{name}", value) for name, value in weights.items()
             },
-            attachments=tuple(
-                file
-                for value in self.items("attachments", attachments)
-                if (file := self.file("attachments", value)) is not None
-            ),
+            attachments=tuple(filter(None, self.files("attachments", attachments))),
             documentation=self.file("documentation", raw.get("documentation")),
-            covers=tuple(cover for cover in covers if cover),
+            covers=tuple(filter(None, self.files("covers", raw.get("covers")))),
             license=raw["license"] if isinstance(raw.get("license"), str) else None,
             config=self.mapping("config", raw["config"]) if raw.get("config") is not None else None,
             problems=tuple(self.problems),
@@ -228,7 +208,6 @@ class _Reader:
     ) -> Tensor:
         """Read an input or output; ``beside`` are the test and sample files that format 0.4 lists apart."""
         side = where.partition("[")[0]
-        tests, samples = beside
         raw = self.mapping(where, value)
         given = raw.get("name", raw.get("id")) if old else raw.get("id", raw.get("name", side.removesuffix("s")))
         identifier = self.text(f"{where}.id", given) or ""
@@ -239,25 +218,22 @@ class _Reader:
         else:
             if not axes:
                 self.note(f"{where}.axes", "there are none", "field.missing")
-            parsed = tuple(
-                self.axis(f"{where}.axes[{index}]", axis)
-                for index, axis in enumerate(self.items(f"{where}.axes", axes))
-            )
+            listed = self.items(f"{where}.axes", axes)
+            parsed = tuple(self.axis(f"{where}.axes[{index}]", axis) for index, axis in enumerate(listed))
             data = raw.get("data")
             first = data[0] if isinstance(data, list) and data else data
             dtype = self.text(f"{where}.data.type", self.mapping(f"{where}.data", first).get("type", "float32")) or ""
         name = "preprocessing" if side == "inputs" else "postprocessing"
         operations = []
         for index, operation in enumerate(self.items(f"{where}.{name}", raw.get(name))):
-            fields = self.mapping(f"{where}.{name}[{index}]", operation)
-            operations.append(
-                Operation(
-                    self.text(f"{where}.{name}[{index}]", fields.get("id", fields.get("name"))) or "",
-                    self.mapping(f"{where}.{name}[{index}].kwargs", fields.get("kwargs")),
-                )
-            )
-        test = self.file(f"{where}.test_tensor", raw.get("test_tensor")) or (tests[0] if tests else None)
-        sample = self.file(f"{where}.sample_tensor", raw.get("sample_tensor")) or (samples[0] if samples else None)
+            place = f"{where}.{name}[{index}]"
+            fields = self.mapping(place, operation)
+            given = self.text(place, fields.get("id", fields.get("name"))) or ""
+            operations.append(Operation(given, self.mapping(f"{place}.kwargs", fields.get("kwargs"))))
+        test, sample = (
+            self.file(f"{where}.{key}", raw.get(key)) or next(iter(listed), None)
+            for key, listed in zip(("test_tensor", "sample_tensor"), beside, strict=True)
+        )
         return Tensor(identifier, parsed, dtype, tuple(operations), test, sample, raw)
 
     def axis(self, where: str, value: object) -> Axis:
@@ -294,7 +270,6 @@ class _Reader:
             halo=self.count(f"{where}.halo", raw.get("halo")) or 0,
             unit=self.text(f"{where}.unit", raw.get("unit")),
             channel_names=channels,
-            concatenable=bool(raw.get("concatenable")),
             raw=raw,
         )
 
@@ -331,12 +306,11 @@ class _Reader:
                     offset=2 * (offset or 0.0),
                     scale=1.0 if scale is None or not follows else 1 / scale if scale else math.inf,
                     halo=self.count(f"{where}.halo[{index}]", nth(halo, index)) or 0,
-                    raw={},
                 )
             )
         return tuple(axes)
 
-    def weights(self, where: str, name: str, value: object) -> Weights:
+    def weights(self, where: str, value: object) -> Weights:
         raw = self.mapping(where, value)
         architecture, call, kwargs = raw.get("architecture"), raw.get("callable"), raw.get("kwargs")
         file = None
@@ -350,7 +324,6 @@ class _Reader:
             call = architecture
         version = next((raw[key] for key in raw if key.endswith("_version") and key != "opset_version"), None)
         return Weights(
-            format=name,
             file=self.file(where, raw if "source" in raw else None),
             parent=self.text(f"{where}.parent", raw.get("parent")),
             version=self.text(f"{where}.version", version),

@@ -139,6 +139,8 @@ def test_training_exporting_and_checking_are_three_calls(tmp_path, monkeypatch):
     exported = bmz_fmd.export("mine", authors=["Ada Lovelace"], license="CC-BY-4.0", engines=())
     assert exported.archive.is_file()
     assert bmz_fmd.check(exported.archive, rules_only=True).exit_code == 0
+    with pytest.raises(bmz_fmd.UserError, match="Fiji"):
+        bmz_fmd.check(exported.archive, programs={"deepimagej": tmp_path})
     again = bmz_fmd.train(name="mine", resume=True, device="cpu", epochs=2)
     assert again.provenance.epochs == 2
 

@@ -456,3 +456,9 @@ def test_a_zip_is_checked_like_its_folder(sound, tmp_path):
     certificate = check(write_zip(sound, tmp_path / "p.zip"), CheckOptions(engines=()))
     assert certificate.exit_code == 0
     assert json.loads(certificate.to_json())["hashes"]
+
+
+def test_the_first_line_on_a_package_without_licence_says_who_refuses_it_and_what_to_type(tmp_path):
+    package = describe(small_package(tmp_path / "package"), lambda raw: raw.pop("license"))
+    line = verdict_lines(check(package, CheckOptions(rules_only=True)))[0]
+    assert "QuPath" in line and "window refuses" in line and "`license` CC-BY-4.0" in line
