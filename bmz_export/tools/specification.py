@@ -10,7 +10,7 @@ import importlib.util
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cache
 from keyword import iskeyword
@@ -27,16 +27,22 @@ NEWEST = (0, 5, 12)
 FIRST_OBJECTS = (0, 5, 11)
 """From this format on documentation, covers and icon are objects; before, each may be the bare name of a file."""
 
-_NAME = re.compile(r"[A-Za-z0-9_+\- ()]*")
 _DOI_PREFIX = re.compile(r"https?://(dx\.)?doi\.org/")
 _OWN_RULES = frozenset({"format_version", "type", "license"})
 _MOVED = frozenset({"dependencies", "parent"})  # of formats before 0.4.5, which the library rearranges
 _IDENTIFIERS = frozenset({"AxisId", "Identifier", "TensorId", "TensorName"})
-_COVERS = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".tif", ".tiff")
 _TRUTH = frozenset({"true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"})
-
-Departure = tuple[str, str]
-"""Where in the description, and what is wrong there."""
+_COVERS = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".tif", ".tiff")
+_COVER = {"pattern": rf"(?i)({'|'.join(_COVERS)})\Z".replace(".", r"\."), "says": f"is none of {', '.join(_COVERS)}"}
+_BOTH = {"covers": {"items": {**_COVER, "properties": {"source": _COVER}}}, "cite": {"items": {"address": True}}}
+_NEW = {
+    "name": {
+        "pattern": r"^[A-Za-z0-9_+\- ()]*\Z",
+        "says": "may have English letters, digits, spaces and _+-() alone",
+    },
+    "documentation": {"properties": {"source": {"pattern": r"\.md\Z", "says": "is no .md file"}}},
+}
+"""What the library's code refuses and its schema does not say, by field: of both formats, and of 0.5 alone."""
 
 
 def shipped(name: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
@@ -46,15 +52,13 @@ def shipped(name: str) -> Any:  # noqa: ANN401 -- whatever JSON holds
     return json.loads((Path(next(iter(folders or []))) / "static" / name).read_text("utf-8"))
 
 
-def departures(description: Description) -> Iterator[Departure]:
-    """Yield where a description of format 0.4 or 0.5 departs from its specification; nothing for other formats."""
+def departures(description: Description) -> Iterator[tuple[str, str]]:
+    """Yield where a description of format 0.4 or 0.5 departs from its specification, and how; else nothing."""
     if description.version[:2] not in ((0, 4), (0, 5)) or description.version > NEWEST:
         return
-    new = description.version >= (0, 5)
-    raw = _as_newest(description)
-    name = f"bioimageio__spec__model__v0_{description.version[1]}__ModelDescr"
-    yield from ((_where(fault.path), _said(fault)) for fault in _validator(name).iter_errors(raw))
-    yield from _beyond_the_schema(description.raw, new=new)
+    for fault in _validator(description.version >= (0, 5)).iter_errors(_as_newest(description)):
+        where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in fault.path).removeprefix(".")
+        yield where, str(fault.message).replace(repr(fault.instance), show(fault.instance), 1)  # however large it is
 
 
 def _as_newest(description: Description) -> Mapping[str, Any]:
@@ -73,54 +77,12 @@ def _as_newest(description: Description) -> Mapping[str, Any]:
     return raw
 
 
-def _beyond_the_schema(raw: Mapping[str, Any], *, new: bool) -> Iterator[Departure]:
-    """Yield what the library's code refuses and its schema does not say."""
-    name, stamp, readme = raw.get("name"), raw.get("timestamp"), _source(raw.get("documentation"))
-    if new and isinstance(name, str) and not _NAME.fullmatch(name):
-        yield "name", f"{show(name)} may have letters of English, digits, spaces and _+-() alone"
-    if isinstance(stamp, str) and not _is_time(stamp):
-        yield "timestamp", f"{show(stamp)} is no time such as 2024-05-31T12:00:00"
-    if new and readme is not None and not readme.endswith(".md"):
-        yield "documentation", f"{show(readme)} is no .md file"
-    covers = raw.get("covers")
-    for index, cover in enumerate(covers if isinstance(covers, list) else ()):
-        source = _source(cover)
-        if source is not None and not source.lower().endswith(_COVERS):
-            yield f"covers[{index}]", f"{show(source)} is none of {', '.join(_COVERS)}"
-    cite = raw.get("cite")
-    for index, entry in enumerate(cite if isinstance(cite, list) else ()):
-        if isinstance(entry, Mapping) and not entry.get("doi") and not entry.get("url"):
-            yield f"cite[{index}]", "has neither doi nor url"
-
-
-def _source(value: object) -> str | None:
-    """Return the file that a field names, as a string or as an object."""
-    if isinstance(value, Mapping):
-        value = value.get("source")
-    return value if isinstance(value, str) else None
-
-
-def _is_time(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return re.fullmatch(r"\d{4}(-\d\d)?", text, re.ASCII) is not None
-    return True
-
-
-def _is_version(value: object) -> bool:
-    try:
-        return isinstance(value, str | int | float) and bool(Version(str(value)))
-    except InvalidVersion:
-        return False
-
-
-# --- the schema, validated as leniently as the library reads -------------------------------------------------------
-
-
 @cache
-def _validator(name: str) -> Any:  # noqa: ANN401 -- jsonschema has no types
-    """Return the validator of one definition: numbers and truth values may be text, and YAML may have read a date."""
+def _validator(new: bool) -> Any:  # noqa: ANN401 -- jsonschema has no types
+    """Return the validator of format 0.4 or 0.5; numbers and truth values may be text, and YAML may have read a date.
+
+    What the library's code checks beside the schema is added to it.
+    """
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.validators import extend
 
@@ -139,20 +101,23 @@ def _validator(name: str) -> Any:  # noqa: ANN401 -- jsonschema has no types
         dated = isinstance(value, date) and str(schema.get("format")).startswith("date")
         return () if dated else strict["type"](validator, kind, value, schema)
 
-    definitions = {**shipped("bioimageio_schema.json")["$defs"], "YamlValue": {}, "Version": {"format": "version"}}
-    types = {kind: lambda _, value, fits=fits: fits(value) for kind, fits in _KINDS.items()}
     formats = FormatChecker(())
-    formats.checks("version")(_is_version)
-    formats.checks("uri")(lambda value: not isinstance(value, str) or re.match("https?://.", value))
+    formats.checks("version", raises=InvalidVersion)(
+        lambda value: isinstance(value, str | int | float) and bool(Version(str(value)))
+    )
+    formats.checks("uri")(lambda value: not isinstance(value, str) or bool(re.match("https?://.", value)))
+    formats.checks("date-time", raises=ValueError)(_is_time)
     keywords = {
         **{keyword: of_numbers(keyword) for keyword in _OF_NUMBERS},
-        "type": of_kind, "pattern": _pattern, "title": _title, "required": _required,
+        "type": of_kind, "pattern": _pattern, "title": _title, "required": _required, "address": _address,
         "additionalProperties": _others, "oneOf": _alternatives, "anyOf": _alternatives,
     }  # fmt: skip
-    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(types)
-    schema = {**definitions[name], "$defs": definitions}
+    definitions = {**shipped("bioimageio_schema.json")["$defs"], "YamlValue": {}, "Version": {"format": "version"}}
+    schema = {**definitions[f"bioimageio__spec__model__v0_{5 if new else 4}__ModelDescr"], "$defs": definitions}
     schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in _OWN_RULES}
     schema["required"] = [key for key in schema["required"] if key not in _OWN_RULES]
+    schema["allOf"] = [{"properties": {**_BOTH, **(_NEW if new else {})}}]
+    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(_KINDS)
     return extend(Draft202012Validator, keywords, type_checker=checker)(schema, format_checker=formats)
 
 
@@ -162,9 +127,10 @@ def _fault(message: str, *path: object) -> Any:  # noqa: ANN401
     return ValidationError(message, path=path)
 
 
-def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[Any]:
-    if isinstance(value, str) and not re.search(pattern, _DOI_PREFIX.sub("", value, count=1)):
-        yield _fault(f"{show(value)} is not of the form {pattern}")
+def _pattern(_: object, pattern: str, value: object, schema: Mapping[str, Any]) -> Iterator[Any]:
+    says = schema.get("says")
+    if isinstance(value, str) and not re.search(pattern, value if says else _DOI_PREFIX.sub("", value, count=1)):
+        yield _fault(f"{show(value)} {says or f'is not of the form {pattern}'}")
 
 
 def _title(_: object, title: str, value: object, schema: object) -> Iterator[Any]:
@@ -177,22 +143,19 @@ def _required(_: object, required: list[str], value: object, schema: object) -> 
         yield from (_fault("is missing", key) for key in required if key not in value)
 
 
+def _address(_: object, wanted: bool, value: object, schema: object) -> Iterator[Any]:
+    if isinstance(value, Mapping) and not value.get("doi") and not value.get("url"):
+        yield _fault("has neither doi nor url")
+
+
 def _others(validator: Any, others: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:  # noqa: ANN401
-    for key in value if isinstance(value, Mapping) and others is not True else ():
-        if key in schema.get("properties", {}):
-            continue
-        if others is False:
-            yield _fault("is no field of the specification", key)
-        else:
-            yield from validator.descend(value[key], others, path=key)
+    for key in value if isinstance(value, Mapping) else ():
+        if key not in schema.get("properties", {}):
+            no_field = [_fault("is no field of the specification", key)]
+            yield from no_field if others is False else validator.descend(value[key], others, path=key)
 
 
-def _alternatives(
-    validator: Any,  # noqa: ANN401
-    choices: list[Mapping[str, Any]],
-    value: object,
-    schema: Mapping[str, Any],
-) -> Iterator[Any]:
+def _alternatives(validator: Any, choices: list[Any], value: Any, schema: Mapping[str, Any]) -> Iterator[Any]:  # noqa: ANN401
     """Yield the faults under the alternative that is meant: the one that the value names, else the nearest."""
     named = schema.get("discriminator")
     if named and isinstance(value, Mapping):
@@ -209,37 +172,22 @@ def _alternatives(
         yield from min(found, key=lambda faults: (any(not fault.path for fault in faults), len(faults)))
 
 
-def _said(fault: Any) -> str:  # noqa: ANN401
-    """Return what is wrong, with a short form of the value, however large it is."""
-    return str(fault.message).replace(repr(fault.instance), show(fault.instance), 1)
-
-
-def _where(path: Iterable[object]) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+def _is_time(value: object) -> bool:
+    text = value if isinstance(value, str) else "2024"
+    return re.fullmatch(r"\d{4}(-\d\d)?", text, re.ASCII) is not None or bool(datetime.fromisoformat(text))
 
 
 def _number(value: object) -> float | None:
-    if not isinstance(value, str | int | float):
-        return None
     try:
-        return float(value)
+        return float(value) if isinstance(value, str | int | float) else None
     except ValueError:
         return None
 
 
-def _whole(value: object) -> bool:
-    number = _number(value)
-    return number is not None and number.is_integer()
-
-
-def _truth(value: object) -> bool:
-    return isinstance(value, bool) or value in (0, 1) or (isinstance(value, str) and value.lower() in _TRUTH)
-
-
-_KINDS: dict[str, Callable[[object], bool]] = {
-    "number": lambda value: _number(value) is not None,
-    "integer": _whole,
-    "boolean": _truth,
-    "object": lambda value: isinstance(value, Mapping),
+_KINDS: dict[str, Callable[[Any, object], bool]] = {
+    "number": lambda _, value: _number(value) is not None,
+    "integer": lambda _, value: (number := _number(value)) is not None and number.is_integer(),
+    "boolean": lambda _, value: value in (0, 1) or (isinstance(value, str) and value.lower() in _TRUTH),
+    "object": lambda _, value: isinstance(value, Mapping),
 }
 _OF_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")

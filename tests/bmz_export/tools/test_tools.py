@@ -270,9 +270,9 @@ UNSPECIFIED = {
     "surplus: is no field": lambda raw: raw["inputs"][0].update(surplus=1),
     "cite[0].doi: 'not a doi' is not of the form": lambda raw: raw.update(cite=[{"text": "x", "doi": "not a doi"}]),
     "cite[0]: has neither doi nor url": lambda raw: raw.update(cite=[{"text": "x"}]),
-    "timestamp: 'yesterday' is no time": lambda raw: raw.update(timestamp="yesterday"),
-    "documentation: 'notes.txt' is no .md": lambda raw: raw.update(documentation="notes.txt"),
-    "covers[0]: 'cover.bmp' is none of .gif": lambda raw: raw.update(covers=["cover.bmp"]),
+    "timestamp: 'yesterday' is not a 'date-time'": lambda raw: raw.update(timestamp="yesterday"),
+    "documentation.source: 'notes.txt' is no .md": lambda raw: raw.update(documentation="notes.txt"),
+    "covers[0].source: 'cover.bmp' is none of .gif": lambda raw: raw.update(covers=["cover.bmp"]),
     "axes[2].size.step: 0 is less than or equal to the minimum of 0": set_size("y", {"min": 64, "step": 0}),
     "outputs[0].id: 'clean image' is no name": lambda raw: raw["outputs"][0].update(id="clean image"),
 }
