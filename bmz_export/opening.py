@@ -96,9 +96,7 @@ def _planes_only(package: Package) -> tuple[Tensor, Tensor]:
         )
     takes, gives = description.inputs[0], description.outputs[0]
     for tensor in (takes, gives):
-        if sorted(tensor.order.replace("b", "").replace("c", "")) != ["x", "y"] or len(set(tensor.order)) < len(
-            tensor.order
-        ):
+        if not {"x", "y"} <= set(tensor.order) <= set("bcyx") or len(set(tensor.order)) < len(tensor.order):
             raise PackageError(
                 f"{package.path}: {tensor.id} has the axes {tensor.order}; only planes (y, x) are denoised"
             )
@@ -113,9 +111,8 @@ def _planes_only(package: Package) -> tuple[Tensor, Tensor]:
 
 def _choose_format(package: Package, trust: bool) -> Format:
     there = [name for name in _FORMATS if name in package.description.weights]
-    for name in there:
-        if name != "pytorch_state_dict" or trust:
-            return name
+    if there and (trust or there[0] != "pytorch_state_dict"):
+        return there[0]
     if there:
         raise PackageError(
             f"{package.path}: holds a state dict alone, and running it runs Python code of the package; if you trust "
@@ -148,7 +145,7 @@ def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format
         pipeline = create_prediction_pipeline(model, weights_format=format, devices=[device])
         pipeline.load()  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001 a stranger's package may fail in any way
-        raise PackageError(f"{package.path}: bioimageio.core cannot open it ({_first_line(error)})") from None
+        raise PackageError(f"{package.path}: bioimageio.core cannot open it ({_line(error, 0)})") from None
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         results = []
@@ -206,8 +203,9 @@ def _checked(run: Predict, path: Path) -> Predict:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
+            # TorchScript says last what went wrong, behind the lines of its code
             raise PackageError(
-                f"{path}: its model fails on an image of {_size(images)} ({_last_line(error)}); "
+                f"{path}: its model fails on an image of {_size(images)} ({_line(error, -1)}); "
                 f"bmz-fmd check {path} says more"
             ) from None
         if result.shape != images.shape:
@@ -288,14 +286,9 @@ def _radius(provenance: Provenance) -> tuple[int, ...] | None:
     return None if provenance.calibration["statistics"] == "instance" else radius
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-
-
 def _size(images: NDArray[np.float32]) -> str:
     return " x ".join(map(str, images.shape))
 
 
-def _last_line(error: Exception) -> str:
-    """Where TorchScript says what went wrong, behind the lines of its code."""
-    return next(iter(reversed(str(error).strip().splitlines())), type(error).__name__)[:200]
+def _line(error: Exception, which: Literal[0, -1]) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[which][:200]

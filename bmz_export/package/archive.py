@@ -35,7 +35,6 @@ MAX_RATIO = 1100
 BOMB_RATIO, BOMB_SIZE = 50, 4 * 2**30
 """An archive that unpacks to more than ``BOMB_SIZE`` and to more than ``BOMB_RATIO`` times its own size is refused."""
 
-_READABLE = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 _METHODS = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstandard", 95: "xz", 96: "jpeg", 97: "wavpack", 98: "ppmd"}
 _WINDOWS_NAMES = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -53,8 +52,6 @@ class Package:
         Where its files can be read; temporary for a zip.
     description : Description
         What its RDF says.
-    zipped : bool
-        Whether it came as a zip.
     problems : tuple of Problem
         What a tool would stumble over in the archive itself.
     """
@@ -62,7 +59,6 @@ class Package:
     path: Path
     folder: Path
     description: Description
-    zipped: bool
     problems: tuple[Problem, ...] = field(default=())
 
     def file(self, source: str | None) -> Path | None:
@@ -130,11 +126,11 @@ def write_zip(folder: Path, target: Path) -> Path:
     Path
         ``target``.
     """
-    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: _zip_order(folder, path))
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for path in files:
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _ZIP_DATE)
+        for name in sorted(files, key=lambda name: (name != "rdf.yaml", name)):
+            path, entry = files[name], zipfile.ZipInfo(name, _ZIP_DATE)
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
             entry.create_system = 3
             entry.file_size = path.stat().st_size  # so that Zip64 is chosen only where it is needed
@@ -143,13 +139,8 @@ def write_zip(folder: Path, target: Path) -> Path:
     return target
 
 
-def _zip_order(folder: Path, path: Path) -> tuple[bool, str]:
-    name = path.relative_to(folder).as_posix()
-    return name != "rdf.yaml", name
-
-
 def _read_folder(folder: Path) -> Package:
-    names = [name for name in DESCRIPTION_NAMES if (folder / name).is_file()]
+    names = _descriptions(folder)
     if not names:
         below = sorted(path.parent for name in DESCRIPTION_NAMES for path in folder.glob(f"*/{name}"))
         hint = f"; {below[0]} has one, check that" if below else ""
@@ -164,7 +155,7 @@ def _read_folder(folder: Path) -> Package:
             total += path.stat().st_size
     if total > MAX_TOTAL:
         raise PackageError(f"{folder}: holds {total / 2**30:.0f} GiB; name the folder of one package")
-    return Package(folder, folder, read_description(folder / names[0]), False, tuple(_name_problems(names)))
+    return Package(folder, folder, read_description(folder / names[0]), tuple(_name_problems(names)))
 
 
 def _stays_inside(link: Path, root: Path) -> bool:
@@ -176,13 +167,11 @@ def _stays_inside(link: Path, root: Path) -> bool:
 
 def _name_problems(names: list[str]) -> Iterator[Problem]:
     if names[0] != "rdf.yaml":
-        yield Problem(
-            "archive.name", names[0], f"the description is called {names[0]}; Fiji and the site read rdf.yaml"
-        )
+        message = f"the description is called {names[0]}; Fiji and the site read rdf.yaml"
+        yield Problem("archive.name", names[0], message)
     elif len(names) > 1:
-        yield Problem(
-            "archive.second-description", names[1], f"{names[1]} lies beside rdf.yaml: some tools read that one instead"
-        )
+        message = f"{names[1]} lies beside rdf.yaml: some tools read that one instead"
+        yield Problem("archive.second-description", names[1], message)
 
 
 def _read_zip(path: Path, temporary: Path) -> Package:
@@ -197,15 +186,18 @@ def _read_zip(path: Path, temporary: Path) -> Package:
         raise PackageError(
             f"{path}: cannot be unpacked ({error}); zip the package's files again, stored or deflated"
         ) from None
-    folder, names = _find_root(path, temporary, problems)
-    problems.extend(_name_problems(names))
-    return Package(path, folder, read_description(folder / names[0]), True, tuple(problems))
+    folder = _find_root(path, temporary, problems)
+    names = _descriptions(folder)
+    return Package(path, folder, read_description(folder / names[0]), (*problems, *_name_problems(names)))
 
 
-def _find_root(path: Path, folder: Path, problems: list[Problem]) -> tuple[Path, list[str]]:
-    names = [name for name in DESCRIPTION_NAMES if (folder / name).is_file()]
-    if names:
-        return folder, names
+def _descriptions(folder: Path) -> list[str]:
+    return [name for name in DESCRIPTION_NAMES if (folder / name).is_file()]
+
+
+def _find_root(path: Path, folder: Path, problems: list[Problem]) -> Path:
+    if _descriptions(folder):
+        return folder
     found = sorted(
         (path for name in DESCRIPTION_NAMES for path in folder.rglob(name)),
         key=lambda found: (len(found.parts), DESCRIPTION_NAMES.index(found.name), found.parts),
@@ -213,70 +205,54 @@ def _find_root(path: Path, folder: Path, problems: list[Problem]) -> tuple[Path,
     if not found:
         raise PackageError(f"{path}: there is no rdf.yaml in this zip, so it is no model package")
     where = found[0].relative_to(folder).as_posix()
-    problems.append(
-        Problem(
-            "archive.nested", where, f"rdf.yaml is not at the root of the zip but at {where}: no tool finds it there"
-        )
-    )
-    root = found[0].parent
-    return root, [name for name in DESCRIPTION_NAMES if (root / name).is_file()]
+    message = f"rdf.yaml is not at the root of the zip but at {where}: no tool finds it there"
+    problems.append(Problem("archive.nested", where, message))
+    return found[0].parent
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[Problem]:
     if len(entries) > MAX_FILES:
         raise PackageError(f"{path}: {len(entries)} entries; a model package has a few dozen")
     seen: dict[str, str] = {}
-    total = packed = 0
     for entry in entries:
-        name = entry.filename
-        _refuse_path(path, name)
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if entry.create_system == 3 and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise PackageError(f"{path}: the entry {name!r} is a link or a device; put the file itself there")
-        if entry.flag_bits & 0x1:
-            raise PackageError(f"{path}: the entry {name!r} is encrypted; zip the package without a password")
-        if name in seen:
-            raise PackageError(
-                f"{path}: the entry {name!r} is there twice, and tools differ in which they read; zip it again"
-            )
-        folded = name.casefold().rstrip("/")
+        name, folded = entry.filename, entry.filename.casefold().rstrip("/")
+        twice = "is there twice, and tools differ in which they read; zip it again" if name in seen else None
+        if refusal := twice or _refusal(entry):
+            raise PackageError(f"{path}: the entry {name!r} {refusal}")
         if folded in seen.values():
-            yield Problem(
-                "archive.case", name, f"{name!r} differs from another entry in case only: one is lost on Windows"
-            )
+            message = f"{name!r} differs from another entry in case only: one is lost on Windows"
+            yield Problem("archive.case", name, message)
         seen[name] = folded
-        total, packed = total + entry.file_size, packed + entry.compress_size
-        if entry.file_size > max(entry.compress_size, 1) * MAX_RATIO:
-            raise PackageError(
-                f"{path}: the entry {name!r} claims to unpack {entry.file_size:,} bytes: no honest archive"
-            )
-        if entry.compress_type not in _READABLE:
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             method = _METHODS.get(entry.compress_type, f"method {entry.compress_type}")
             yield Problem("archive.method", name, f"{name!r} is compressed with {method}, which Java cannot read")
         elif entry.compress_type == zipfile.ZIP_STORED and entry.flag_bits & 0x8 and not entry.is_dir():
-            yield Problem(
-                "archive.streamed", name, f"{name!r} is stored with a data descriptor, which Java's stream refuses"
-            )
+            message = f"{name!r} is stored with a data descriptor, which Java's stream refuses"
+            yield Problem("archive.streamed", name, message)
         if any(_WINDOWS_NAMES.match(part) or set(part) & set('<>:"|?*') for part in PurePosixPath(name).parts):
             yield Problem("archive.windows", name, f"{name!r} is a name that Windows does not allow")
+    total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    size = f"{path}: unpacks to {total / 2**30:.1f} GiB"
     if total > MAX_TOTAL or (total > BOMB_SIZE and total > BOMB_RATIO * max(packed, 1)):
-        raise PackageError(
-            f"{path}: unpacks to {total / 2**30:.1f} GiB from {packed / 2**20:.1f} MiB; refused as absurd"
-        )
+        raise PackageError(f"{size} from {packed / 2**20:.1f} MiB; refused as absurd")
     if total > shutil.disk_usage(tempfile.gettempdir()).free:
-        raise PackageError(
-            f"{path}: unpacks to {total / 2**30:.1f} GiB, more than {tempfile.gettempdir()} has room for"
-        )
+        raise PackageError(f"{size}, more than {tempfile.gettempdir()} has room for")
 
 
-def _refuse_path(path: Path, name: str) -> None:
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if not name or "\0" in name or parts.is_absolute() or re.match(r"^[A-Za-z]:", name) or ".." in parts.parts:
-        raise PackageError(f"{path}: the entry {name!r} leaves the package's folder; refused")
-    if "\\" in name:
-        raise PackageError(
-            f"{path}: the entry {name!r} has a backslash in its name; zip the package with forward slashes"
-        )
+def _refusal(entry: zipfile.ZipInfo) -> str | None:
+    """Say why an entry by itself is reason enough not to unpack the archive."""
+    path, kind = PurePosixPath(entry.filename.replace("\\", "/")), stat.S_IFMT(entry.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or re.match(r"$|[A-Za-z]:|.*\0", entry.filename, re.DOTALL):
+        return "leaves the package's folder; refused"
+    if "\\" in entry.filename:
+        return "has a backslash in its name; zip the package with forward slashes"
+    if entry.create_system == 3 and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device; put the file itself there"
+    if entry.flag_bits & 0x1:
+        return "is encrypted; zip the package without a password"
+    if entry.file_size > max(entry.compress_size, 1) * MAX_RATIO:
+        return f"claims to unpack {entry.file_size:,} bytes: no honest archive"
+    return None
 
 
 def _unpack(path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], folder: Path) -> None:

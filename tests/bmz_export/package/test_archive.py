@@ -30,7 +30,6 @@ def test_a_folder_is_read_where_it_stands(tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"w")
     with open_package(tmp_path) as package:
         assert package.folder == tmp_path
-        assert not package.zipped
         assert package.file("weights.pt") == tmp_path / "weights.pt"
         assert package.file("./weights.pt".removeprefix("./")) is not None
 
@@ -46,7 +45,6 @@ def test_a_zip_is_unpacked_into_a_temporary_folder_that_goes_away(tmp_path):
     before = sorted(tmp_path.iterdir())
     with open_package(path) as package:
         folder = package.folder
-        assert package.zipped
         assert (folder / "a" / "b.txt").read_text() == "b"
     assert not folder.exists()
     assert sorted(tmp_path.iterdir()) == before
