@@ -20,20 +20,10 @@ if TYPE_CHECKING:
 
 
 class SplitDataset:
-    """An ``ImageDataset`` of samples, of image files or not.
+    """An ``ImageDataset`` of samples that ``splits.split`` divides.
 
-    Parameters
-    ----------
-    name, source
-        As in ``ImageDataset``.
-    samples
-        All samples, in the order in which they were taken.
-    files
-        Every file that is read, by its path relative to the root of the data; what is read is inspected.
-    notes
-        What is known to be worth a warning already.
-    test_fraction, seed
-        As in ``splits.split``.
+    ``files`` is every file that is read, by its path relative to the root of the data: what is read from files is
+    inspected. ``notes`` is what is known to be worth a warning already.
     """
 
     def __init__(
@@ -52,13 +42,10 @@ class SplitDataset:
             parts = split(samples, where=str(first), test_fraction=test_fraction, seed=seed)
         except UserError as error:
             raise DataError("; ".join([str(error), *notes])) from None
-        self.name = name
-        self.source = source
+        self.name, self.source, self._samples, self._files = name, source, samples, files
         self.train: Sequence[Sample] = parts.train
         self.validation: Sequence[Sample] = parts.validation
         self.test: Sequence[Sample] = parts.test
-        self._samples = samples
-        self._files = files
         self._notes = [*notes, *([parts.warning] if parts.warning else [])]
 
     def hashes(self) -> dict[str, str]:

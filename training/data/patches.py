@@ -30,15 +30,8 @@ Batch = tuple[torch.Tensor, ...]
 class Images:
     """Noisy images, and clean ones on their scale: kept in memory as long as there are few.
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-        Of one number of axes.
-    scaling : callable
-        Called once with each sample; returns what brings its clean image, or a region of it, onto the noisy one's
-        scale.
-    frames : int
-        Noisy frames that are read of each sample.
+    ``scaling`` is called once with each sample, and returns what brings its clean image, or a region of it, onto the
+    noisy one's scale; ``frames`` is the number of noisy frames that are read of each sample.
     """
 
     def __init__(self, samples: Sequence[Sample], scaling: Callable[[Sample], Scaling], frames: int = 1) -> None:
@@ -123,27 +116,9 @@ class Patches(Dataset[Batch]):
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
     """Return the patches that score each epoch, spread evenly over the images, of about so many pixels in all.
 
-    Parameters
-    ----------
-    images : Images
-        Validation images.
-    size : tuple of int or None
-        Of the patches, one number an axis, at most the image's; None for whole images. Smaller where one patch has
-        more than ``pixels``.
-    pixels : int
-        In all.
-    seed : int
-        Of the places.
-
-    Raises
-    ------
-    UserError
-        Where the clean images are constant: they give no score, and patches that are constant are left out.
-
-    Returns
-    -------
-    list of tuple of torch.Tensor
-        Noisy frames and the clean image, (1, 1, H, W) or (1, 1, D, H, W) each.
+    They are noisy frames and the clean image, (1, 1, H, W) or (1, 1, D, H, W) each. ``size`` and ``seed`` are as in
+    ``Patches``; the patches are smaller where one has more than ``pixels``. Patches whose clean image is constant are
+    left out; ``UserError`` where all are.
     """
     rng = np.random.default_rng([seed, 4])
     patches: list[Batch] = []

@@ -58,21 +58,8 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     others, drawn with ``seed``, validates. Each part gets at least one image. Where there are fewer than three fields,
     the planes are split instead, in blocks, since neighbours in time or depth are alike.
 
-    Parameters
-    ----------
-    samples
-        All samples, in the order in which they were taken.
-    where
-        What the samples are of, for messages.
-    test_fraction
-        Share of the fields that tests, above 0 and below 1.
-    seed
-        Of the draw of the validation fields.
-
-    Raises
-    ------
-    UserError
-        Where there is but one image.
+    The samples are in the order in which they were taken; ``where`` is what they are of, for the ``UserError`` where
+    there is but one.
     """
     if len(samples) < 2:
         raise DataError(f"{where}: one image only: training, validation and test need three pairs or more; add images")
@@ -92,8 +79,6 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
         chosen, warning = set(np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist()), None
     else:
         known, chosen = "one field" if len(fields) == 1 else "two fields", set(range(len(rest) - drawn, len(rest)))
-        warning = (
-            f"names and axes show {known} of view: {len(units)} planes are split in blocks, so test is like training"
-        )
+        warning = f"names and axes show {known} of view: {len(units)} planes in blocks make the split, tests tell less"
     train = chain(*(unit for number, unit in enumerate(rest) if number not in chosen))
     return Split(tuple(train), tuple(chain(*(rest[number] for number in sorted(chosen)))), test, warning)

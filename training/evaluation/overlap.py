@@ -52,16 +52,9 @@ class Overlap(BaseModel):
 
 
 def overlap(samples: Iterable[Sample], hashes: Mapping[str, str], splits: Mapping[str, Sequence[str]]) -> Overlap:
-    """Compare the files of samples with those that a model was made with.
+    """Compare the files of samples with those that a model was made with, its ``DataUsed``.
 
-    Parameters
-    ----------
-    samples : iterable of Sample
-        Those in memory, of no file, count as new.
-    hashes : mapping
-        sha256 of the files of the model's data set, by their path (``DataUsed.hashes``).
-    splits : mapping
-        Names of its samples, by ``train``, ``validation`` and ``test`` (``DataUsed.splits``).
+    ``hashes`` are by path, ``splits`` the names by part. Samples of no file count as new.
     """
     known = set(hashes.values())
     part_of = {name: part for part, names in splits.items() for name in names}

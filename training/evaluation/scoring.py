@@ -165,12 +165,11 @@ def evaluate(
     tile: int | None = None,
     progress: Callable[[], object] | None = None,
 ) -> Evaluation:
-    """Denoise the noisy image of each pair and compare it, and the noisy one, with the clean image.
+    """Denoise the noisy image of each pair and compare it, and the noisy one, with the clean image; one pair at a time.
 
     Parameters
     ----------
     samples : iterable of Sample
-        Read one after the other; only one lies in memory.
     denoiser : Denoiser
         Takes images in the units of the noisy ones.
     convention : {"raw", "affine"}
@@ -181,10 +180,6 @@ def evaluate(
         Side of a tile in pixels; by default images are whole where memory allows.
     progress : callable, optional
         Called without arguments after each image.
-
-    Returns
-    -------
-    Evaluation
 
     Raises
     ------

@@ -269,16 +269,14 @@ def _end_of_header(tif: tifffile.TiffFile, offset: int) -> int:
 def _metadata(tif: tifffile.TiffFile, axes: str, series: int, *, planar: bool) -> Metadata:
     page = tif.series[0].keyframe
     tags: dict[str, Any] = {}
-    if "XResolution" in page.tags and "YResolution" in page.tags:
-        resolution = page.tags["XResolution"].value, page.tags["YResolution"].value
-        if all(number and per for number, per in resolution):
-            tags["resolution"] = resolution
-            tags["resolutionunit"] = int(page.resolutionunit)
+    resolution = page.tags.valueof("XResolution"), page.tags.valueof("YResolution")
+    if all(one and all(one) for one in resolution):
+        tags |= {"resolution": resolution, "resolutionunit": int(page.resolutionunit)}
     if page.photometric == 0:  # WhiteIsZero
         tags["photometric"] = "miniswhite"
     elif page.colormap is not None and not _in_colour(page):
         tags["colormap"] = page.colormap
-    software, date = (page.tags[name].value if name in page.tags else None for name in ("Software", "DateTime"))
+    software, date = page.tags.valueof("Software"), page.tags.valueof("DateTime")
     if isinstance(software, str):
         tags["software"] = software if software.isascii() else software.encode()
     if isinstance(date, str) and _DATE_TIME.fullmatch(date):

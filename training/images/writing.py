@@ -15,7 +15,7 @@ from training.errors import ImageError
 from training.images import ome
 from training.images.lazy import UNREADABLE
 from training.images.metadata import Metadata
-from training.images.planes import PlaneReader
+from training.images.planes import planes
 from training.util.writing import replacing
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _write(
     image: xarray.DataArray,
     metadata: Metadata,
     dtype: np.dtype[Any],
-    planes: Callable[[xarray.DataArray], Iterator[NDArray[Any]]],
+    cast: Callable[[xarray.DataArray], Iterator[NDArray[Any]]],
 ) -> None:
     axes, kind = metadata.axes, metadata.kind
     if kind == "imagej" and dtype.char not in "BHhf":
@@ -163,21 +163,20 @@ def _write(
         # an OME file takes all its series in one row of pages
         parts = [image] if kind == "ome" or metadata.series == 1 else [image[n] for n in range(metadata.series)]
         for part in parts:
-            written = (plane.view(np.uint16) ^ 0x8000 for plane in planes(part)) if signed else planes(part)
+            written = (plane.view(np.uint16) ^ 0x8000 for plane in cast(part)) if signed else cast(part)
             tif.write(written, shape=part.shape, dtype=stored, **options)
 
 
 def _cast(image: xarray.DataArray, dtype: np.dtype[Any], path: Path) -> Iterator[NDArray[Any]]:
-    read = PlaneReader(image)
-    for index in np.ndindex(image.shape[:-2]):
-        plane = read(index)
+    for index, plane in planes(image):
+        whole = plane
         if plane.dtype != dtype:
             if not np.isfinite(plane).all():
                 raise ImageError(f"{path}: plane {index} came out as NaN or infinite, nothing is written")
             if dtype.kind in "ui":
                 limits = np.iinfo(dtype)
-                plane = np.clip(np.rint(plane) if plane.dtype.kind == "f" else plane, limits.min, limits.max)
-        yield plane.astype(dtype)
+                whole = np.clip(np.rint(plane) if plane.dtype.kind == "f" else plane, limits.min, limits.max)
+        yield whole.astype(dtype)
 
 
 def _escaped(key: str, value: object) -> object:
