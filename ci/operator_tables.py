@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.engines.base import Job
-from bmz_export.engines.java import JAVA_ENGINES, JavaEngine, java_library
+from bmz_export.engines.java import JAVA_ENGINES, JavaEngine
 from bmz_export.engines.process import run_worker
 from bmz_export.engines.runtimes import Predict, djl
 from bmz_export.inspection.torchscript.operators import TABLE
@@ -101,12 +101,7 @@ def _ask(engine: JavaEngine, names: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers.jsonl"
         job = Job(Path(folder), "torchscript", _archive(Path(folder)), (np.zeros(1),), timeout=1800)
-        options = {
-            "jvm": str(java_library()),
-            "jars": sorted(str(path) for path in engine.folder.glob("*.jar")),
-            "unpacked": str(engine.folder / "unpacked"),
-            "answers": str(answers),
-        }
+        options = {**engine.options(engine.folder), "answers": str(answers)}
         left = names
         while left:
             outcome = run_worker("ci.operator_tables", job, {**options, "names": left})

@@ -1,9 +1,9 @@
 """What an engine is asked and what it answers: values alone, readable without any runtime."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -86,55 +86,4 @@ class Outcome:
     error: str | None = None
     out_of_time: bool = False
     skipped: str | None = None
-    notes: tuple[str, ...] = field(default=())
-
-
-class Engine(Protocol):
-    """A runtime that some tool ships, in the version that it ships."""
-
-    @property
-    def name(self) -> str:
-        """Unique; what ``bmz-fmd engines install`` takes."""
-
-    @property
-    def title(self) -> str:
-        """For tables."""
-
-    @property
-    def version(self) -> str:
-        """Of the runtime itself."""
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Weights formats that it runs."""
-
-    @property
-    def tools(self) -> tuple[str, ...]:
-        """The tools that use it, for a reader."""
-
-    @property
-    def processing(self) -> bool:
-        """Whether it applies the pre- and post-processing of the description; else it runs the bare network."""
-
-    @property
-    def compiles(self) -> bool:
-        """Whether it compiles at the second and third call with a new size, which may then take long."""
-
-    @property
-    def install_hint(self) -> str:
-        """The one command that installs it."""
-
-    def installed(self) -> bool:
-        """Whether it can run now, without fetching anything."""
-
-    def size(self) -> int:
-        """Bytes on disk, 0 where it is not installed."""
-
-    def install(self, progress: Progress | None = None) -> None:
-        """Fetch it, pinned by version and hash, into the user's cache; a ``UserError`` says why it could not."""
-
-    def remove(self) -> int:
-        """Delete what ``install`` fetched and return the bytes freed."""
-
-    def run(self, job: Job) -> Outcome:
-        """Run a job in a process of its own. A failure of any kind is told in the outcome, never raised."""
+    notes: tuple[str, ...] = ()

@@ -3,38 +3,23 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from bmz_export.engines.base import Job, Outcome, Progress
-from bmz_export.engines.process import run_worker
-from training.errors import EngineError
-
-ALL_FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
+from bmz_export.engines.engine import Engine
 
 
 @dataclass(frozen=True)
-class PythonEngine:
-    """A runtime that is a Python package of this very environment."""
+class PythonEngine(Engine):
+    """A runtime that is a Python package of this very environment, and a requirement of this project."""
 
-    name: str
-    title: str
-    distribution: str
-    runtime: str
-    weights: tuple[str, ...]
-    tools: tuple[str, ...]
-    processing: bool = False
-    compiles: bool = False
-
-    @property
-    def version(self) -> str:
-        """Of the installed package."""
-        try:
-            return importlib.metadata.version(self.distribution)
-        except importlib.metadata.PackageNotFoundError:
-            return "?"
+    distribution: str = ""
 
     @property
     def install_hint(self) -> str:
         """The command that installs the package."""
         return f"pip install {self.distribution}"
+
+    def missing(self) -> str | None:
+        """Say how to install the package, where it is not there."""
+        return None if self.installed() else f"is a Python package of this environment: {self.install_hint}"
 
     def installed(self) -> bool:
         """Whether the package is there."""
@@ -42,32 +27,30 @@ class PythonEngine:
 
     def size(self) -> int:
         """Bytes of the package's own files (without what it requires)."""
-        if not self.installed():
-            return 0
-        return sum(file.size or 0 for file in importlib.metadata.files(self.distribution) or ())
+        files = importlib.metadata.files(self.distribution) if self.installed() else None
+        return sum(file.size or 0 for file in files or ())
 
-    def install(self, progress: Progress | None = None) -> None:
-        """Do nothing: the package is a requirement of this project."""
-        if not self.installed():
-            raise EngineError(
-                f"{self.name} is a Python package of this environment: install it with `{self.install_hint}`"
-            )
 
-    def remove(self) -> int:
-        """Do nothing: the package is a requirement of this project."""
-        return 0
-
-    def run(self, job: Job) -> Outcome:
-        """Run a job in a process of its own."""
-        return run_worker(f"bmz_export.engines.runtimes.{self.runtime}", job)
+def _engine(
+    name: str,
+    title: str,
+    distribution: str,
+    runtime: str,
+    weights: tuple[str, ...],
+    *tools: str,
+    processing: bool = False,
+) -> PythonEngine:
+    try:
+        version = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        version = "?"
+    return PythonEngine(name, title, version, runtime, weights, tools, processing, distribution=distribution)
 
 
 PYTHON_ENGINES = (
-    PythonEngine(
-        "bioimageio.core", "bioimageio.core", "bioimageio.core", "bioimageio_core", ALL_FORMATS,
-        ("bioimageio.core", "BioImage.IO"), processing=True,
-    ),
-    PythonEngine("onnxruntime", "ONNX Runtime", "onnxruntime", "onnx", ("onnx",), ("Python",)),
-    PythonEngine("torch", "torch", "torch", "torchscript", ("torchscript",), ("Python",)),
-    PythonEngine("tiktorch", "tiktorch's way, on torch", "torch", "torchscript", ("torchscript",), ("ilastik",)),
+    _engine("bioimageio.core", "bioimageio.core", "bioimageio.core", "bioimageio_core",
+            ("pytorch_state_dict", "torchscript", "onnx"), "bioimageio.core", "BioImage.IO", processing=True),
+    _engine("onnxruntime", "ONNX Runtime", "onnxruntime", "onnx", ("onnx",), "Python"),
+    _engine("torch", "torch", "torch", "torchscript", ("torchscript",), "Python"),
+    _engine("tiktorch", "tiktorch's way, on torch", "torch", "torchscript", ("torchscript",), "ilastik"),
 )  # fmt: skip

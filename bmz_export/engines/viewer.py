@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write_screenshot(
         weights = _weights(package)
         job = Job(package.folder, "onnx", weights, (_middle(plane, largest),), timeout=timeout, threads=2)
         options = {"scene": _scene(package, title, plane.shape), "test": _test_tensors(package)}
-        outcome = BROWSER_ENGINE.run_page("onnx_web_view", job, options)
+        outcome = replace(BROWSER_ENGINE, runtime="onnx_web_view").run(job, **options)
     if outcome.error or outcome.skipped:
         raise EngineError(f"{path}: no picture could be taken: {outcome.error or outcome.skipped}")
     _store(outcome.outputs[0].tobytes(), target)

@@ -123,11 +123,11 @@ def test_a_full_disk_is_a_line_and_leaves_nothing(tmp_path, monkeypatch, fetched
     def write(jar, folder, advance):
         (folder / jar.filename).write_bytes(bytes(2**20 if fetched == "a jar" else 10))
 
-    def unpack(self, job, folder, library):
+    def unpack(runtime, job, options):
         return Outcome(error="java.io.IOException: No space left on device")
 
     monkeypatch.setattr(maven, "fetch", write)
-    monkeypatch.setattr(java.JavaEngine, "_run", unpack)
+    monkeypatch.setattr(java, "run_worker", unpack)
     with small_disk(tmp_path / "cache", 64) as disk:
         monkeypatch.setenv("BMZ_FMD_CACHE", str(disk))
         ended = typed("engines", "install", JAVA)
