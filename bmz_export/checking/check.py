@@ -15,10 +15,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bmz_export.checking import seams
 from bmz_export.checking import trials as images
@@ -125,30 +123,31 @@ def certify(
 
 
 class _Check:
-    """Collects rows and faults; the same fault found for several tools stands once and names them all."""
+    """Collects what rules and engines find."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self.inspection = runner.inspection
         self.description = runner.inspection.description
-        self.rows: list[Row] = []
-        self.tiles: list[TileRow] = []
-        self.seams: list[Difference] = []
+        self.found: list[Row | TileRow | Fault | Difference] = []
         self.seam_note = ""
-        self._faults: dict[tuple[str, ...], Fault] = {}
 
     def run(self) -> Certificate:
         options = self.runner.options
         self.runner.log("the rules of all tools")
-        self._apply_rules()
+        for rule in distinct_rules():
+            tools = tuple(tool.title for tool in TOOLS.values() if rule in tool.rules)
+            self.found += [Fault(tools=tools, source=rule.source, **vars(each)) for each in rule.check(self.inspection)]
         if options.rules_only or not (options.engines is None or options.engines):
             self.seam_note = "not requested"
         else:
             self._run_engines()
         if not options.rules_only:
-            self._add(user_tools(self.runner))
+            self.found += user_tools(self.runner)
         seam = self._seam()
-        faults = tuple(sorted(self._faults.values(), key=lambda each: each.severity))
+        faults = _merged(each for each in self.found if isinstance(each, Fault))
+        rows = tuple(each for each in self.found if isinstance(each, Row))
+        tiles = tuple(each for each in self.found if isinstance(each, TileRow))
         provenance = _provenance(self.inspection.package)
         return Certificate(
             package=self.description.name or self.inspection.package.path.name,
@@ -159,54 +158,32 @@ class _Check:
             rules_only=options.rules_only,
             trusted=options.trust,
             rules=len(distinct_rules()),
-            tools=tuple(tool_verdicts(self.rows, self.tiles, faults, options)),
-            rows=tuple(self.rows),
-            tiles=tuple(self.tiles),
+            tools=tuple(tool_verdicts(rows, tiles, faults, options)),
+            rows=rows,
+            tiles=tiles,
             seam=seam,
             seam_note=self.seam_note,
             beats_noisy=provenance.beats_noisy() if provenance else None,
             judgement=(provenance and provenance.judgement()) or "",
             faults=faults,
-            hashes=dict(self._hashes()),
+            hashes=self._hashes(),
             description_sha256=description_hash(self.description),
         )
 
-    def _add(self, found: Iterable[Row | TileRow | Fault | Difference]) -> None:
-        for each in found:
-            if isinstance(each, Row):
-                self.rows.append(each)
-            elif isinstance(each, TileRow):
-                self.tiles.append(each)
-            elif isinstance(each, Difference):
-                self.seams.append(each)
-            else:
-                key = (each.severity, each.rule, each.message, each.seen, each.way_out)
-                known = self._faults.get(key)
-                tools = tuple(dict.fromkeys((*known.tools, *each.tools))) if known else each.tools
-                self._faults[key] = each.model_copy(update={"tools": tools})
-
-    def _hashes(self) -> Iterator[tuple[str, str]]:
-        for where, file in self.description.files():
-            if where.startswith(("weights.", "test tensor")) and (found := self.inspection.hash(file)):
-                yield file.source, found
-
-    def _apply_rules(self) -> None:
-        for rule in distinct_rules():
-            tools = tuple(tool.title for tool in TOOLS.values() if rule in tool.rules)
-            for finding in rule.check(self.inspection):
-                self._add([Fault(tools=tools, source=rule.source, **vars(finding))])
+    def _hashes(self) -> dict[str, str]:
+        return {
+            file.source: digest
+            for where, file in self.description.files()
+            if where.startswith(("weights.", "test tensor")) and (digest := self.inspection.hash(file))
+        }
 
     def _run_engines(self) -> None:
-        test = self._test_image()
-        planned = self._plan(test) if isinstance(test, np.ndarray) else test
+        planned = self._plan()
         refused, (pairs, trials) = (planned, ([], [])) if isinstance(planned, str) else (None, planned)
         with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
             try:
                 others = [pool.submit(_listed, task, self.runner) for task in (library_test, compare_tensors)]
-                runs = [
-                    pool.submit(self._run, engine, weights, trials, refused)
-                    for engine, weights in self.runner.selected()
-                ]
+                runs = [pool.submit(self._run, *each, trials, refused) for each in self.runner.selected()]
                 results = [each.result() for each in runs]
                 beside = [found for other in others for found in other.result()]
             except BaseException:  # Ctrl-C above all: what runs is ended, what waits is not begun
@@ -217,59 +194,49 @@ class _Check:
         if refused is None:
             comparison = Comparison(self.description, trials, results, compiles=self.inspection.fusion_groups != 0)
             tensors = {row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS}
-            expected = self._array(self.description.outputs[0].id)
+            expected = self.runner.array(self.description.outputs)
             comparison.run(expected, same_tensors="passed" in tensors and "failed" not in tensors)
-            self._add(comparison.faults())
+            self.found += comparison.faults()
             primary = comparison.primary
-        self._add(result.row() for result in results)
-        self._add(beside)
+        self.found += (result.row() for result in results)
+        self.found += beside
         if primary is None:
             self.seam_note = refused or "no engine gave a sound result"
             return
         if primary.complete(trials):
             outputs = iter(primary.outcome.outputs[len(trials) - sum(len(pair.images) for pair in pairs) :])
-            self._add(pair.seam(*(next(outputs) for _ in pair.images)) for pair in pairs)
+            self.found += (pair.seam(*(next(outputs) for _ in pair.images)) for pair in pairs)
         else:
             self.seam_note = f"{primary.engine.title} did not get that far"
         if self.runner.options.tiles:
             try:
-                self._add(tile_as_tools(self.runner, primary, trials[0].image))
+                self.found += tile_as_tools(self.runner, primary, trials[0].image)
             except UntiledError as reason:
                 self.seam_note = str(reason)
 
-    def _array(self, identifier: str) -> NDArray[Any] | None:
-        tensor = self.description.tensor(identifier)
-        test = self.inspection.test(tensor) if tensor else None
-        return test.array if test else None
-
-    def _test_image(self) -> images.Array | str:
-        """Return the test input, or why no engine can be run on it."""
+    def _plan(self) -> tuple[list[seams.Pair], list[images.Trial]] | str:
+        """Return the pairs of tiles and what every engine is given, theirs at the end; or why nothing can be."""
         inputs, outputs = self.description.inputs, self.description.outputs
         if len(inputs) != 1 or len(outputs) != 1:
             return f"{len(inputs)} inputs and {len(outputs)} outputs: only one of each is tried"
-        test = self._array(inputs[0].id)
+        test = self.runner.array(inputs)
         if test is None:
             return "there is no readable test input"
         if test.ndim != len(inputs[0].axes) or test.dtype.kind not in "fiub":
             return "the test input does not fit the description"
-        return np.ascontiguousarray(test, np.float32)
-
-    def _plan(self, image: images.Array) -> tuple[list[seams.Pair], list[images.Trial]] | str:
-        """Return the pairs of tiles and what every engine is given, theirs at the end; or why nothing can be."""
+        image = np.ascontiguousarray(test, np.float32)
+        pairs = []
         try:
-            pairs = list(self._pairs(image))
+            for letter in "yx":
+                try:
+                    pairs.append(seams.Pair(self.description, image, letter))
+                except seams.UnmeasuredError as reason:
+                    self.seam_note = str(reason)
             halves = [images.Trial(f"seam along {pair.letter}", each) for pair in pairs for each in pair.images]
-            return pairs, [*images.trials(self.description.inputs[0], image), *halves]
+            return pairs, [*images.trials(inputs[0], image), *halves]
         except images.TooLargeError as error:
-            self._add([run_fault("size", f"no engine is run: {error}")])
+            self.found.append(run_fault("size", f"no engine is run: {error}"))
             return str(error)
-
-    def _pairs(self, image: images.Array) -> Iterator[seams.Pair]:
-        for letter in "yx":
-            try:
-                yield seams.Pair(self.description, image, letter)
-            except seams.UnmeasuredError as reason:
-                self.seam_note = str(reason)
 
     def _run(self, engine: Engine, weights: str, trials: Sequence[images.Trial], refused: str | None) -> Result:
         if not engine.installed():
@@ -277,23 +244,20 @@ class _Check:
         if refused := refused or self.runner.unsafe(weights, processing=engine.processing):
             return Result(engine, weights, verdict="not run", notes=[refused])
         self.runner.log(f"{engine.title} on {weights}")
-        inputs = [trial.image for trial in trials]
-        if self.description.processed and not engine.processing:
-            inputs = images.standardised(inputs)
-        outcome = engine.run(self.runner.job(weights, inputs))
+        outcome = self.runner.run(engine, weights, [trial.image for trial in trials])
         if outcome.skipped:
             return Result(engine, weights, outcome, verdict="not run", notes=[outcome.skipped])
         return Result(engine, weights, outcome)
 
     def _seam(self) -> Seam | None:
         """Return the seam that remains with the declared halo, and note a fault where the package states another."""
-        largest = images.worst(self.seams)
+        largest = images.worst([each for each in self.found if isinstance(each, Difference)])
         if largest is None:
             return None
         halo = min((axis.halo for axis in self.description.outputs[0].space if axis.letter in "yx"), default=0)
         before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
-        self._add(seams.seam_faults(largest.largest, halo, stated, certify=self.runner.options.certify))
+        self.found += seams.seam_faults(largest.largest, halo, stated, certify=self.runner.options.certify)
         return Seam(halo=halo, difference=largest, stated=stated)
 
     def _attached(self) -> Certificate | None:
@@ -302,19 +266,29 @@ class _Check:
         before = Certificate.read(path) if path else None
         if before is None or self.runner.options.certify:
             return before
-        changed = [name for name, digest in self._hashes() if before.hashes.get(name) != digest]
+        changed = [name for name, digest in self._hashes().items() if before.hashes.get(name) != digest]
         if changed:
             message = f"its {NAME} is of other files: {changed[0]} is not the one that was tested"
         elif before.description_sha256 != description_hash(self.description):
             message = f"its {NAME} is of another description: axes, operations or arguments were others when tested"
         else:
             return before
-        self._add([run_fault("certificate", message)])
+        self.found.append(run_fault("certificate", message))
         return None
 
 
 def _listed(task: Callable[[Runner], Iterator[Row | Fault]], runner: Runner) -> list[Row | Fault]:
     return list(task(runner))
+
+
+def _merged(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    """Return the faults, errors first; one that was found for several tools stands once and names them all."""
+    merged: dict[tuple[str, ...], Fault] = {}
+    for each in faults:
+        key = (each.severity, each.rule, each.message, each.seen, each.way_out)
+        tools = (*merged[key].tools, *each.tools) if key in merged else each.tools
+        merged[key] = each.model_copy(update={"tools": tuple(dict.fromkeys(tools))})
+    return tuple(sorted(merged.values(), key=lambda each: each.severity))
 
 
 def _provenance(package: Package) -> Provenance | None:

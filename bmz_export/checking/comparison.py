@@ -128,13 +128,11 @@ class Comparison:
         """
         for result in self.results:
             self._check_alone(result)
-        operations = self.description.processed
-        complete = [result for result in self.results if result.engine.processing or not operations]
-        self._compare_group(complete, expected, same_tensors=same_tensors)
-        bare = [result for result in self.results if result not in complete]
+        bare = [result for result in self.results if self.description.processed and not result.engine.processing]
+        self._compare_group([result for result in self.results if result not in bare], expected, same_tensors)
         for result in bare:
             result.notes.append("the bare network, without the package's operations")
-        self._compare_group(bare, None, same_tensors=same_tensors)
+        self._compare_group(bare, None, same_tensors)
         for result in self.results:
             if result.verdict == "not compared":
                 result.notes.insert(0, "it runs, but there is nothing to compare its pixels with")
@@ -147,33 +145,22 @@ class Comparison:
         outputs, error = result.outcome.outputs, result.outcome.error
         result.shapes = tuple(dict.fromkeys(trial.shape for trial in self.trials[: len(outputs)]))
         tensor, output = self.description.inputs[0], self.description.outputs[0]
-        result.sound = bool(outputs)
+        result.sound = len(outputs) > (1 if error else 0)
         result.warm = next((index for index, trial in enumerate(self.trials) if trial.name == "test again"), 0)
-        bare = self.description.processed and not result.engine.processing
+        dtype = "" if self.description.processed and not result.engine.processing else output.dtype
         for trial, found in zip(self.trials, outputs, strict=False):
-            shape = self.description.output_shape(output, {tensor.id: trial.image.shape})
-            if wrong := defect(found, shape, "" if bare else output.dtype):
+            if wrong := defect(found, self.description.output_shape(output, {tensor.id: trial.image.shape}), dtype):
                 result.sound = False
-                result.fail(f"{wrong} ({trial.shape})")
-                self._add("sound-output", result, 0, wrong)
+                self._fail("sound-output", result, f"{wrong} ({trial.shape})")
                 break
         if error and not result.outcome.out_of_time:
-            result.fail(error)
-            self._add("runs", result, 0, error)
-        if error:
-            result.sound = result.sound and len(outputs) > 1
-        if result.sound:
-            self._check_repeats(result)
-
-    def _check_repeats(self, result: Result) -> None:
-        outputs = result.outcome.outputs
-        for trial, found in zip(self.trials, outputs, strict=False):
+            self._fail("runs", result, error)
+        for trial, found in zip(self.trials, outputs if result.sound else (), strict=False):
             if trial.like is not None and (gap := compare(found, outputs[trial.like]).largest) > REPEATABLE:
                 result.sound = False  # there is nothing to compare in a result that is another one each time
-                result.fail(f"another result when run again: {gap:.1e} of the range")
-                self._add("repeatable", result, gap, f"gives another result each time, by {gap:.1e} of the range")
+                self._fail("repeatable", result, f"gives another result each time, by {gap:.1e} of the range", gap)
                 break
-        if self._compiles and result.engine.compiles:
+        if result.sound and self._compiles and result.engine.compiles:
             self._check_wait(result)
 
     def _check_wait(self, result: Result) -> None:
@@ -186,35 +173,21 @@ class Comparison:
         wait, steady = max(times[1:3]), min(times)
         if wait > max(WAIT_FACTOR * steady, steady + WAIT_SECONDS):
             result.notes.append(f"waits {wait:.1f} s at a new size, {steady:.1f} s once steady")
-            self._add("no-wait", result, wait, f"stops for {wait:.1f} s at the second or third image of a new size")
+            self._add("no-wait", result, f"stops for {wait:.1f} s at the second or third image of a new size", wait)
 
-    def _compare_group(self, results: Sequence[Result], expected: NDArray[Any] | None, *, same_tensors: bool) -> None:
+    def _compare_group(self, results: Sequence[Result], expected: NDArray[Any] | None, same_tensors: bool) -> None:
         sound = [result for result in results if result.sound]
         gaps = {id(result): _gap(result, expected) for result in sound}
-        ranked = sorted(
-            sound, key=lambda result: (not result.complete(self.trials), _largest(gaps[id(result)]) > CLOSE)
-        )
-        if not ranked:
+        if not sound:
             return
-        primary = ranked[0]
+        primary = min(sound, key=lambda each: (not each.complete(self.trials), _largest(gaps[id(each)]) > CLOSE))
         self.primary = self.primary or primary
         agree = [result for result in sound if self._compare_with(result, primary, alone=gaps[id(primary)] is None)]
         off = [result for result in sound if _largest(gaps[id(result)]) > LIMIT]
         several = same_tensors or len({result.format for result in sound}) > 1
-        wrong_test = several and len(off) == len(sound) == len(agree)
+        rule = "test-output" if several and len(off) == len(sound) == len(agree) else "agrees-with-test"
         for result in sound:
-            gap = gaps[id(result)]
-            if gap is None:
-                continue
-            result.add_difference(gap)
-            if result in off:
-                result.fail(f"{gap.largest:.1e} of the range off the test output")
-                rule = "test-output" if wrong_test else "agrees-with-test"
-                self._add(rule, result, gap.largest, f"is up to {gap.largest:.1e} of the range off the test output")
-            elif gap.largest > CLOSE:
-                self._add(
-                    "close-to-test", result, gap.largest, f"is {gap.largest:.1e} of the range off the test output"
-                )
+            self._judge(result, gaps[id(result)], "the test output", rule, "close-to-test")
 
     def _compare_with(self, result: Result, primary: Result, *, alone: bool) -> bool:
         """Compare all trials with those of the primary result, and pairs with their halves; say whether they agree.
@@ -224,19 +197,11 @@ class Comparison:
         trials = zip(self.trials, result.outcome.outputs, primary.outcome.outputs, strict=False)
         gaps = [compare(a, b) for trial, a, b in trials if trial.like is None and a.shape == b.shape]
         gap = worst(gaps) if result is not primary else None
-        largest = _largest(gap)
-        if gap is not None:
-            result.add_difference(gap)
-            if alone and largest <= LIMIT:
-                primary.add_difference(gap)
-        if largest > LIMIT:
-            result.fail(f"{largest:.1e} of the range off {primary.engine.title} on {primary.format}")
-            self._add("engines-agree", result, largest, f"is up to {largest:.1e} of the range off {primary.format} "
-                      f"in {primary.engine.title}")  # fmt: skip
-        elif largest > CLOSE:
-            self._add("engines-close", result, largest, f"is {largest:.1e} of the range off {primary.format}")
+        if gap is not None and alone and gap.largest <= LIMIT:
+            primary.add_difference(gap)
+        self._judge(result, gap, f"{primary.format} in {primary.engine.title}", "engines-agree", "engines-close")
         self._check_batch(result)
-        return largest <= LIMIT
+        return _largest(gap) <= LIMIT
 
     def _check_batch(self, result: Result) -> None:
         axis = self.description.outputs[0].order.find("b")
@@ -247,11 +212,24 @@ class Comparison:
                 continue
             first = found.take([0], axis=axis)
             if first.shape == alone.shape and (gap := compare(first, alone).largest) > LIMIT:
-                result.fail(f"{gap:.1e} of the range off when two images come at once")
-                self._add("batch", result, gap, f"changes an image by {gap:.1e} of the range when two come at once")
+                self._fail("batch", result, f"changes an image by {gap:.1e} of the range when two come at once", gap)
                 return
 
-    def _add(self, rule: str, result: Result, value: float, text: str) -> None:
+    def _judge(self, result: Result, gap: Difference | None, wanted: str, wrong: str, close: str) -> None:
+        """Note how far a result is from what is wanted, by one rule above ``LIMIT``, by another above ``CLOSE``."""
+        if gap is None:
+            return
+        result.add_difference(gap)
+        if gap.largest > LIMIT:
+            self._fail(wrong, result, f"is up to {gap.largest:.1e} of the range off {wanted}", gap.largest)
+        elif gap.largest > CLOSE:
+            self._add(close, result, f"is {gap.largest:.1e} of the range off {wanted}", gap.largest)
+
+    def _fail(self, rule: str, result: Result, text: str, value: float = 0) -> None:
+        result.fail(text)
+        self._add(rule, result, text, value)
+
+    def _add(self, rule: str, result: Result, text: str, value: float) -> None:
         self._found.setdefault((rule, result.format), []).append((result, value, text))
 
     def faults(self) -> Iterator[Fault]:

@@ -29,7 +29,6 @@ from bmz_export.checking.trials import compare
 from bmz_export.engines.process import PATIENCE
 from bmz_export.inspection.safety import hostile
 from bmz_export.package.builder import write_script
-from bmz_export.package.description import Tensor
 from bmz_export.package.weights import TORCHSCRIPT
 from bmz_export.tools import TOOLS, Tool, Trial
 from training.errors import PackageError
@@ -41,10 +40,12 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
     programs = find_programs(runner.options.programs)
     if not programs:
         return
-    test, expected = (_test_array(runner, tensors) for tensors in (description.inputs, description.outputs))
+    test, expected = (runner.array(tensors) for tensors in (description.inputs, description.outputs))
     refusal = _refusal(runner)
-    if test is None or expected is None or description.inputs[0].order != "bcyx":
-        refusal = "there is no readable, finite test image of batch, channel, y, x"
+    if test is None or expected is None or not (np.isfinite(test).all() and np.isfinite(expected).all()):
+        refusal = "there is no readable, finite test image"
+    elif description.inputs[0].order != "bcyx":
+        refusal = "the test image is not one of batch, channel, y, x"
     if refusal or test is None or expected is None:
         yield from (_row(tool, "not run", refusal or "") for tool, _ in programs)
         return
@@ -54,11 +55,6 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
         for tool, program in programs:
             runner.log(f"{tool.title}, yours")
             yield from _run_and_compare(runner, tool, program, _with_script(trial, tool, halo), expected)
-
-
-def _test_array(runner: Runner, tensors: Sequence[Tensor]) -> NDArray[Any] | None:
-    test = runner.inspection.test(tensors[0]) if tensors else None
-    return test.array if test and test.array is not None and np.isfinite(test.array).all() else None
 
 
 def _row(tool: Tool, verdict: Verdict, note: str, **fields: object) -> Row:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bmz_export.checking.own_architecture import is_own_architecture
 from bmz_export.checking.trials import Array
 from bmz_export.engines import ENGINES, GIB, Engine, Job, Outcome
 from bmz_export.engines.process import ask_worker
 from bmz_export.inspection import Inspection, safety
+from bmz_export.package.description import Tensor
 
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
@@ -103,14 +105,31 @@ class Runner:
         """
         return safety.unsafe(self.inspection, weights, processing=processing, trust=self.options.trust)
 
-    def job(self, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1) -> Job:
-        """Return the job of running these images; ``patience`` multiplies the time limit."""
+    def array(self, tensors: Sequence[Tensor]) -> NDArray[Any] | None:
+        """Return the test tensor of the first of these, None where it cannot be read."""
+        test = self.inspection.test(tensors[0]) if tensors else None
+        return test.array if test else None
+
+    def run(
+        self, engine: Engine, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1
+    ) -> Outcome:
+        """Let an engine run these images; ``patience`` multiplies the time limit.
+
+        The bare network of a package that normalises outside of it gets images with the mean and deviation of the first
+        one taken out of all, so that a tile of one stays a tile.
+        """
+        if self.inspection.description.processed and not engine.processing:
+            mean, deviation = images[0].mean(), images[0].std() or 1
+            images = [np.asarray((image - mean) / deviation, np.float32) for image in images]
+        return engine.run(self._job(weights, images, self.options.timeout * patience, threads))
+
+    def _job(self, weights: str, images: Sequence[Array], timeout: float, threads: int = 1) -> Job:
         return Job(
             package=self.inspection.package.folder,
             weights_format=weights,
-            weights=self.inspection.weights(weights) or Path(),
+            weights=self.inspection.weights(weights) or self.inspection.description.path,
             inputs=tuple(images),
-            timeout=self.options.timeout * patience,
+            timeout=timeout,
             memory_limit=self.options.memory,
             trust=self.options.trust or (weights == "pytorch_state_dict" and self.own_architecture),
             threads=threads,
@@ -118,5 +137,5 @@ class Runner:
 
     def ask_worker(self, name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], Outcome]:
         """Run a module of ``checking.workers`` on the package; its answer is JSON in the bytes of an array."""
-        job = replace(self.job("", [np.zeros(1, np.float32)]), weights=self.inspection.description.path, trust=False)
+        job = replace(self._job("", [np.zeros(1, np.float32)], self.options.timeout), trust=False)
         return ask_worker(f"bmz_export.checking.workers.{name}", job, options)

@@ -12,7 +12,7 @@ from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, Ti
 from bmz_export.checking.comparison import LIMIT, Result
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import Runner
-from bmz_export.checking.trials import LARGEST, Array, TooLargeError, defect, standardised, worst
+from bmz_export.checking.trials import LARGEST, Array, TooLargeError, defect, worst
 from bmz_export.package.description import Description
 from bmz_export.tools import TOOLS
 from bmz_export.tools.tiling import Tiling
@@ -80,10 +80,8 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         return
     images = [image, *(window for plan in plans for window in plan.tiling.windows(image))]
     runner.log(f"{len(images) - 1} tiles of an image of {image.shape[-1]} x {image.shape[-2]}")
-    if description.processed and not primary.engine.processing:
-        images = standardised(images)
     alone = os.cpu_count() or 1  # nothing else runs meanwhile
-    outcome = primary.engine.run(runner.job(primary.format, images, patience=PATIENCE, threads=alone))
+    outcome = runner.run(primary.engine, primary.format, images, patience=PATIENCE, threads=alone)
     engine = f"{primary.engine.title} on {primary.format}"
     near = max(seams.NEAR, *(axis.halo for axis in description.outputs[0].space))
     described = _described(description, image)

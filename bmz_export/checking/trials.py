@@ -140,12 +140,3 @@ def defect(result: NDArray[Any], shape: Sequence[int | None], dtype: str) -> str
     if result.dtype.kind in "fc" and not np.isfinite(result).all():
         return f"returns NaN or infinity in {np.mean(~np.isfinite(result)):.0%} of the pixels"
     return None
-
-
-def standardised(images: Sequence[Array]) -> list[Array]:
-    """Return images with the mean and deviation of the first one taken out of all, so that a tile of one stays a tile.
-
-    For a bare network whose package normalises outside of it.
-    """
-    mean, deviation = images[0].mean(), images[0].std() or 1
-    return [np.asarray((image - mean) / deviation, np.float32) for image in images]

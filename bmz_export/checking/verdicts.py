@@ -6,24 +6,21 @@ from collections.abc import Collection, Iterator, Sequence
 
 from bmz_export.checking.certificate import LATE, Fault, Place, Row, State, TileRow, ToolVerdict
 from bmz_export.checking.comparison import LIMIT
-from bmz_export.checking.faults import MEASURED, MORE_TIME
+from bmz_export.checking.faults import MEASURED, MORE_TIME, effect
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.tools import TOOLS, Tool
 
-_DOUBTS = ("test-output", "tensors", "library-test")
-"""Rules that say nothing of the tool's own pixels."""
-_OPENS = frozenset(
-    ("operations", "same-size", "seam", "tiles", "same-weights", "finite-weights", "sound-output", "repeatable",
-     "agrees-with-test", "engines-agree", "batch", "your-tool", *_DOUBTS)
-)  # fmt: skip
-"""Rules that concern the pixels: a tool opens a package that breaks one of them."""
 PLACES: dict[Place, tuple[str, str]] = {
     "seam": ("seams", "at seams"),
     "cut": ("the last blocks", "in the last blocks"),
     "edge": ("the image's edge", "at the edge"),
 }
 """Where a tool's tiling may show: away from what, and where."""
-_RAN: tuple[State, ...] = ("same pixels", "differs in places")
+_SENTENCES = {
+    "refused": ("will NOT open", "because"),
+    "other pixels": ("opens, but not with the right pixels", "because"),
+    "doubt": ("opens", "but"),
+}
 
 
 def tool_verdicts(
@@ -47,23 +44,20 @@ def tool_verdicts(
 
 def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, str]) -> ToolVerdict:
     """Return the verdict of the gravest error; ``causes`` says which tool told which, and is added to."""
-    cause = min(errors, key=lambda fault: fault.rule in _OPENS)
-    opens = cause.rule in _OPENS
-    sentence = "opens, but not with the right pixels" if opens else "will NOT open"
-    because = ", because"
-    if cause.rule in _DOUBTS:
-        sentence, because = "opens", ", but"
+    cause = min(errors, key=lambda fault: effect(fault) != "refused")
+    sentence, because = _SENTENCES[effect(cause)]
     if cause.message in causes:
         sentence += f", for the same reason as {causes[cause.message]}"
     else:
         causes[cause.message] = ran.tool
         by_rule = ran.verdict in ("same pixels", "differs in places") and cause.source != MEASURED
-        sentence += f": a rule says that {cause.message}" if by_rule else f"{because} {cause.message}"
+        sentence += f": a rule says that {cause.message}" if by_rule else f", {because} {cause.message}"
         sentence += f" ({cause.seen}); {cause.way_out}"
         sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
     if len(errors) > 1:
         sentence += f"; {len(errors) - 1} more below"
-    return ToolVerdict(tool=ran.tool, verdict="other pixels" if opens else "will not open", sentence=sentence)
+    state: State = "will not open" if effect(cause) == "refused" else "other pixels"
+    return ToolVerdict(tool=ran.tool, verdict=state, sentence=sentence)
 
 
 def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], options: CheckOptions) -> ToolVerdict:
@@ -98,7 +92,7 @@ def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], o
 def _tiled(tool: Tool, tiles: Sequence[TileRow], options: CheckOptions) -> tuple[tuple[Place, ...], str]:
     """Return where a tool's own tiling of a large image differs from the whole, and the same in words."""
     if tool.tilings and not options.tiles:
-        return (), "same pixels on the test images (tiling a large one was not requested: `tiles`)"
+        return (), "same pixels on the test images (tiling a large one was not requested)"
     if tool.tilings and not any(tile.verdict in ("passed", "shown") for tile in tiles):
         return (), "same pixels on the test images; its tiling of a large one was not measured"
     overlapping = {way.title for way in tool.tilings if way.overlaps}

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ _RESULTS = 8  # times the inputs: what all results together may take on disk, be
 _TAIL = 2**16  # bytes of what a process says at the end
 _STOP = threading.Event()
 _INHERITED = (
-    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LC_ALL",
+    "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "JAVA_HOME", "VIRTUAL_ENV", "LANG", "LC_ALL",
     "SYSTEMROOT", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS",
 )  # fmt: skip
 
@@ -54,8 +54,7 @@ def run_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None)
     with tempfile.TemporaryDirectory(prefix="bmz-fmd-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         _write_job(folder, runtime, job, options or {})
-        end = _watch(folder, job)
-        return _read_outcome(folder, end, job)
+        return _outcome(folder, job, *_watch(folder, job))
 
 
 def ask_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], Outcome]:
@@ -73,17 +72,6 @@ def workers_ended() -> Iterator[None]:
     _STOP.set()
     yield
     _STOP.clear()
-
-
-@dataclass(frozen=True)
-class _End:
-    """How a worker's process came to its end."""
-
-    code: int | None  # None: ended by us
-    peak: int
-    reason: str | None
-    out_of_time: bool
-    stderr: str
 
 
 def _write_job(folder: Path, runtime: str, job: Job, options: Mapping[str, Any]) -> None:
@@ -105,25 +93,20 @@ def _write_job(folder: Path, runtime: str, job: Job, options: Mapping[str, Any])
 
 def _environment(folder: Path, threads: int) -> dict[str, str]:
     """Return what a runtime needs and nothing else: no proxies, no keys, no home of the user's."""
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    count = str(threads)
-    environment.update(
-        HOME=str(folder),
-        USERPROFILE=str(folder),
-        TMPDIR=str(folder),
-        TEMP=str(folder),
-        TMP=str(folder),
-        PYTHONUSERBASE=site.getuserbase(),
-        PYTHONUNBUFFERED="1",
-        PYTHONWARNINGS="ignore",
-        OMP_NUM_THREADS=count,
-        MKL_NUM_THREADS=count,
-        OPENBLAS_NUM_THREADS=count,
-    )
-    return environment
+    path = [str(Path(__file__).parents[2])]  # this very package, also where it is run from a checkout
+    return {
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        **dict.fromkeys(("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"), str(folder)),
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)),
+        "PYTHONUSERBASE": site.getuserbase(),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": os.pathsep.join([*path, *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
 
 
-def _watch(folder: Path, job: Job) -> _End:
+def _watch(folder: Path, job: Job) -> tuple[int | None, Outcome]:
+    """Run the worker; return its exit code, None where it was ended, and why, with the most memory it held."""
     started = time.monotonic()
     peak, reason, out_of_time = 0, None, False
     room = job.disk_limit + (1 + _RESULTS) * _size(folder)
@@ -135,7 +118,7 @@ def _watch(folder: Path, job: Job) -> _End:
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             cwd=folder,
-            env=_environment(folder, job.threads) | _module_path(),
+            env=_environment(folder, job.threads),
             start_new_session=True,
         )
         try:
@@ -158,7 +141,8 @@ def _watch(folder: Path, job: Job) -> _End:
                 time.sleep(_POLL)
         finally:
             _end_all(worker, set(computed))
-    return _End(None if reason else worker.returncode, peak, reason, out_of_time, _tail(folder / "stderr"))
+    ended = Outcome(error=reason, out_of_time=out_of_time, peak_memory=peak)
+    return None if reason else worker.returncode, ended
 
 
 def _no_time_left(job: Job, computed: float, passed: float) -> str | None:
@@ -191,19 +175,6 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _tail(path: Path) -> str:
-    with path.open("rb") as stream:
-        stream.seek(max(path.stat().st_size - _TAIL, 0))
-        return stream.read().decode(errors="replace")
-
-
-def _module_path() -> dict[str, str]:
-    """Let the worker import this very package, also where it is run from a checkout."""
-    root = str(Path(__file__).parents[2])
-    known = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": os.pathsep.join([root, known]) if known else root}
-
-
 def _family(pid: int) -> list[psutil.Process]:
     """Return a process and all that it started, as far as they live."""
     try:
@@ -218,13 +189,9 @@ def _memory(processes: list[psutil.Process]) -> int:
     total = 0
     for process in processes:
         with contextlib.suppress(psutil.Error, OSError):
-            total += _shared_fairly(process) if len(processes) > 1 else process.memory_info().rss
+            info = process.memory_full_info() if len(processes) > 1 else process.memory_info()
+            total += int(getattr(info, "pss", 0) or info.rss)
     return total
-
-
-def _shared_fairly(process: psutil.Process) -> int:
-    info = process.memory_full_info()
-    return int(getattr(info, "pss", 0) or info.rss)
 
 
 def _end_all(worker: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> None:
@@ -240,35 +207,34 @@ def _end_all(worker: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> No
     psutil.wait_procs(family, timeout=5)
 
 
-def _read_outcome(folder: Path, end: _End, job: Job) -> Outcome:
+def _outcome(folder: Path, job: Job, code: int | None, ended: Outcome) -> Outcome:
+    """Return what the worker left, with the reason why it was ended or ended too early."""
     report: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):
         report = json.loads((folder / "report.json").read_text())
     seconds = tuple(tuple(calls) for calls in report.get("seconds", ()))
     outputs = tuple(np.load(folder / f"output-{index}.npy", allow_pickle=False) for index in range(len(seconds)))
-    error = end.reason or report.get("error") or _crash(end, report)
+    error = ended.error or report.get("error") or (None if report.get("done") else _crash(folder, code or 0))
     if error and report.get("loaded") and len(outputs) < len(job.inputs):
         error = f"on an input of shape {job.inputs[len(outputs)].shape}: {error}"
-    return Outcome(
+    return replace(
+        ended,
         outputs=outputs,
         seconds=seconds,
         load_seconds=report.get("load_seconds", 0.0),
-        peak_memory=max(end.peak, report.get("peak_memory", 0)),
+        peak_memory=max(ended.peak_memory, report.get("peak_memory", 0)),
         error=error,
-        out_of_time=end.out_of_time,
         skipped=report.get("skipped"),
         notes=tuple(report.get("notes", ())),
     )
 
 
-def _crash(end: _End, report: Mapping[str, Any]) -> str | None:
+def _crash(folder: Path, code: int) -> str:
     """Put a process that ended before it was done into one line."""
-    if report.get("done"):
-        return None
-    code = end.code or 0
     if code == -getattr(signal, "SIGKILL", 9):
         return "the process was ended by the system, most likely for want of memory"
-    last = last_line(end.stderr)
-    if code < 0:
-        return f"the process crashed ({signal.Signals(-code).name})" + (f": {last}" if last else "")
-    return f"the process ended early (exit code {code})" + (f": {last}" if last else "")
+    with (folder / "stderr").open("rb") as stream:
+        stream.seek(max((folder / "stderr").stat().st_size - _TAIL, 0))
+        last = last_line(stream.read().decode(errors="replace"))
+    how = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended early (exit code {code})"
+    return f"the process {how}" + (f": {last}" if last else "")

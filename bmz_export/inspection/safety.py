@@ -27,7 +27,7 @@ def unsafe(inspection: Inspection, weights: str, *, processing: bool, trust: boo
     tensors = (*inspection.description.inputs, *inspection.description.outputs)
     custom = any(operation.id == "custom" for tensor in tensors for operation in tensor.operations)
     if custom and processing and not trust:
-        return "its operations are the package's own Python: run it with `trust` if you know where it is from"
+        return "its operations are the package's own Python, which runs only where you trust the one who made it"
     return hostile(inspection, weights)
 
 

@@ -287,7 +287,7 @@ TOOL = Tool(
         Rule("halo", "the run stops: the halo is larger than the tile", f"{_SOURCE}, TileMaker",
              "halo only on axes that follow an input's, and less than half the min", _halo),
         Rule("operations", "other pixels than elsewhere, or an exception", f"{_SOURCE}, its transformations [run]",
-             "normalise inside the network", finders.operations(_operation)),
+             "normalise inside the network", finders.operations(_operation), pixels=True),
         Rule("empty-kwargs", "an exception on reading the description", _SOURCE, "leave empty arguments out",
              _empty_kwargs),
         Rule("runnable-weights", "no weights that it could run", f"{_SOURCE}, ModelWeight", "add TorchScript",

@@ -103,7 +103,7 @@ TOOL = Tool(
         Rule("halo", "a block fails and what was in memory is shown", f"{_SOURCE} [run]",
              "a min of more than twice the halo", _halo),
         Rule("operations", "seams between blocks", f"{_SOURCE}: bioimageio.core's operations, block by block",
-             "normalise inside the network with constants", finders.operations(finders.statistics_per_tile)),
+             "normalise inside the network with constants", finders.operations(finders.statistics_per_tile), pixels=True),
     ),
     weights_choice=_choice,
     tilings=(ToolTiling("its blocks, 512 tiles less twice the halo, reflected, cut blocks centred",

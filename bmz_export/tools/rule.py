@@ -46,6 +46,8 @@ class Rule:
         From the inspection to one message for each violation.
     severity : str
         ``error``: the tool fails or shows wrong pixels; ``warning``: less than that.
+    pixels : bool
+        Whether it concerns the pixels alone: the tool opens a package that breaks it.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Rule:
     way_out: str
     find: Callable[[Inspection], Iterable[str]]
     severity: Severity = "error"
+    pixels: bool = False
 
     def check(self, inspection: Inspection) -> Iterator[Finding]:
         """Yield a finding for each violation, and an error where the package is too odd to be looked through."""

@@ -282,7 +282,7 @@ def test_operations_that_are_python_of_the_package_need_trust(tmp_path):
     folder = built_package(tmp_path / "a").folder
     custom = {"id": "custom", "source": "own.py", "callable": "Own", "kwargs": {}}
     edit(folder, lambda description: description["inputs"][0].update(preprocessing=[custom]))
-    with pytest.raises(UserError, match=r"its operations are the package's own Python.*`trust`"):
+    with pytest.raises(UserError, match=r"its operations are the package's own Python.*trust"):
         open_denoiser(folder)
 
 

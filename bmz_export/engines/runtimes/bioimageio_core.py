@@ -17,9 +17,7 @@ from bmz_export.package.archive import DESCRIPTION_NAMES
 def load(task: dict[str, Any]) -> Predict:
     """Load the package's weights in the format asked for."""
     if task["weights_format"] == "pytorch_state_dict" and not task["trust"]:
-        raise NotRunError(
-            "pytorch_state_dict runs the package's own Python: run it with `trust` if you know where it is from"
-        )
+        raise NotRunError("the package's own Python runs only where you trust the one who made it")
     from bioimageio.core import create_prediction_pipeline, enable_determinism
     from bioimageio.core.digest_spec import create_sample_for_model, get_axes_infos, get_member_ids
     from bioimageio.core.tensor import Tensor

@@ -1,7 +1,7 @@
 """A server for one page: its files, the runtime's, one model and some images, on 127.0.0.1."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +21,7 @@ _TYPES = {
     ".wasm": "application/wasm",
     ".json": "application/json",
 }
+_BYTES = "application/octet-stream"
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",  # these three open the door to threads in WebAssembly
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -85,45 +86,50 @@ class PageServer:
 
             def do_GET(self) -> None:
                 address = self.path.partition("?")[0]
-                if address in server._files:
-                    path = server._files[address]
-                    self._head(_TYPES.get(path.suffix, "application/octet-stream"), path.stat().st_size)
+                path = server._files.get(address)
+                image = server.images.get(address.removeprefix("/image/"))
+                if path is not None:
+                    self._send(_TYPES.get(path.suffix, _BYTES), path.stat().st_size)
                     with path.open("rb") as file:
                         shutil.copyfileobj(file, self.wfile)
                 elif address in server._texts:
-                    self._body(_TYPES.get(Path(address).suffix, "text/plain"), server._texts[address])
-                elif address.startswith("/image/") and address[7:] in server.images:
-                    image = server.images[address[7:]]
-                    self._body(
-                        "application/octet-stream", image.tobytes(), {"X-Shape": ",".join(map(str, image.shape))}
-                    )
+                    text = server._texts[address]
+                    self._send(_TYPES[Path(address).suffix], len(text), text)
+                elif image is not None:
+                    self._send(_BYTES, image.nbytes, image.tobytes(), shape=image.shape)
                 else:
-                    self._body("text/plain", b"", status=HTTPStatus.NOT_FOUND)
+                    self._send("text/plain", 0, status=HTTPStatus.NOT_FOUND)
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
                 kind = self.headers["X-Type"]
-                if self.path != "/result" or kind not in _NUMBERS:
-                    self._body("text/plain", b"", status=HTTPStatus.NOT_FOUND)
-                    return
-                shape = tuple(int(size) for size in self.headers["X-Shape"].split(","))
-                server.results.append(np.frombuffer(data, dtype=kind).reshape(shape))
-                self._body("text/plain", b"")
+                if self.path == "/result" and kind in _NUMBERS:
+                    shape = tuple(int(size) for size in self.headers["X-Shape"].split(","))
+                    server.results.append(np.frombuffer(data, dtype=kind).reshape(shape))
+                    self._send("text/plain", 0)
+                else:
+                    self._send("text/plain", 0, status=HTTPStatus.NOT_FOUND)
 
-            def _body(
-                self, kind: str, data: bytes, headers: Mapping[str, str] | None = None, status: int = HTTPStatus.OK
-            ) -> None:
-                self._head(kind, len(data), headers, status)
-                self.wfile.write(data)
-
-            def _head(
-                self, kind: str, length: int, headers: Mapping[str, str] | None = None, status: int = HTTPStatus.OK
+            def _send(
+                self,
+                kind: str,
+                length: int,
+                data: bytes = b"",
+                *,
+                status: int = HTTPStatus.OK,
+                shape: Sequence[int] = (),
             ) -> None:
                 self.send_response(status)
-                lines = {**_HEADERS, **(headers or {}), "Content-Type": kind, "Content-Length": str(length)}
+                lines = {
+                    **_HEADERS,
+                    "Content-Type": kind,
+                    "Content-Length": str(length),
+                    "X-Shape": ",".join(map(str, shape)),
+                }
                 for name, value in lines.items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(data)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
