@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Literal
 
@@ -146,21 +147,7 @@ class ToolVerdict(_Value):
 
 
 class Certificate(_Value):
-    """What a check found.
-
-    Attributes
-    ----------
-    tools : tuple of ToolVerdict
-        What comes of it, tool by tool.
-    rows, tiles : tuple
-        What ran, and what did not.
-    faults : tuple of Fault
-        What is wrong; errors first.
-    hashes : dict
-        sha256 of each weights file and tensor that was tested, by name.
-    description_sha256 : str
-        Of what the description says that decides the numbers; see :func:`description_hash`.
-    """
+    """What a check found."""
 
     certificate: Literal[1, 2] = 2
     package: str
@@ -171,8 +158,8 @@ class Certificate(_Value):
     rules_only: bool = False
     trusted: bool = False
     rules: int = Field(description="rules that were applied, one that several tools share counted once")
-    tools: tuple[ToolVerdict, ...] = ()
-    rows: tuple[Row, ...] = ()
+    tools: tuple[ToolVerdict, ...] = Field(default=(), description="what comes of it, tool by tool")
+    rows: tuple[Row, ...] = Field(default=(), description="what ran, and what did not")
     tiles: tuple[TileRow, ...] = ()
     seam: Seam | None = None
     seam_note: str = Field(default="", description="why no seam between two tiles was measured")
@@ -180,9 +167,9 @@ class Certificate(_Value):
         default=None, description="whether the model improves its noisy test images, as the package's provenance has it"
     )
     judgement: str = Field(default="", description="the same in a sentence, with the figures")
-    faults: tuple[Fault, ...] = ()
-    hashes: dict[str, str] = Field(default_factory=dict)
-    description_sha256: str = ""
+    faults: tuple[Fault, ...] = Field(default=(), description="errors first")
+    hashes: dict[str, str] = Field(default={}, description="sha256 of each weights file and tensor that was tested")
+    description_sha256: str = Field(default="", description="of what the description says that decides the numbers")
 
     @property
     def errors(self) -> tuple[Fault, ...]:
@@ -222,10 +209,8 @@ class Certificate(_Value):
 def json_schema() -> str:
     """Return the schema of a certificate's JSON, made from the model itself."""
     schema = Certificate.model_json_schema(mode="serialization")
-    return (
-        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}, indent=2)
-        + "\n"
-    )
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
+    return json.dumps(head | schema, indent=2) + "\n"
 
 
 def description_hash(description: Description) -> str:
@@ -242,9 +227,7 @@ def description_hash(description: Description) -> str:
 
 
 def _tensor_facts(tensor: Tensor) -> list[object]:
-    axes = [
-        [axis.id, axis.type, axis.size, axis.min, axis.step, axis.reference, axis.offset, axis.scale, axis.halo]
-        for axis in tensor.axes
-    ]
+    facts = attrgetter("id", "type", "size", "min", "step", "reference", "offset", "scale", "halo")
+    axes = [facts(axis) for axis in tensor.axes]
     operations = [[operation.id, operation.kwargs] for operation in tensor.operations if operation.changes]
     return [tensor.id, tensor.dtype, axes, operations]

@@ -53,19 +53,7 @@ _FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
 
 
 def run_fault(rule: str, message: str, tools: tuple[str, ...] | None = None, severity: Severity | None = None) -> Fault:
-    """Return a fault that was found by running the package.
-
-    Parameters
-    ----------
-    rule : str
-        One of those above.
-    message : str
-        What is wrong here.
-    tools : tuple of str, optional
-        Titles of the tools that it concerns; all of them by default.
-    severity : str, optional
-        Another than the usual one.
-    """
+    """Return a fault by one of the rules above, for all tools and of the usual severity where none are given."""
     _, usual, seen, way_out = _FAULTS[rule]
     tools = tools or tuple(tool.title for tool in TOOLS.values())
     return Fault(severity=severity or usual, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +21,7 @@ _GREY = "#8a8f98"
 
 
 def draw(certificate: Certificate, path: Path) -> Path:
-    """Draw each run as a row with its largest difference on a logarithmic scale, and the tools' tilings below.
-
-    Parameters
-    ----------
-    certificate : Certificate
-        What was found.
-    path : Path
-        The PNG to write.
-
-    Returns
-    -------
-    Path
-        ``path``.
-    """
+    """Write the picture as PNG to ``path``, and return that."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -45,13 +33,10 @@ def draw(certificate: Certificate, path: Path) -> Path:
     FigureCanvasAgg(figure)
     _draw_title(figure, certificate, total)
     top = total - _HEAD
-    for index, height in enumerate(heights):
+    drawers = partial(_draw_rows, rows=rows), partial(_draw_tiles, tiles=tiles)
+    for height, drawn in zip(heights, drawers, strict=False):
         frame = (_LEFT / _WIDTH, (top - height + 0.5) / total, (_WIDTH - _LEFT - 0.3) / _WIDTH, (height - 0.55) / total)
-        axes = figure.add_axes(frame)
-        if index == 0:
-            _draw_rows(axes, rows)
-        else:
-            _draw_tiles(axes, tiles)
+        drawn(figure.add_axes(frame))
         top -= height
     figure.savefig(path, metadata={"Software": None})
     return path
@@ -131,9 +116,8 @@ def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
             continue
         value = _clip(row.difference.largest)
         axes.plot([value], [index], "o", color=colour, markersize=7, clip_on=False)
-        left = value < 0.05
-        axes.text(value * 1.8 if left else value / 1.8, index, figure_of(row.difference.largest), va="center",
-                  ha="left" if left else "right", fontsize=8, color=colour)  # fmt: skip
+        x, side = (value * 1.8, "left") if value < 0.05 else (value / 1.8, "right")
+        axes.text(x, index, figure_of(row.difference), va="center", ha=side, fontsize=8, color=colour)
     _caption(axes, "largest difference of a pixel, as a part of the output's range. BioImage.IO fails above 1e-3")
 
 

@@ -25,7 +25,7 @@ from bmz_export.checking.certificate import LATE, Fault, Row, Verdict
 from bmz_export.checking.comparison import LIMIT
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import FORMATS, Runner
-from bmz_export.checking.trials import compare
+from bmz_export.checking.trials import compare, defect
 from bmz_export.engines.process import PATIENCE
 from bmz_export.inspection.safety import hostile
 from bmz_export.package.builder import write_script
@@ -122,9 +122,7 @@ def _run_and_compare(
         problem = f"does not run the model: {error or f'it left no {result.name}'}"
     elif found.size != expected.size:
         problem = f"returns a result of shape {found.shape} where {expected.shape} is expected"
-    elif not np.isfinite(found).all():
-        problem = "returns NaN or infinity"
-    else:
+    elif not (problem := defect(found, found.shape, "") or ""):
         difference = compare(found.reshape(expected.shape), expected)
         if difference.largest > LIMIT:
             problem = f"is {difference.largest:.1e} of the range off the test output"

@@ -15,16 +15,19 @@ FIGURES = ("largest", "s", "memory", "inside", "seams", "edge", "cut")
 FORMATS = {"pytorch_state_dict": "state dict", "torchscript": "TorchScript", "onnx": "ONNX", "all": "all formats"}
 
 _READING = "Largest difference of a pixel, as a part of the output's range."
+_RUNS = "Each engine ran the weights of this package on its test image, at other sizes and on two images at once."
+_IMAGE = f"![Largest difference in each engine]({PICTURE})"
 _TILE_READING = (
     "The same image cut into tiles as each tool does: largest difference to the whole image, away from seams and "
     "edges, at seams, at the image's edge, in the last blocks that the image cuts. Shown: more than 1e-3 somewhere."
 )
 
 
-def figure_of(value: float | None) -> str:
+def figure_of(difference: Difference | float | None) -> str:
     """Return a difference as text: a power of ten, in per cent from 1e-3 on, a dash where nothing was measured."""
-    if value is None:
+    if difference is None:
         return "-"
+    value = difference.largest if isinstance(difference, Difference) else difference
     return "0" if value == 0 else f"{value:.0e}" if value < 1e-3 else percent(value)
 
 
@@ -43,20 +46,18 @@ def headline(certificate: Certificate) -> tuple[str, str]:
     by_verdict: dict[str, list[str]] = {}
     for tool in certificate.tools:
         by_verdict.setdefault(tool.verdict, []).append(tool.tool)
-    for verdict, words in (("will not open", "will not open in"), ("other pixels", "other pixels in")):
+    for verdict in ("will not open", "other pixels"):
         if verdict in by_verdict:
-            return f"{words} {', '.join(by_verdict[verdict])}", "failed"
+            return f"{verdict} in {', '.join(by_verdict[verdict])}", "failed"
     if certificate.exit_code:
         return "errors were found", "failed"
     untried = len(by_verdict.get("not tried", ()))
     compared = len(by_verdict.get("same pixels", ())) + len(by_verdict.get("differs in places", ()))
     if not compared:
-        not_compared = "not compared" in by_verdict
-        return ("nothing to compare with", "not compared") if not_compared else ("nothing was run", "not run")
-    where = "" if certificate.tiles else " on the test images"
+        ran = "not compared" in by_verdict
+        return ("nothing to compare with", "not compared") if ran else ("nothing was run", "not run")
     places = {place for tool in certificate.tools for place in tool.places}
-    if places:
-        where = f" {away_from(places)}"
+    where = f" {away_from(places)}" if places else "" if certificate.tiles else " on the test images"
     rest = len(certificate.tools) - untried - compared
     left = "".join(f", {count} {words}" for count, words in ((rest, "not compared"), (untried, "not tried")) if count)
     if "interior" in places:
@@ -81,19 +82,14 @@ def tables(certificate: Certificate) -> Iterator[tuple[str, Sequence[str], list[
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        engine_name(row),
-        FORMATS.get(row.weights, row.weights),
-        figure_of(row.difference.largest if row.difference else None),
-        "-" if row.seconds is None else f"{row.seconds:.2f}",
-        "-" if row.peak_memory is None else f"{row.peak_memory / 2**20:.0f} MB",
-        row.verdict,
-    )
+    seconds = "-" if row.seconds is None else f"{row.seconds:.2f}"
+    memory = "-" if row.peak_memory is None else f"{row.peak_memory / 2**20:.0f} MB"
+    weights = FORMATS.get(row.weights, row.weights)
+    return engine_name(row), weights, figure_of(row.difference), seconds, memory, row.verdict
 
 
 def _tile_cells(row: TileRow) -> tuple[str, ...]:
-    parts: Sequence[Difference | None] = (row.interior, row.seam, row.edge, row.cut)
-    figures = (figure_of(part.largest if part else None) for part in parts)
+    figures = map(figure_of, (row.interior, row.seam, row.edge, row.cut))
     return (f"{row.tool.partition(' (')[0]}: {way_name(row)}", *figures, row.verdict)
 
 
@@ -107,7 +103,7 @@ def detail_lines(certificate: Certificate) -> list[str]:
     if certificate.seam:
         seam = certificate.seam
         stated = "" if seam.stated is None else f" (stated: {figure_of(seam.stated)})"
-        found.append(f"seam: {figure_of(seam.difference.largest)} of the range with the halo of {seam.halo}{stated}")
+        found.append(f"seam: {figure_of(seam.difference)} of the range with the halo of {seam.halo}{stated}")
     elif certificate.seam_note not in ("", "not requested"):
         found.append(f"seam: not measured: {certificate.seam_note}")
     causes: dict[tuple[str, str], list[str]] = {}
@@ -140,13 +136,7 @@ def section(certificate: Certificate) -> str:
     if certificate.beats_noisy is False:
         parts += ["", f"**{certificate.judgement}**"]
     if certificate.rows:
-        parts += [
-            "",
-            "Each engine ran the weights of this package on its test image, at other sizes and on two images at once.",
-            "Differences are parts of the output's range.",
-            "",
-            f"![Largest difference in each engine]({PICTURE})",
-        ]
+        parts += ["", _RUNS, "Differences are parts of the output's range.", "", _IMAGE]
     if details := detail_lines(certificate):
         parts += ["", *(f"- {line}" for line in details)]
     made = f"{certificate.made_by}, {certificate.created[:10]}, {certificate.machine}"

@@ -59,17 +59,7 @@ class CheckOptions:
 
 
 class Runner:
-    """Runs things of one package in processes of their own.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        The package, opened.
-    options : CheckOptions
-        What may be done.
-    log : Callable
-        Hears what is being done.
-    """
+    """Runs things of one package in processes of their own."""
 
     def __init__(self, inspection: Inspection, options: CheckOptions, log: Log) -> None:
         self.inspection = inspection
@@ -94,15 +84,7 @@ class Runner:
                         yield engine, weights
 
     def unsafe(self, weights: str, *, processing: bool) -> str | None:
-        """Say why nobody should run a weights file, None where it may be run.
-
-        Parameters
-        ----------
-        weights : str
-            The format.
-        processing : bool
-            Whether the one that would run it applies the description's operations too.
-        """
+        """Say why nobody should run a weights file; see :func:`bmz_export.inspection.safety.unsafe`."""
         return safety.unsafe(self.inspection, weights, processing=processing, trust=self.options.trust)
 
     def array(self, tensors: Sequence[Tensor]) -> NDArray[Any] | None:

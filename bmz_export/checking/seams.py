@@ -36,26 +36,10 @@ class Pair:
 
     The second tile begins where those of the tools do, the halo before a multiple of every stride (deepImageJ's one
     tile, ilastik's full blocks, QuPath's script): with a halo that is no multiple of the network's stride the grid of
-    the strides lies elsewhere in it. ilastik's cut blocks begin anywhere, which ``--tiles`` shows by themselves.
+    the strides lies elsewhere in it. ilastik's cut blocks begin anywhere, which a large image shows.
 
-    Parameters
-    ----------
-    description : Description
-        With one input and one output.
-    test : array
-        The test input.
-    letter : str
-        The axis, ``y`` or ``x``.
-
-    Attributes
-    ----------
-    images : list of arrays
-        The whole image and its two tiles.
-
-    Raises
-    ------
-    UnmeasuredError
-        Where the package leaves no room for that (fixed sizes).
+    ``images`` are the whole one and its two tiles. Raises ``UnmeasuredError`` where the package leaves no room for that
+    (fixed sizes).
     """
 
     def __init__(self, description: Description, test: Array, letter: str) -> None:
@@ -118,39 +102,23 @@ def large_image(tensor: Tensor, test: Array) -> Array:
 def by_region(
     found: NDArray[np.floating], whole: NDArray[np.floating], tiling: Tiling, near: int
 ) -> dict[str, Difference | None]:
-    """Return the difference in the interior, at the seams, at the image's edges and in the cut blocks.
+    """Return the difference of a stitched result to that of the whole image, (..., height, width), by region.
 
-    Parameters
-    ----------
-    found, whole : arrays (..., height, width)
-        The stitched result and that of the whole image.
-    tiling : Tiling
-        How it was cut.
-    near : int
-        What counts as at a seam or an edge, in pixels.
+    ``near`` is what counts as at a seam or an edge, in pixels.
     """
     range_ = float(np.ptp(whole)) or 1.0
     gap = np.abs(np.asarray(found, np.float64) - whole) / range_
-    parts: dict[str, Difference | None] = {}
-    for name, region in tiling.regions(near).items():
-        values = gap[..., region]
-        parts[name] = Difference(largest=float(values.max()), mean=float(values.mean())) if values.size else None
-    return parts
+    parts = {name: gap[..., region] for name, region in tiling.regions(near).items()}
+    return {
+        name: Difference(largest=float(values.max()), mean=float(values.mean())) if values.size else None
+        for name, values in parts.items()
+    }
 
 
 def seam_faults(largest: float, halo: int, stated: float | None, *, certify: bool) -> Iterator[Fault]:
-    """Yield what is wrong with the seam that remains.
+    """Yield what is wrong with the seam that remains with the declared halo (pixels), where the package states another.
 
-    Parameters
-    ----------
-    largest : float
-        Largest difference at a seam, as a part of the range.
-    halo : int
-        As declared, in pixels.
-    stated : float or None
-        What the package states, None where it states nothing.
-    certify : bool
-        Whether the package states the measured seam from now on.
+    With ``certify`` it states the measured one from now on.
     """
     tools = tuple(tool.title for tool in TOOLS.values() if tool.tilings)
     message = f"seams of {largest:.1e} of the range between tiles with the declared halo of {halo}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bmz_export.checking import seams
 from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, TileVerdict
@@ -31,39 +32,18 @@ class _Plan:
     tool: Tool
     way: ToolTiling
     tiling: Tiling
-    image: tuple[int, int]
 
-    def row(
-        self,
-        verdict: TileVerdict,
-        *,
-        engine: str = "-",
-        note: str = "",
-        parts: Mapping[str, Difference | None] | None = None,
-    ) -> TileRow:
-        return TileRow(tool=self.tool.title, way=self.way.title, image=self.image, tiles=len(self.tiling.tiles),
-                       engine=engine, verdict=verdict, note=note[:300], **(parts or {}))  # fmt: skip
+    def row(self, verdict: TileVerdict, note: str = "", engine: str = "-", **parts: Any) -> TileRow:  # noqa: ANN401 -- by region
+        return TileRow(tool=self.tool.title, way=self.way.title, image=self.tiling.shape, tiles=len(self.tiling.tiles),
+                       engine=engine, verdict=verdict, note=note[:300], **parts)  # fmt: skip
 
 
 def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[TileRow | Fault | Difference]:
-    """Yield a row for each tool that tiles, faults, and the seam that remains with the declared halo.
+    """Tile the test input, mirrored up under a ramp, and yield a row a tool, faults, and the seam that remains.
 
     A row is ``passed`` where no region is off the whole image by more than ``LIMIT``, and else ``shown``: no mistake of
-    the package's, but what the tool's user sees.
-
-    Parameters
-    ----------
-    runner : Runner
-        Runs the tiles.
-    primary : Result
-        Whose engine and format are used for all.
-    test : array
-        The test input; mirrored up under a ramp.
-
-    Raises
-    ------
-    UntiledError
-        Where there is no large image to compare tiles with.
+    the package's, but what the tool's user sees. Engine and format of ``primary`` are used for all. Raises
+    ``UntiledError`` where there is no large image to compare tiles with.
     """
     description = runner.inspection.description
     image = _large(description, test)
@@ -71,9 +51,9 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
     for plan in _plans(runner, (image.shape[-2], image.shape[-1])):
         values = _values(plan.tiling) * image[..., 0, 0].size
         if not plan.tiling.tiles:
-            yield plan.row("not run", note="the declared halo leaves hardly anything of a tile")
+            yield plan.row("not run", "the declared halo leaves hardly anything of a tile")
         elif values > LARGEST:
-            yield plan.row("not run", note=f"its tiles hold {values:.0e} values, at most {LARGEST:.0e} are tried")
+            yield plan.row("not run", f"its tiles hold {values:.0e} values, at most {LARGEST:.0e} are tried")
         else:
             plans.append(plan)
     if not plans:
@@ -92,17 +72,17 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         position = last
         reason = (outcome.error or outcome.skipped or "no result") if len(parts) < len(windows) else None
         if reason and outcome.out_of_time:
-            yield plan.row(LATE, engine=engine, note=f"{reason}; {MORE_TIME}")
+            yield plan.row(LATE, f"{reason}; {MORE_TIME}", engine)
             continue
         reason = reason or _defect((outcome.outputs[0], *parts), (image, *windows), described)
         if reason:
             title = plan.tool.title
-            yield plan.row("failed", engine=engine, note=reason)
+            yield plan.row("failed", reason, engine)
             yield run_fault("tiles", f"the network does not take {title}'s tiles: {reason}", (title,))
             continue
         found = seams.by_region(plan.tiling.stitch(parts), outcome.outputs[0], plan.tiling, near)
         alike = all(each.largest <= LIMIT for each in found.values() if each is not None)
-        yield plan.row("passed" if alike else "shown", engine=engine, parts=found)
+        yield plan.row("passed" if alike else "shown", engine=engine, **found)
         remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
         if remains is not None and plan.way.overlaps:
             yield remains
@@ -113,7 +93,7 @@ def _plans(runner: Runner, image: tuple[int, int]) -> Iterator[_Plan]:
     for tool in TOOLS.values():
         for way in tool.tilings:
             tiling = way.cut(runner.inspection, image)
-            yield _Plan(tool, way, tiling or Tiling(image, (), "reflect"), image)
+            yield _Plan(tool, way, tiling or Tiling(image, (), "reflect"))
 
 
 def _large(description: Description, test: Array) -> Array:
@@ -148,7 +128,6 @@ def _values(tiling: Tiling) -> int:
 def _defect(results: Sequence[Array], images: Sequence[Array], described: Sequence[int | None]) -> str | None:
     """Say why results cannot be laid together, None where they can; the first is that of the whole image."""
     for index, (result, image) in enumerate(zip(results, images, strict=True)):
-        wrong = defect(result, (*described[:-2], *image.shape[-2:]), "")
-        if wrong:
+        if wrong := defect(result, (*described[:-2], *image.shape[-2:]), ""):
             return f"{wrong} ({f'tile {index}' if index else 'the whole image'})"
     return None

@@ -19,21 +19,12 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trial:
-    """One image that every engine is given.
-
-    Attributes
-    ----------
-    name : str
-        ``test`` for the test input itself, else what it tries.
-    image : array
-        In the package's axis order.
-    like : int or None
-        Index of the trial whose result this one must repeat.
-    """
+    """One image that every engine is given, in the package's axis order."""
 
     name: str
     image: Array
     like: int | None = None
+    """Index of the trial whose result this one must repeat."""
 
     @property
     def shape(self) -> str:
@@ -58,21 +49,13 @@ REPEATS = 4
 def trials(tensor: Tensor, test: Array) -> list[Trial]:
     """Return what to try: the test input, three sizes, one size several times, and all of them in a batch of two.
 
-    Parameters
-    ----------
-    tensor : Tensor
-        The input as described.
-    test : array
-        Its test tensor; smaller and larger images are cut from it or mirrored up.
+    Smaller and larger images are cut from the test input or mirrored up.
     """
     found = [Trial("test", test)]
-    sizes = [fit(tensor, test, tensor.shape(n)) for n in range(3)]
-    seen = {test.shape}
-    for n, image in enumerate(sizes):
-        if image.shape in seen:
-            continue
-        seen.add(image.shape)
-        found.append(Trial(f"min + {n} step" if n else "min", image))
+    for n in range(3):
+        image = fit(tensor, test, tensor.shape(n))
+        if image.shape not in {trial.image.shape for trial in found}:
+            found.append(Trial(f"min + {n} step" if n else "min", image))
     again = len(found) - 1 if len(found) == 1 else 1
     found += [Trial("again", found[again].image, again) for _ in range(REPEATS - 1)]
     found.append(Trial("test again", test, 0))
@@ -86,22 +69,16 @@ def _in_pairs(tensor: Tensor, single: Sequence[Trial]) -> list[Trial]:
     pairs = []
     for trial in single:
         if trial.image.shape[axis] == 1:
-            turned = np.flip(trial.image, axis=_space(tensor) or None)
+            space = tuple(index for index, axis in enumerate(tensor.axes) if axis.type == "space")
+            turned = np.flip(trial.image, axis=space or None)
             pairs.append(Trial(f"{trial.name}, two at once", np.concatenate([trial.image, turned], axis=axis)))
     return pairs
-
-
-def _space(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(index for index, axis in enumerate(tensor.axes) if axis.type == "space")
 
 
 def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
     """Return an image of this shape, cut or mirrored up from the given one; batch and channel stay.
 
-    Raises
-    ------
-    TooLargeError
-        Where it would be larger than the image itself and than ``LARGEST``.
+    Raises ``TooLargeError`` where it would be larger than the image itself and than ``LARGEST``.
     """
     wanted = [
         given if axis.type in ("batch", "channel") else size

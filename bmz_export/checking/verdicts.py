@@ -26,15 +26,7 @@ _SENTENCES = {
 def tool_verdicts(
     rows: Sequence[Row], tiles: Sequence[TileRow], faults: Sequence[Fault], options: CheckOptions
 ) -> Iterator[ToolVerdict]:
-    """Yield a verdict for each tool; a cause that several tools share is told with the first of them.
-
-    Parameters
-    ----------
-    rows, tiles, faults : sequences
-        What was found.
-    options : CheckOptions
-        What was asked for.
-    """
+    """Yield a verdict for each tool; a cause that several tools share is told with the first of them."""
     causes: dict[str, str] = {}
     for tool in TOOLS.values():
         errors = [fault for fault in faults if fault.severity == "error" and tool.title in fault.tools]
@@ -70,12 +62,8 @@ def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], o
         places, words = _tiled(tool, [tile for tile in tiles if tile.tool == tool.title], options)
         left = "".join(f"; {row.title} on {row.weights}: {row.verdict}" for row in own if row.verdict != "passed")
         state: State = "differs in places" if places else "same pixels"
-        return ToolVerdict(
-            tool=tool.title,
-            verdict=state,
-            sentence=f"opens{', ' if words.startswith('same') else '; '}{words}{left}",
-            places=places,
-        )
+        sentence = f"opens{', ' if words.startswith('same') else '; '}{words}{left}"
+        return ToolVerdict(tool=tool.title, verdict=state, sentence=sentence, places=places)
     if "not compared" in found:
         words = "opens; it runs, with nothing to compare its pixels with"
         return ToolVerdict(tool=tool.title, verdict="not compared", sentence=words)

@@ -6,9 +6,8 @@ The result is JSON in the bytes of the one array that ``predict`` returns.
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,24 +27,14 @@ _SHARED = 0.5
 Tensors = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Format:
-    """What a weights format holds.
-
-    Attributes
-    ----------
-    tensors : Mapping
-        From name to values.
-    learned : collection of str
-        Names that the parent must have too: parameters, no buffers that may have been left out. Where there are some
-        the format is not frozen, and holds all that the network has.
-    types : Mapping
-        From name to the type that is stored, where the values are held in another one.
-    """
+class Format(NamedTuple):
+    """What a weights format holds: tensors by name, and what of them is a parameter or stored in another type."""
 
     tensors: Tensors
     learned: Collection[str] = ()
-    types: Mapping[str, str] = field(default_factory=dict)
+    """Names that the parent must have too: no buffers, which may have been left out. Where there are some the format is
+    not frozen, and holds all that the network has."""
+    types: Mapping[str, str] = {}
 
     def type(self, name: str) -> str:
         """Return the type in which a tensor is stored."""
@@ -53,7 +42,7 @@ class Format:
 
 
 def load(task: dict[str, Any]) -> Predict:
-    """Load all formats named in ``task["options"]`` (format to file) and compare each with the state dict."""
+    """Load all formats named in ``task["options"]`` (format to file) and compare each with the first of them."""
     files: dict[str, str] = task["options"]
     found: dict[str, Any] = {"not finite": {}, "compared": {}, "errors": {}}
     formats: dict[str, Format] = {}
@@ -68,12 +57,8 @@ def load(task: dict[str, Any]) -> Predict:
             found["not finite"][name] = [
                 key for key, value in formats[name].tensors.items() if has_nan_or_infinity(value)
             ]
-    parent = formats.get("pytorch_state_dict")
-    for name in ("torchscript", "onnx"):
-        if parent is not None and name in formats:
-            found["compared"][name] = compare(parent, formats[name])
-    if parent is None and {"torchscript", "onnx"} <= set(formats):
-        found["compared"]["onnx"] = compare(formats["torchscript"], Format(formats["onnx"].tensors))
+    for name in list(formats)[1:]:
+        found["compared"][name] = compare(next(iter(formats.values())), formats[name])
     answer = np.frombuffer(json.dumps(found).encode(), np.uint8)
     return lambda image: [answer]
 
@@ -90,24 +75,22 @@ def compare(parent: Format, other: Format) -> dict[str, Any]:
 
     Tensors with NaN or infinity are left out: they are told by themselves, and no other format is to blame for them.
 
-    Returns
-    -------
-    dict
-        ``same``: how many agree; ``differ``: name to the largest difference relative to the tensor's largest value;
-        ``shapes``: name to both shapes where they are not alike; ``types``: both types and how many tensors, where
-        values are equal but for the rounding to one of them; ``missing``: names without a counterpart
-        (folded away by an exporter, or gone); ``lacking``: learned ones that the parent does not have; ``unknown``:
-        whether the missing ones are none of the network's; ``prefix``: what the parent's names begin with and the
-        other's do not (``module.`` of a network that trained on several cards).
+    The result: ``same``: how many agree; ``differ``: name to the largest difference relative to the tensor's largest
+    value; ``shapes``: name to both shapes where they are not alike; ``types``: both types and how many tensors, where
+    values are equal but for the rounding to one of them; ``missing``: names without a counterpart (folded away by an
+    exporter, or gone); ``lacking``: learned ones that the parent does not have; ``unknown``: whether the missing ones
+    are none of the network's; ``prefix``: what the parent's names begin with and the other's do not (``module.`` of a
+    network that trained on several cards).
     """
     floats = {key: value for key, value in parent.tensors.items() if value.dtype.kind == "f"}
     outer, prefix = _prefix(parent.tensors, other.tensors), ""
     if outer is None:
         prefix, outer = _prefix(other.tensors, parent.tensors) or "", ""
     names = {key: name for key in floats if (name := outer + key.removeprefix(prefix)) in other.tensors}
-    pairs = {key: (name, other.tensors[name]) for key, name in names.items()}
-    nameless = {name: value for name, value in other.tensors.items() if name not in names.values()}
-    pairs |= match_by_values({key: value for key, value in floats.items() if key not in names}, nameless)
+    pairs = {key: (name, other.tensors[name]) for key, name in names.items()} | match_by_values(
+        {key: value for key, value in floats.items() if key not in names},
+        {name: value for name, value in other.tensors.items() if name not in names.values()},
+    )
     same, differ, shapes, types = 0, {}, {}, Counter[tuple[str, str]]()
     for key, (name, found) in pairs.items():
         value = floats[key]
@@ -208,11 +191,9 @@ def _state_dict(path: Path) -> Format:
     import torch
 
     loaded = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(loaded, Mapping):
-        raise TypeError(f"it holds a {type(loaded).__name__}, not a mapping of tensors")
-    other = [key for key, value in loaded.items() if not isinstance(value, torch.Tensor)]
-    if other:
-        raise TypeError(f"it is no flat mapping of tensors: {other[0]} is a {type(loaded[other[0]]).__name__}")
+    for name, value in loaded.items() if isinstance(loaded, Mapping) else [("it", loaded)]:
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"it is no flat mapping of tensors: {name} is a {type(value).__name__}")
     return _format({str(key): value for key, value in loaded.items()})
 
 
