@@ -40,7 +40,7 @@ def told(package, version) -> str:
     outcome = ENGINES[version].run(job)
     if len(outcome.outputs) < len(images):
         return outcome.error or outcome.skipped or "no result"
-    times = [calls[0] for calls in outcome.seconds[2:]]
+    times = outcome.seconds[2:]
     steady = min(times[3:])
     parts = ", ".join(f"call {n + 1}: {times[n]:.2f} s ({times[n] / steady:.2f})" for n in (1, 2))
     return f"{'x'.join(map(str, other.shape[2:]))} steady {steady:.2f} s; {parts}"

@@ -69,7 +69,7 @@ class Result:
     def row(self) -> Row:
         """Return it as a row of the certificate."""
         outcome = self.outcome
-        seconds = outcome.seconds[self.warm][-1] if len(outcome.seconds) > self.warm else None
+        seconds = outcome.seconds[self.warm] if len(outcome.seconds) > self.warm else None
         return Row(
             tools=self.tools,
             engine=self.engine.name,
@@ -169,7 +169,7 @@ class Comparison:
         repeats = [index for index, trial in enumerate(self.trials[: len(seconds)]) if trial.name == "again"]
         if len(repeats) < REPEATS - 1:
             return
-        times = [seconds[index][0] for index in (self.trials[repeats[0]].like or 0, *repeats)]
+        times = [seconds[index] for index in (self.trials[repeats[0]].like or 0, *repeats)]
         wait, steady = max(times[1:3]), min(times)
         if wait > max(WAIT_FACTOR * steady, steady + WAIT_SECONDS):
             result.notes.append(f"waits {wait:.1f} s at a new size, {steady:.1f} s once steady")

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bmz_export.checking import seams
 from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, TileVerdict
@@ -33,7 +32,7 @@ class _Plan:
     way: ToolTiling
     tiling: Tiling
 
-    def row(self, verdict: TileVerdict, note: str = "", engine: str = "-", **parts: Any) -> TileRow:  # noqa: ANN401 -- by region
+    def row(self, verdict: TileVerdict, note: str = "", engine: str = "-", /, **parts: Difference | None) -> TileRow:
         return TileRow(tool=self.tool.title, way=self.way.title, image=self.tiling.shape, tiles=len(self.tiling.tiles),
                        engine=engine, verdict=verdict, note=note[:300], **parts)  # fmt: skip
 
@@ -82,7 +81,7 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
             continue
         found = seams.by_region(plan.tiling.stitch(parts), outcome.outputs[0], plan.tiling, near)
         alike = all(each.largest <= LIMIT for each in found.values() if each is not None)
-        yield plan.row("passed" if alike else "shown", engine=engine, **found)
+        yield plan.row("passed" if alike else "shown", "", engine, **found)
         remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
         if remains is not None and plan.way.overlaps:
             yield remains

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bmz_export.engines.messages import one_line
 from bmz_export.engines.runtimes import NotRunError, Predict
@@ -42,33 +41,24 @@ def main(folder: Path) -> None:
 
 
 def _work(folder: Path, task: dict[str, Any], report: dict[str, Any]) -> None:
-    started = time.perf_counter()
     predict: Predict = importlib.import_module(task["runtime"]).load(task)
-    report.update(load_seconds=time.perf_counter() - started, loaded=True)
+    report["loaded"] = True
     _write(folder, report)
     for index in range(task["inputs"]):
         image = np.load(folder / f"input-{index}.npy")
-        seconds = []
-        for _ in range(task["repeats"]):
-            started = time.perf_counter()
-            outputs = predict(image.copy())
-            seconds.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        outputs = predict(image.copy())
+        seconds = time.perf_counter() - started
         note = f"the network returns {len(outputs)} tensors; the first is taken"
         if len(outputs) != 1 and note not in report["notes"]:
             report["notes"].append(note)
-        np.save(folder / f"output-{index}.npy", _sane(np.asarray(outputs[0]), image))
+        result = np.asarray(outputs[0])
+        if result.nbytes > max(TIMES * image.nbytes, ALWAYS):  # a view may repeat a few pixels endlessly
+            shape, size = "x".join(map(str, result.shape)), f"{result.nbytes / 2**20:.0f} MB"
+            raise ValueError(f"returns {shape}, {size}: too much for an image of {image.size} values")
+        np.save(folder / f"output-{index}.npy", result)
         report["seconds"].append(seconds)
         _write(folder, report)
-
-
-def _sane(result: NDArray[Any], image: NDArray[np.float32]) -> NDArray[Any]:
-    """Return a result, unless it would fill disk and memory: a view may repeat a few pixels endlessly."""
-    if result.nbytes > max(TIMES * image.nbytes, ALWAYS):
-        shape = "x".join(map(str, result.shape))
-        raise ValueError(
-            f"returns {shape}, {result.nbytes / 2**20:.0f} MB: too much for an image of {image.size} values"
-        )
-    return result
 
 
 def _describe(error: BaseException) -> str:

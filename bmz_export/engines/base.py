@@ -28,8 +28,6 @@ class Job:
     inputs
         Images, each for a call of its own, in the package's axis order (batch and channel included). The engines take
         them as float32.
-    repeats
-        Calls with each image. The first ones may compile; compare ``Outcome.seconds``.
     timeout
         Seconds of processor time, one thread's, for everything: start of the process, loading, all calls. On the clock
         a few times as many may pass, for what waits without computing and for a busy machine.
@@ -47,7 +45,6 @@ class Job:
     weights_format: str
     weights: Path
     inputs: tuple[NDArray[Any], ...]
-    repeats: int = 1
     timeout: float = 120.0
     memory_limit: int = 16 * GIB
     disk_limit: int = GIB
@@ -62,11 +59,9 @@ class Outcome:
     Attributes
     ----------
     outputs
-        One array an input, as the last of its calls returned it. Where the job failed: those of the inputs before that.
+        One array an input. Where the job failed: those of the inputs before that.
     seconds
-        For each of ``outputs``: seconds of each of its calls.
-    load_seconds
-        Start of the runtime and loading of the weights, without the start of the process.
+        How long the call for each of ``outputs`` took.
     peak_memory
         The most bytes that the process and its children held together.
     error
@@ -80,8 +75,7 @@ class Outcome:
     """
 
     outputs: tuple[NDArray[Any], ...] = ()
-    seconds: tuple[tuple[float, ...], ...] = ()
-    load_seconds: float = 0.0
+    seconds: tuple[float, ...] = ()
     peak_memory: int = 0
     error: str | None = None
     out_of_time: bool = False

@@ -18,13 +18,7 @@ _DIGITS = 8
 def engine_folder(name: str, locked: Iterable[str]) -> Path:
     """Return the folder of an engine; it exists where the engine is installed, and then it is whole.
 
-    Parameters
-    ----------
-    name
-        Of the engine.
-    locked
-        What its lock pins, such as hashes: the folder's name ends in a hash of it, so that files of an older lock never
-        run under a newer one's name.
+    Its name ends in a hash of what the engine's lock pins: files of an older lock never run under a newer one's name.
     """
     digest = hashlib.sha256("\n".join(locked).encode()).hexdigest()
     return cache_folder() / "engines" / f"{name}-{digest[:_DIGITS]}"
@@ -33,14 +27,8 @@ def engine_folder(name: str, locked: Iterable[str]) -> Path:
 def install_into(target: Path, write: Callable[[Path], None], progress: Progress | None = None) -> None:
     """Let ``write`` fill an empty folder, which becomes the engine's own when all is there, and is deleted if not.
 
-    One process installs an engine at a time; another one waits, and finds it installed.
-
-    Raises
-    ------
-    DiskFullError
-        Where the disk was full; engines that were installed before are kept.
-    EngineError
-        Where the cache cannot be written.
+    One process installs an engine at a time; another one waits, and finds it installed. Where the disk is full or the
+    cache cannot be written, a ``UserError`` says so, and engines that were installed before are kept.
     """
     from filelock import SoftFileLock, Timeout
 

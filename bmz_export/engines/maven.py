@@ -43,15 +43,7 @@ def locked(engine: str, platform: str) -> tuple[Jar, ...]:
 def fetch(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
     """Put a jar into ``folder``, from the user's own Maven cache or else from the network, and check its hash.
 
-    Parameters
-    ----------
-    advance
-        Told of each piece's bytes as it comes.
-
-    Raises
-    ------
-    UserError
-        Where it cannot be had or is another file than the locked one.
+    ``advance`` is told of each piece's bytes as it comes. A ``UserError`` says why the jar cannot be had.
     """
     target = folder / jar.filename
     known = _in_cache(jar)

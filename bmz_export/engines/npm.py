@@ -34,13 +34,7 @@ def locked() -> Locked:
 
 
 def fetch(lock: Locked, folder: Path) -> None:
-    """Put the locked files into ``folder``, flat.
-
-    Raises
-    ------
-    UserError
-        Where npm is missing, fails, or brings another file than the locked one.
-    """
+    """Put the locked files into ``folder``, flat; a ``UserError`` says why they cannot be had."""
     npm = shutil.which("npm")
     if npm is None:
         raise EngineError(f"{lock.package} comes through npm and none was found: install Node.js, which brings it")

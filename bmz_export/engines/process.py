@@ -40,16 +40,9 @@ _INHERITED = (
 
 
 def run_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None) -> Outcome:
-    """Run ``job`` with the module ``runtime`` in a new Python process.
+    """Run ``job`` in a new Python process with the module ``runtime``, which has ``load(task) -> predict``.
 
-    Parameters
-    ----------
-    runtime
-        A module with ``load(task) -> predict``; see ``bmz_export.engines._worker``.
-    job
-        What to run. Its inputs are handed over as float32.
-    options
-        What the module needs beside the job (JSON).
+    Inputs are handed over as float32; ``options`` (JSON) are what the module needs beside the job.
     """
     with tempfile.TemporaryDirectory(prefix="bmz-fmd-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -83,7 +76,6 @@ def _write_job(folder: Path, runtime: str, job: Job, options: Mapping[str, Any])
         "weights_format": job.weights_format,
         "weights": str(job.weights.resolve()),
         "inputs": len(job.inputs),
-        "repeats": job.repeats,
         "trust": job.trust,
         "threads": job.threads,
         "options": dict(options),
@@ -212,7 +204,7 @@ def _outcome(folder: Path, job: Job, code: int | None, ended: Outcome) -> Outcom
     report: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):
         report = json.loads((folder / "report.json").read_text())
-    seconds = tuple(tuple(calls) for calls in report.get("seconds", ()))
+    seconds = tuple(report.get("seconds", ()))
     outputs = tuple(np.load(folder / f"output-{index}.npy", allow_pickle=False) for index in range(len(seconds)))
     error = ended.error or report.get("error") or (None if report.get("done") else _crash(folder, code or 0))
     if error and report.get("loaded") and len(outputs) < len(job.inputs):
@@ -221,7 +213,6 @@ def _outcome(folder: Path, job: Job, code: int | None, ended: Outcome) -> Outcom
         ended,
         outputs=outputs,
         seconds=seconds,
-        load_seconds=report.get("load_seconds", 0.0),
         peak_memory=max(ended.peak_memory, report.get("peak_memory", 0)),
         error=error,
         skipped=report.get("skipped"),

@@ -23,9 +23,7 @@ LARGEST = 512
 _WRITER = "bmz-fmd engines view"  # what the picture says of its origin
 
 
-def write_screenshot(
-    path: Path, plane: NDArray[Any], target: Path, *, title: str, timeout: float = 600.0, largest: int = LARGEST
-) -> None:
+def write_screenshot(path: Path, plane: NDArray[Any], target: Path, *, title: str) -> None:
     """Denoise a plane in headless Chromium and write a picture of the page.
 
     Parameters
@@ -33,7 +31,7 @@ def write_screenshot(
     path
         A package, folder or zip, with ONNX weights.
     plane
-        (H, W), in the image's own units; at most ``largest`` pixels a side are taken from its middle.
+        (H, W), in the image's own units; at most ``LARGEST`` pixels a side are taken from its middle.
     target
         The PNG file to write; whether it may be replaced is the caller's to ask, with ``is_screenshot``.
     title
@@ -46,7 +44,7 @@ def write_screenshot(
     """
     with open_package(path) as package:
         weights = _weights(package)
-        job = Job(package.folder, "onnx", weights, (_middle(plane, largest),), timeout=timeout, threads=2)
+        job = Job(package.folder, "onnx", weights, (_middle(plane),), timeout=600, threads=2)
         options = {"scene": _scene(package, title, plane.shape), "test": _test_tensors(package)}
         outcome = replace(BROWSER_ENGINE, runtime="onnx_web_view").run(job, **options)
     if outcome.error or outcome.skipped:
@@ -77,23 +75,15 @@ def _store(png: bytes, target: Path) -> None:
         picture.save(beside, format="PNG", pnginfo=origin)
 
 
-def serve(
-    path: Path, plane: NDArray[Any], *, title: str, ready: Callable[[str], object], largest: int = LARGEST
-) -> None:
-    """Serve the page on this machine alone until the user interrupts.
-
-    Parameters
-    ----------
-    ready
-        Called with the page's address, such as ``webbrowser.open``.
-    """
+def serve(path: Path, plane: NDArray[Any], *, title: str, ready: Callable[[str], object]) -> None:
+    """Serve the page on this machine alone until the user interrupts; ``ready`` is called with its address."""
     if not BROWSER_ENGINE.installed():
         raise EngineError(f"{BROWSER_ENGINE.title} is not installed: {BROWSER_ENGINE.install_hint}")
     with open_package(path) as package:
         scene = {**_scene(package, title, plane.shape), "version": BROWSER_ENGINE.version}
         texts = {"/scene.json": json.dumps(scene)}
         with PageServer(BROWSER_ENGINE.folder, _weights(package), texts) as server:
-            server.images.update(page_images(_middle(plane, largest)[0, 0], _test_tensors(package)))
+            server.images.update(page_images(_middle(plane)[0, 0], _test_tensors(package)))
             ready(server.address)
             threading.Event().wait()
 
@@ -121,9 +111,9 @@ def _test_tensors(package: Package) -> list[str]:
     return [str(path) for path in paths if path] if all(paths) and len(paths) == 2 else []
 
 
-def _middle(plane: NDArray[Any], largest: int) -> NDArray[np.float32]:
+def _middle(plane: NDArray[Any]) -> NDArray[np.float32]:
     """Return the middle of a plane as an image of the package's order, (1, 1, H, W)."""
-    height, width = (min(size, largest) for size in plane.shape)
+    height, width = (min(size, LARGEST) for size in plane.shape)
     top, left = (plane.shape[0] - height) // 2, (plane.shape[1] - width) // 2
     return np.asarray(plane[top : top + height, left : left + width], dtype=np.float32)[None, None]
 

@@ -302,7 +302,7 @@ def test_a_slow_call_is_a_wait_only_where_something_is_compiled(sound):
     with open_package(sound) as package:
         description = Inspection(package).description
     tried = numbers.trials(description.inputs[0], np.ones((1, 1, 80, 96), np.float32))
-    seconds = tuple((9.0,) if trial.name == "again" else (0.1,) for trial in tried)
+    seconds = tuple(9.0 if trial.name == "again" else 0.1 for trial in tried)
     outcome = Outcome(outputs=tuple(trial.image for trial in tried), seconds=seconds)
     for compiles, expected in ((True, ["no-wait"]), (False, [])):
         result = Result(ENGINES["libtorch-1.13.1"], "torchscript", outcome)

@@ -41,14 +41,13 @@ def test_gives_the_networks_pixels_at_any_size_and_batch(package, name, weights_
     engine = ENGINES[name]
     if not engine.installed():
         pytest.skip(f"{name} is not installed: {engine.install_hint}")
-    asked = job(package, weights_format, repeats=2)
+    asked = job(package, weights_format)
     outcome = engine.run(asked)
     assert (outcome.error, outcome.skipped) == (None, None)
     assert [output.shape for output in outcome.outputs] == list(SHAPES)
     for image, output in zip(asked.inputs, outcome.outputs, strict=True):
         assert np.abs(output - tiny.expected(image)).max() < 1e-5 * np.ptp(output)
-    assert [len(calls) for calls in outcome.seconds] == [2, 2, 2]
-    assert outcome.load_seconds > 0
+    assert len(outcome.seconds) == 3
     assert outcome.peak_memory > 10_000_000
 
 
