@@ -24,6 +24,7 @@ from training.networks import NETWORKS
 from training.runs.provenance import Provenance
 from training.util.devices import choose_device
 
+_LARGEST_PROVENANCE = 2**24  # bytes
 _ASSUMED_STRIDE = 16  # of a stranger's network that declares none: five levels of a U-Net
 Format = Literal["torchscript", "onnx", "pytorch_state_dict"]
 _FORMATS: tuple[Format, ...] = ("torchscript", "onnx", "pytorch_state_dict")  # the last runs Python of the package
@@ -136,36 +137,20 @@ def _safe_file(package: Package, format: Format, *, processing: bool, trust: boo
 
 def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format, device: str) -> Predict:
     """bioimageio.core runs what has operations of its own, as the reference of what they mean, and state dicts."""
-    from bioimageio.core import create_prediction_pipeline
-    from bioimageio.core.digest_spec import create_sample_for_model
-    from bioimageio.spec import load_model_description
+    from bmz_export.engines.runtimes.bioimageio_core import pipeline
 
     try:
-        model = load_model_description(package.description.path, perform_io_checks=False)
-        pipeline = create_prediction_pipeline(model, weights_format=format, devices=[device])
-        pipeline.load()  # type: ignore[no-untyped-call]
+        run = pipeline(package.description.path, format, device)
     except Exception as error:  # noqa: BLE001 a stranger's package may fail in any way
         raise PackageError(f"{package.path}: bioimageio.core cannot open it ({_line(error, 0)})") from None
 
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        results = []
-        for image in images:
-            shaped = _shape(image[None], takes)
-            sample = create_sample_for_model(model, inputs={takes.id: shaped})
-            output = pipeline.predict_sample_without_blocking(
-                sample, skip_input_padding=True, skip_output_cropping=True
-            ).members
-            (result,) = output.values()
-            results.append(_unshape(np.asarray(result.data.values, dtype=np.float32), gives))
-        return np.concatenate(results)
-
-    return run
+    return _in_order(run, takes, gives, together=False)  # each image has statistics of its own
 
 
-def _in_order(run: Run, takes: Tensor, gives: Tensor) -> Predict:
+def _in_order(run: Run, takes: Tensor, gives: Tensor, *, together: bool = True) -> Predict:
     """Give the model its own order of axes, one image at a time where it takes no batch."""
     batch = takes.axis("b")
-    together = batch is not None and batch.size is None
+    together = together and batch is not None and batch.size is None
 
     def ordered(images: NDArray[np.float32]) -> NDArray[np.float32]:
         results = []
@@ -272,8 +257,9 @@ def stated_provenance(package: Package) -> Provenance | None:
     if file is None:
         return None
     try:
-        return Provenance.model_validate_json(file.read_bytes())
-    except ValueError:
+        with file.open("rb") as stream:
+            return Provenance.model_validate_json(stream.read(_LARGEST_PROVENANCE))
+    except (OSError, ValueError):
         return None
 
 

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ import numpy as np
 from bmz_export.checking import seams
 from bmz_export.checking import trials as images
 from bmz_export.checking.certificate import (
-    LARGEST,
     NAME,
     PICTURE,
     TENSORS,
@@ -39,17 +37,16 @@ from bmz_export.checking.formats import compare_tensors
 from bmz_export.checking.library_test import library_test
 from bmz_export.checking.programs import find_programs, user_tools
 from bmz_export.checking.runner import CheckOptions, Log, Runner
-from bmz_export.checking.tilings import UntiledError, tile_as_tools
+from bmz_export.checking.tilings import tile_as_tools
 from bmz_export.checking.verdicts import tool_verdicts
 from bmz_export.engines import ENGINES, Engine
 from bmz_export.engines.process import workers_ended
 from bmz_export.inspection import Inspection
-from bmz_export.package.archive import Package, open_package
+from bmz_export.opening import stated_provenance
+from bmz_export.package.archive import open_package
 from bmz_export.package.builder import Addition
-from bmz_export.package.rdf import PROVENANCE
 from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
-from training.runs.provenance import Provenance
 
 __all__ = ["CheckOptions", "certify", "check"]
 
@@ -148,7 +145,7 @@ class _Check:
         faults = _merged(each for each in self.found if isinstance(each, Fault))
         rows = tuple(each for each in self.found if isinstance(each, Row))
         tiles = tuple(each for each in self.found if isinstance(each, TileRow))
-        provenance = _provenance(self.inspection.package)
+        provenance = stated_provenance(self.inspection.package)
         return Certificate(
             package=self.description.name or self.inspection.package.path.name,
             format_version=self.description.format_version,
@@ -211,7 +208,7 @@ class _Check:
         if self.runner.options.tiles:
             try:
                 self.found += tile_as_tools(self.runner, primary, trials[0].image)
-            except UntiledError as reason:
+            except (seams.UnmeasuredError, images.TooLargeError) as reason:
                 self.seam_note = str(reason)
 
     def _plan(self) -> tuple[list[seams.Pair], list[images.Trial]] | str:
@@ -289,13 +286,3 @@ def _merged(faults: Iterable[Fault]) -> tuple[Fault, ...]:
         tools = (*merged[key].tools, *each.tools) if key in merged else each.tools
         merged[key] = each.model_copy(update={"tools": tuple(dict.fromkeys(tools))})
     return tuple(sorted(merged.values(), key=lambda each: each.severity))
-
-
-def _provenance(package: Package) -> Provenance | None:
-    """Return how the package says that its model was made, None where it says nothing of the kind."""
-    path = package.file(PROVENANCE)
-    try:
-        with path.open("rb") if path else BytesIO() as stream:
-            return Provenance.model_validate_json(stream.read(LARGEST))
-    except (OSError, ValueError):
-        return None

@@ -28,7 +28,7 @@ _CONTEXT = 48
 
 
 class UnmeasuredError(ValueError):
-    """A package leaves no room for two tiles; the message says why."""
+    """There is no whole image to compare tiles with; the message says why."""
 
 
 class Pair:

@@ -12,7 +12,7 @@ from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, Ti
 from bmz_export.checking.comparison import LIMIT, Result
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import Runner
-from bmz_export.checking.trials import LARGEST, Array, TooLargeError, defect, worst
+from bmz_export.checking.trials import LARGEST, Array, defect, worst
 from bmz_export.package.description import Description
 from bmz_export.tools import TOOLS
 from bmz_export.tools.tiling import Tiling
@@ -20,10 +20,6 @@ from bmz_export.tools.tool import Tool, ToolTiling
 
 PATIENCE = 10
 """The large image and its tiles are about fifty times the work of the test image."""
-
-
-class UntiledError(ValueError):
-    """No tiling can be compared with a whole image; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
 
     A row is ``passed`` where no region is off the whole image by more than ``LIMIT``, and else ``shown``: no mistake of
     the package's, but what the tool's user sees. Engine and format of ``primary`` are used for all. Raises
-    ``UntiledError`` where there is no large image to compare tiles with.
+    ``UnmeasuredError`` where there is no large image to compare tiles with.
     """
     description = runner.inspection.description
     image = _large(description, test)
@@ -99,16 +95,15 @@ def _large(description: Description, test: Array) -> Array:
     """Return the large image."""
     tensor, output = description.inputs[0], description.outputs[0]
     if tensor.order[-2:] != "yx" or tensor.order != output.order:
-        raise UntiledError(f"axes {tensor.order} and {output.order}: tools tile y and x as the last two of both")
+        raise seams.UnmeasuredError(
+            f"axes {tensor.order} and {output.order}: tools tile y and x as the last two of both"
+        )
     if not all(axis.step for axis in tensor.axes[-2:]):
         fixed = " x ".join(str(axis.at(0)) for axis in tensor.axes[:-3:-1])
-        raise UntiledError(f"its size is fixed to {fixed}, so there is no whole image to compare tiles with")
-    try:
-        image = seams.large_image(tensor, test)
-    except TooLargeError as error:
-        raise UntiledError(str(error)) from None
+        raise seams.UnmeasuredError(f"its size is fixed to {fixed}, so there is no whole image to compare tiles with")
+    image = seams.large_image(tensor, test)
     if _described(description, image)[-2:] != image.shape[-2:]:
-        raise UntiledError("the output is of another size than the input")
+        raise seams.UnmeasuredError("the output is of another size than the input")
     return image
 
 

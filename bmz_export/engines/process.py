@@ -115,9 +115,8 @@ def _watch(folder: Path, job: Job) -> tuple[int | None, Outcome]:
         )
         try:
             while worker.poll() is None:
-                family = _family(worker.pid)
-                computed |= _processor_seconds(family)
-                memory = _memory(family)
+                seconds, memory = _usage(worker.pid)
+                computed |= seconds
                 peak = max(peak, memory)
                 if _STOP.is_set():
                     reason = "stopped: interrupted"
@@ -146,16 +145,6 @@ def _no_time_left(job: Job, computed: float, passed: float) -> str | None:
     return None
 
 
-def _processor_seconds(processes: list[psutil.Process]) -> dict[psutil.Process, float]:
-    """Return how long each of these processes has computed so far."""
-    found = {}
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            times = process.cpu_times()
-            found[process] = times.user + times.system
-    return found
-
-
 def _size(folder: Path) -> int:
     """Return the bytes of all files below a folder, while somebody writes and deletes in it."""
     total = 0
@@ -167,28 +156,28 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    """Return a process and all that it started, as far as they live."""
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return []
+def _usage(pid: int) -> tuple[dict[psutil.Process, float], int]:
+    """Return how long a process and all that it started, as far as they live, have computed; and the bytes they hold.
 
-
-def _memory(processes: list[psutil.Process]) -> int:
-    """Return the bytes that processes hold together; pages that several of them share count once."""
-    total = 0
-    for process in processes:
-        with contextlib.suppress(psutil.Error, OSError):
-            info = process.memory_full_info() if len(processes) > 1 else process.memory_info()
-            total += int(getattr(info, "pss", 0) or info.rss)
-    return total
+    Pages that several of them share count once.
+    """
+    computed: dict[psutil.Process, float] = {}
+    held = 0
+    with contextlib.suppress(psutil.Error):
+        worker = psutil.Process(pid)
+        family = [worker, *worker.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.Error, OSError):
+                times = process.cpu_times()
+                computed[process] = times.user + times.system
+                info = process.memory_full_info() if len(family) > 1 else process.memory_info()
+                held += int(getattr(info, "pss", 0) or info.rss)
+    return computed, held
 
 
 def _end_all(worker: "subprocess.Popen[bytes]", seen: set[psutil.Process]) -> None:
     """End the worker and all that it ever started, and wait until they are gone."""
-    family = seen.union(_family(worker.pid))
+    family = seen.union(_usage(worker.pid)[0])
     for process in family:
         with contextlib.suppress(psutil.Error):
             process.kill()
