@@ -70,39 +70,17 @@ class Result:
         """Return it as a row of the certificate."""
         outcome = self.outcome
         seconds = outcome.seconds[self.warm] if len(outcome.seconds) > self.warm else None
-        return Row(
-            tools=self.tools,
-            engine=self.engine.name,
-            title=self.engine.title,
-            version=self.engine.version,
-            weights=self.format,
-            sizes=self.shapes,
-            difference=worst(self.differences),
-            seconds=None if seconds is None else round(seconds, 4),
-            peak_memory=outcome.peak_memory or None,
-            verdict=self.verdict,
-            note="; ".join((*self.notes, *outcome.notes))[:300],
-        )
+        return Row(tools=self.tools, engine=self.engine.name, title=self.engine.title, version=self.engine.version,
+                   weights=self.format, sizes=self.shapes, difference=worst(self.differences),
+                   seconds=None if seconds is None else round(seconds, 4), peak_memory=outcome.peak_memory or None,
+                   verdict=self.verdict, note="; ".join((*self.notes, *outcome.notes))[:300])  # fmt: skip
 
 
 class Comparison:
-    """Compares all results of one check.
+    """Compares all results of one check, and writes verdicts and differences into them.
 
-    Parameters
-    ----------
-    description : Description
-        With one input and one output.
-    trials : sequence of Trial
-        What each engine was given, in order.
-    results : sequence of Result
-        What came of it; verdicts and differences are written into them.
-    compiles : bool
-        Whether the TorchScript holds what old versions of libtorch compile; else a slow call is the machine's doing.
-
-    Attributes
-    ----------
-    primary : Result or None
-        The sound result that the others are compared with: the one closest to the test output.
+    ``compiles`` says whether the TorchScript holds what old versions of libtorch compile; else a slow call is the
+    machine's doing. ``primary`` is the sound result that the others are compared with, the closest to the test output.
     """
 
     def __init__(
@@ -116,15 +94,10 @@ class Comparison:
         self._found: dict[tuple[str, str], list[tuple[Result, float, str]]] = {}
 
     def run(self, expected: NDArray[Any] | None, *, same_tensors: bool = False) -> None:
-        """Compare all results.
+        """Compare all results with the package's test output, where it can be read, and with one another.
 
-        Parameters
-        ----------
-        expected : array or None
-            The package's test output, None where it cannot be read.
-        same_tensors : bool
-            Whether the formats hold the same tensors: if all of them are off the test output, it is the output that is
-            wrong, even where only one of them was run.
+        Where the formats hold the same tensors and all of them are off the test output, it is the output that is wrong,
+        even where only one of them was run.
         """
         for result in self.results:
             self._check_alone(result)

@@ -38,12 +38,12 @@ def compare_tensors(runner: Runner) -> Iterator[Row | Fault]:
     runner.log("the tensors of the formats")
     found, outcome = runner.ask_worker("tensors", files)
     memory = outcome.peak_memory or None
+    if outcome.out_of_time:
+        yield from (_row(name, LATE, f"{outcome.error}; {MORE_TIME}", memory) for name in files)
+        return
     if outcome.error:
-        late = outcome.out_of_time
-        if not late:
-            yield run_fault("tensors", f"the formats could not be compared tensor by tensor: {outcome.error}")
-        note = f"{outcome.error}; {MORE_TIME}" if late else outcome.error
-        yield from (_row(name, LATE if late else "failed", note, memory) for name in files)
+        yield run_fault("tensors", f"the formats could not be compared tensor by tensor: {outcome.error}")
+        yield from (_row(name, "failed", outcome.error, memory) for name in files)
         return
     for name in files:
         faults = list(_faults(name, found, runner.inspection))
@@ -104,13 +104,13 @@ def _expected(inspection: Inspection, prefix: str) -> bool:
 
 def _difference(compared: Mapping[str, Any]) -> str | None:
     differ, shapes = compared["differ"], compared["shapes"]
+    if not differ and not shapes:
+        return None
     if shapes:
         first, (here, there) = next(iter(shapes.items()))
         how = f"{first} of shape {tuple(there)} for {tuple(here)}"
-    elif differ:
+    else:
         first, largest = max(differ.items(), key=lambda item: item[1])
         how = f"{first} by {largest:.2g} of its largest value"
-    else:
-        return None
     count = len(differ) + len(shapes)
     return f"{count} of {compared['same'] + count} tensors differ, {how}"

@@ -33,24 +33,15 @@ def library_test(runner: Runner) -> Iterator[Row | Fault]:
     if outcome.out_of_time:
         note, verdict = f"{outcome.error}; {MORE_TIME}", LATE
     elif outcome.error:
-        faults = [
-            run_fault("library-test", f"bioimageio's own test did not come to its end: {outcome.error}", _that("read"))
-        ]
+        what = f"bioimageio's own test did not come to its end: {outcome.error}"
+        faults = [run_fault("library-test", what, _that("read"))]
     else:
         faults = list(_faults(found))
     yield from faults
     if faults:
         note, verdict = "; ".join(each.message for each in faults), "failed"
-    yield Row(
-        tools=_that("read"),
-        engine=LIBRARY_TEST,
-        title="bioimageio's own test",
-        version=engine.version,
-        weights="all",
-        peak_memory=outcome.peak_memory or None,
-        verdict=verdict,
-        note=note[:300],
-    )
+    yield Row(tools=_that("read"), engine=LIBRARY_TEST, title="bioimageio's own test", version=engine.version,
+              weights="all", peak_memory=outcome.peak_memory or None, verdict=verdict, note=note[:300])  # fmt: skip
 
 
 def _faults(found: Mapping[str, Any]) -> Iterator[Fault]:

@@ -41,7 +41,9 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
     if not programs:
         return
     test, expected = (runner.array(tensors) for tensors in (description.inputs, description.outputs))
-    refusal = _refusal(runner)
+    others = (hostile(runner.inspection, name) for name in FORMATS if runner.inspection.weights(name) is not None)
+    # nobody guards a user's own program, which picks its weights itself
+    refusal = runner.unsafe("torchscript", processing=True) or next(filter(None, others), None)
     if test is None or expected is None or not (np.isfinite(test).all() and np.isfinite(expected).all()):
         refusal = "there is no readable, finite test image"
     elif description.inputs[0].order != "bcyx":
@@ -54,18 +56,13 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
         halo = max((axis.halo for axis in description.outputs[0].space), default=0)
         for tool, program in programs:
             runner.log(f"{tool.title}, yours")
-            yield from _run_and_compare(runner, tool, program, _with_script(trial, tool, halo), expected)
+            script = write_script(trial.folder, tool.script, title="check", halo=halo) if tool.script else None
+            yield from _run_and_compare(runner, tool, program, replace(trial, script=script), expected)
 
 
 def _row(tool: Tool, verdict: Verdict, note: str, **fields: object) -> Row:
     return Row(tools=(tool.title,), engine="yours", title=f"{tool.title}, yours", version="-", weights="torchscript",
                verdict=verdict, note=note[:300], **fields)  # type: ignore[arg-type]  # fmt: skip
-
-
-def _refusal(runner: Runner) -> str | None:
-    """Say why the package is not handed to a user's own program, which nobody guards and which picks its weights."""
-    others = (hostile(runner.inspection, name) for name in FORMATS if runner.inspection.weights(name) is not None)
-    return runner.unsafe("torchscript", processing=True) or next(filter(None, others), None)
 
 
 def find_programs(places: Mapping[str, Path]) -> list[tuple[Tool, Path]]:
@@ -98,11 +95,6 @@ def _prepare(runner: Runner, folder: Path, test: NDArray[np.float32]) -> Trial:
     return Trial(folder, model / description.path.name, image, array, None, description.outputs[0].id)
 
 
-def _with_script(trial: Trial, tool: Tool, halo: int) -> Trial:
-    script = write_script(trial.folder, tool.script, title="check", halo=halo) if tool.script else None
-    return replace(trial, script=script)
-
-
 def _run_and_compare(
     runner: Runner, tool: Tool, program: Path, trial: Trial, expected: NDArray[Any]
 ) -> Iterator[Row | Fault]:
@@ -133,13 +125,7 @@ def _run_and_compare(
 
 
 def _run(command: Sequence[str], timeout: float) -> str | None:
-    """Run a command and return why it failed, None where it did not; what it started ends with it.
-
-    Raises
-    ------
-    subprocess.TimeoutExpired
-        Where it gave no answer within so many seconds.
-    """
+    """Run a command and return why it failed, None where it did not; what it started ends with it."""
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
@@ -163,8 +149,6 @@ def _run(command: Sequence[str], timeout: float) -> str | None:
 def _read(path: Path) -> NDArray[Any] | None:
     import tifffile
 
-    if not path.is_file():
-        return None
     try:
         return np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.asarray(tifffile.imread(path))
     except (ValueError, OSError):

@@ -67,13 +67,14 @@ def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], o
     if "not compared" in found:
         words = "opens; it runs, with nothing to compare its pixels with"
         return ToolVerdict(tool=tool.title, verdict="not compared", sentence=words)
-    asked = not options.rules_only and (options.engines is None or set(options.engines) & set(tool.engines))
     if LATE in found:
         words = f"{LATE}; {MORE_TIME}"
     elif own:
         words = f"{own[0].verdict}: {own[0].note}"
+    elif not options.rules_only and (options.engines is None or set(options.engines) & set(tool.engines)):
+        words = "it has no weights that its engine runs"
     else:
-        words = "it has no weights that its engine runs" if asked else "running it was not requested"
+        words = "running it was not requested"
     return ToolVerdict(tool=tool.title, verdict="not tried", sentence=f"no rule is broken; {words}")
 
 
@@ -99,17 +100,14 @@ def away_from(places: Collection[Place]) -> str:
 
 
 def _places(tiles: Sequence[TileRow]) -> tuple[tuple[Place, ...], str]:
-    names: tuple[Place, ...] = ("interior", *PLACES)
-    largest = {
-        name: max((part.largest for tile in tiles if (part := getattr(tile, name)) is not None), default=0.0)
-        for name in names
-    }
-    off = tuple(name for name in names if largest[name] > LIMIT)
-    if not off:
-        return off, ""
+    off: dict[Place, str] = {}
+    for name in ("interior", *PLACES):
+        largest = max((part.largest for tile in tiles if (part := getattr(tile, name)) is not None), default=0.0)
+        if largest > LIMIT:
+            off[name] = percent(largest)
     if "interior" in off:
-        return off, f"other pixels where it tiles, up to {percent(largest['interior'])}"
-    return off, ", ".join(f"{PLACES[name][1]} up to {percent(largest[name])}" for name in off)
+        return tuple(off), f"other pixels where it tiles, up to {off['interior']}"
+    return tuple(off), ", ".join(f"{PLACES[name][1]} up to {part}" for name, part in off.items())
 
 
 def percent(part: float) -> str:

@@ -28,8 +28,7 @@ class Jar:
     @property
     def filename(self) -> str:
         """The name that Maven gives the file."""
-        _, artifact, version, *classifier = self.coordinate.split(":")
-        return "-".join([artifact, version, *classifier]) + ".jar"
+        return "-".join(self.coordinate.split(":")[1:]) + ".jar"
 
 
 def locked(engine: str, platform: str) -> tuple[Jar, ...]:
@@ -46,8 +45,10 @@ def fetch(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
     ``advance`` is told of each piece's bytes as it comes. A ``UserError`` says why the jar cannot be had.
     """
     target = folder / jar.filename
-    known = _in_cache(jar)
-    if known and sha256(known) == jar.sha256:
+    group, artifact, version, *_ = jar.coordinate.split(":")
+    maven = Path(os.environ.get("M2_REPO") or Path.home() / ".m2" / "repository")
+    known = maven.joinpath(*group.split("."), artifact, version, jar.filename)  # where Maven itself would have put it
+    if known.is_file() and sha256(known) == jar.sha256:
         shutil.copyfile(known, target)
         advance(jar.size)
         return target
@@ -93,14 +94,6 @@ def _download(jar: Jar, folder: Path, advance: Callable[[int], None]) -> Path:
             f"{jar.coordinate} could not be fetched ({type(error).__name__}): check the network connection, "
             "or name your mirror in ~/.m2/settings.xml"
         ) from error
-
-
-def _in_cache(jar: Jar) -> Path | None:
-    """Return the file where Maven itself would have put it, if it is there."""
-    root = Path(os.environ.get("M2_REPO") or Path.home() / ".m2" / "repository")
-    group, artifact, version, *_ = jar.coordinate.split(":")
-    path = root.joinpath(*group.split("."), artifact, version, jar.filename)
-    return path if path.is_file() else None
 
 
 def _mirror(settings: Path) -> str | None:

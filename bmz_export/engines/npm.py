@@ -53,7 +53,9 @@ def fetch(lock: Locked, folder: Path) -> None:
             f"{name} could not be fetched: {_reason(done.stderr)}: check the network connection and npm's settings"
         )
     (archive,) = archives
-    if _integrity(archive) != lock.integrity:
+    with archive.open("rb") as stream:
+        digest = base64.b64encode(hashlib.file_digest(stream, "sha512").digest()).decode()
+    if f"sha512-{digest}" != lock.integrity:
         raise EngineError(
             f"{name}: what came is not the file that was pinned (integrity differs); nothing was installed"
         )
@@ -64,12 +66,6 @@ def fetch(lock: Locked, folder: Path) -> None:
             with source, (folder / Path(file).name).open("wb") as target:
                 shutil.copyfileobj(source, target)
     archive.unlink()
-
-
-def _integrity(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha512").digest()
-    return "sha512-" + base64.b64encode(digest).decode()
 
 
 def _reason(stderr: str) -> str:

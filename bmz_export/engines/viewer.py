@@ -107,8 +107,8 @@ def _weights(package: Package) -> Path:
 def _test_tensors(package: Package) -> list[str]:
     """Return the files of the package's test input and output, or nothing where it lacks one."""
     tensors = (*package.description.inputs[:1], *package.description.outputs[:1])
-    paths = [package.file(each.test.source) if each.test else None for each in tensors]
-    return [str(path) for path in paths if path] if all(paths) and len(paths) == 2 else []
+    paths = [path for each in tensors if each.test and (path := package.file(each.test.source))]
+    return [str(path) for path in paths] if len(paths) == 2 else []
 
 
 def _middle(plane: NDArray[Any]) -> NDArray[np.float32]:
