@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -179,7 +179,8 @@ class _Check:
         refused, (pairs, trials) = (planned, ([], [])) if isinstance(planned, str) else (None, planned)
         with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
             try:
-                others = [pool.submit(_listed, task, self.runner) for task in (library_test, compare_tensors)]
+                tasks = (library_test, compare_tensors)
+                others = [pool.submit(lambda task: [*task(self.runner)], task) for task in tasks]
                 runs = [pool.submit(self._run, *each, trials, refused) for each in self.runner.selected()]
                 results = [each.result() for each in runs]
                 beside = [found for other in others for found in other.result()]
@@ -272,10 +273,6 @@ class _Check:
             return before
         self.found.append(run_fault("certificate", message))
         return None
-
-
-def _listed(task: Callable[[Runner], Iterator[Row | Fault]], runner: Runner) -> list[Row | Fault]:
-    return list(task(runner))
 
 
 def _merged(faults: Iterable[Fault]) -> tuple[Fault, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,6 @@ class Runner:
         self.options = options
         self.log = log
 
-    @cached_property
-    def own_architecture(self) -> bool:
-        """Whether the architecture file is what this project writes."""
-        return is_own_architecture(self.inspection)
-
     def wants(self, engine: str) -> bool:
         """Say whether an engine was asked for."""
         return self.options.engines is None or engine in self.options.engines
@@ -113,7 +107,7 @@ class Runner:
             inputs=tuple(images),
             timeout=timeout,
             memory_limit=self.options.memory,
-            trust=self.options.trust or (weights == "pytorch_state_dict" and self.own_architecture),
+            trust=self.options.trust or (weights == "pytorch_state_dict" and is_own_architecture(self.inspection)),
             threads=threads,
         )
 

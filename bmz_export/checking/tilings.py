@@ -42,8 +42,10 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
     """
     description = runner.inspection.description
     image = _large(description, test)
+    size = image.shape[-2], image.shape[-1]
     plans = []
-    for plan in _plans(runner, (image.shape[-2], image.shape[-1])):
+    for tool, way in [(each, way) for each in TOOLS.values() for way in each.tilings]:
+        plan = _Plan(tool, way, way.cut(runner.inspection, size) or Tiling(size, (), "reflect"))
         values = _values(plan.tiling) * image[..., 0, 0].size
         if not plan.tiling.tiles:
             yield plan.row("not run", "the declared halo leaves hardly anything of a tile")
@@ -81,14 +83,6 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
         remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
         if remains is not None and plan.way.overlaps:
             yield remains
-
-
-def _plans(runner: Runner, image: tuple[int, int]) -> Iterator[_Plan]:
-    """Yield each tool's ways to tile an image of this height and width; without tiles where there would be too many."""
-    for tool in TOOLS.values():
-        for way in tool.tilings:
-            tiling = way.cut(runner.inspection, image)
-            yield _Plan(tool, way, tiling or Tiling(image, (), "reflect"))
 
 
 def _large(description: Description, test: Array) -> Array:

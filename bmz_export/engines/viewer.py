@@ -24,23 +24,10 @@ _WRITER = "bmz-fmd engines view"  # what the picture says of its origin
 
 
 def write_screenshot(path: Path, plane: NDArray[Any], target: Path, *, title: str) -> None:
-    """Denoise a plane in headless Chromium and write a picture of the page.
+    """Denoise the middle of a plane (H, W) in headless Chromium and write a picture of the page as PNG.
 
-    Parameters
-    ----------
-    path
-        A package, folder or zip, with ONNX weights.
-    plane
-        (H, W), in the image's own units; at most ``LARGEST`` pixels a side are taken from its middle.
-    target
-        The PNG file to write; whether it may be replaced is the caller's to ask, with ``is_screenshot``.
-    title
-        What the page calls the image.
-
-    Raises
-    ------
-    UserError
-        Where the package has no ONNX weights, the engine is not installed, or the page failed.
+    Whether ``target`` may be replaced is the caller's to ask, with ``is_screenshot``. A ``UserError`` says where the
+    package has no ONNX weights, the engine is not installed, or the page failed.
     """
     with open_package(path) as package:
         weights = _weights(package)

@@ -4,13 +4,10 @@ The result is JSON in the bytes of the one array that ``predict`` returns.
 """
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bmz_export.engines.runtimes import Predict
+from bmz_export.engines.runtimes import Predict, answer
 
 
 def load(task: dict[str, Any]) -> Predict:
@@ -33,7 +30,7 @@ def load(task: dict[str, Any]) -> Predict:
         for error in detail.errors:
             found["problems"].append(f"{'.'.join(map(str, error.loc))}: {' '.join(error.msg.split())}"[:300])
     if isinstance(description, InvalidDescr):
-        return _answer(found)
+        return answer(found)
     try:
         save_bioimageio_package_to_stream(
             description, output_stream=io.BytesIO(), weights_priority_order=("torchscript", "pytorch_state_dict")
@@ -44,9 +41,4 @@ def load(task: dict[str, Any]) -> Predict:
         result = test_description(description, weight_format=name, determinism="full")
         errors = [" ".join(error.msg.split())[:200] for detail in result.details for error in detail.errors]
         found["tests"][name] = {"status": str(result.status), "errors": errors}
-    return _answer(found)
-
-
-def _answer(found: dict[str, Any]) -> Predict:
-    answer = np.frombuffer(json.dumps(found).encode(), np.uint8)
-    return lambda image: [answer]
+    return answer(found)

@@ -3,7 +3,6 @@
 The result is JSON in the bytes of the one array that ``predict`` returns.
 """
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.engines.runtimes import Predict
+from bmz_export.engines.runtimes import Predict, answer
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +58,7 @@ def load(task: dict[str, Any]) -> Predict:
             ]
     for name in list(formats)[1:]:
         found["compared"][name] = compare(next(iter(formats.values())), formats[name])
-    answer = np.frombuffer(json.dumps(found).encode(), np.uint8)
-    return lambda image: [answer]
+    return answer(found)
 
 
 def has_nan_or_infinity(value: NDArray[Any]) -> bool:
@@ -86,7 +84,8 @@ def compare(parent: Format, other: Format) -> dict[str, Any]:
     outer, prefix = _prefix(parent.tensors, other.tensors), ""
     if outer is None:
         prefix, outer = _prefix(other.tensors, parent.tensors) or "", ""
-    names = {key: name for key in floats if (name := outer + key.removeprefix(prefix)) in other.tensors}
+    known = {key: outer + key.removeprefix(prefix) for key in parent.tensors}
+    names = {key: name for key, name in known.items() if key in floats and name in other.tensors}
     pairs = {key: (name, other.tensors[name]) for key, name in names.items()} | match_by_values(
         {key: value for key, value in floats.items() if key not in names},
         {name: value for name, value in other.tensors.items() if name not in names.values()},
@@ -106,7 +105,6 @@ def compare(parent: Format, other: Format) -> dict[str, Any]:
             continue
         same += 1
         types[pair] += pair[0] != pair[1]
-    known = {outer + key.removeprefix(prefix) for key in parent.tensors}
     missing = [key for key in floats if key not in pairs]
     return {
         "same": same,
@@ -114,7 +112,7 @@ def compare(parent: Format, other: Format) -> dict[str, Any]:
         "shapes": shapes,
         "types": [[*pair, count] for pair, count in types.items() if count],
         "missing": missing,
-        "lacking": [name for name in other.learned if name not in known],
+        "lacking": [name for name in other.learned if name not in known.values()],
         "unknown": bool(other.learned and missing),
         "prefix": prefix,
     }

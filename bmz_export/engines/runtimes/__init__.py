@@ -4,6 +4,7 @@ Each module has ``load(task) -> predict``, where ``task`` is the job as ``proces
 ``NotRunError`` where the job is none that the runtime may run.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,3 +17,9 @@ Predict = Callable[[NDArray[np.float32]], Sequence[NDArray[Any]]]
 
 class NotRunError(Exception):
     """The job is none that this runtime may run; the message says why."""
+
+
+def answer(found: object) -> Predict:
+    """Return a prediction that is JSON in the bytes of an array, as ``ask_worker`` reads it."""
+    array = np.frombuffer(json.dumps(found).encode(), np.uint8)
+    return lambda image: [array]

@@ -34,28 +34,14 @@ _NUMBERS = {"float32", "float64", "int64", "int32", "uint8", "int8", "bool"}
 
 
 class PageServer:
-    """Serves the page while its block lasts; the system chooses the port.
+    """Serves the page while its block lasts, at a port that the system chooses.
 
-    Parameters
-    ----------
-    runtime : Path
-        Folder of ONNX Runtime Web's files.
-    model : Path
-        The ONNX file.
-    texts : mapping
-        More files by their address, such as ``{"/scene.json": "{...}"}``.
-
-    Attributes
-    ----------
-    images : dict
-        What ``/image/KEY`` gives out: arrays, sent as raw float32 with their shape in a header.
-    results : list
-        What the page sent back, in order.
+    It gives out the files of ONNX Runtime Web in ``runtime``, the ONNX file ``model``, and ``texts`` by their address.
     """
 
     def __init__(self, runtime: Path, model: Path, texts: Mapping[str, str] | None = None) -> None:
-        self.images: dict[str, NDArray[np.float32]] = {}
-        self.results: list[NDArray[np.generic]] = []
+        self.images: dict[str, NDArray[np.float32]] = {}  # by KEY what /image/KEY gives out, the shape in a header
+        self.results: list[NDArray[np.generic]] = []  # what the page sent back
         self._files = {address: _HERE / name for address, name in _PAGE.items()}
         self._files.update({f"/ort/{path.name}": path for path in runtime.iterdir() if path.is_file()})
         self._files["/model.onnx"] = model
