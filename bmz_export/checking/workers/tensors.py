@@ -189,7 +189,9 @@ def _state_dict(path: Path) -> Format:
     import torch
 
     loaded = torch.load(path, map_location="cpu", weights_only=True)
-    for name, value in loaded.items() if isinstance(loaded, Mapping) else [("it", loaded)]:
+    if not isinstance(loaded, Mapping):
+        raise TypeError(f"it holds a {type(loaded).__name__}, not a mapping of tensors")
+    for name, value in loaded.items():
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"it is no flat mapping of tensors: {name} is a {type(value).__name__}")
     return _format({str(key): value for key, value in loaded.items()})
