@@ -15,8 +15,6 @@ def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> 
 
     Parameters
     ----------
-    settings
-        Where the images come from.
     test_fraction
         Share of the fields of view that tests, above 0 and below 1; 0.1 is the published split of the Hagen stacks.
     seed

@@ -24,10 +24,7 @@ _SIDE = 160  # pixels of the image that a cover shows where there are more
 def cover(noisy: NDArray[np.float32], denoised: NDArray[np.float32]) -> bytes:
     """Return a PNG, twice as wide as high and below 500 kB: the part with most structure, labelled.
 
-    Parameters
-    ----------
-    noisy, denoised : NDArray, shape (H, W)
-        In the same units; they share their grey levels.
+    Both images are (H, W), in the same units, and share their grey levels.
     """
     from PIL import Image
 

@@ -64,14 +64,8 @@ def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
     window = min(_SSIM_WINDOW, smallest - (smallest + 1) % 2)
     values = apply_convention(image, reference, convention)
     planes = zip(*(stack.reshape(-1, *stack.shape[-2:]) for stack in (reference, values)), strict=True)
-    return float(
-        np.mean(
-            [
-                structural_similarity(first, second, data_range=data_range, win_size=window)  # type: ignore[no-untyped-call]
-                for first, second in planes
-            ]
-        )
-    )
+    scores = [structural_similarity(*pair, data_range=data_range, win_size=window) for pair in planes]  # type: ignore[no-untyped-call]
+    return float(np.mean(scores))
 
 
 def is_constant(image: ArrayLike) -> bool:

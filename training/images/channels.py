@@ -11,29 +11,18 @@ if TYPE_CHECKING:
 
 
 def channel_number(image: xarray.DataArray, channel: str | int) -> int:
-    """Return the number of a channel, given by its name or its number from 0.
-
-    Raises
-    ------
-    UserError
-        If the image has no channels, or none like this.
-    """
+    """Return the number of a channel, given by its name or its number from 0; ``UserError`` if there is none such."""
     path = image.attrs.get("path", "the image")
     if "C" not in image.dims:
         axes = "".join(str(name) for name in image.dims)
         raise ImageError(f"`channel` {channel}: {path} has no channel axis (its axes are {axes}); leave it out")
-    names = channel_names(image)
+    names, count = channel_names(image), image.sizes["C"]
     if str(channel) in names:
         return names.index(str(channel))
-    count = image.sizes["C"]
-    try:
-        number = int(channel)
-    except ValueError:
-        number = -1
-    if not 0 <= number < count:
-        called = f" ({', '.join(names)})" if names else ""
-        raise ImageError(f"`channel` {channel}: {path} has the channels 0 to {count - 1}{called}")
-    return number
+    if str(channel).isdecimal() and int(channel) < count:
+        return int(channel)
+    called = f" ({', '.join(names)})" if names else ""
+    raise ImageError(f"`channel` {channel}: {path} has the channels 0 to {count - 1}{called}")
 
 
 def channel_names(image: xarray.DataArray) -> list[str]:

@@ -105,8 +105,7 @@ class FileSource:
 def source_in(image: xarray.DataArray, axes: str, **index: int) -> FileSource:
     """Return a plane (``axes`` YX) or a stack (ZYX) of what ``open_image`` returned.
 
-    ``index`` is its number along the file's other axes, where it is not 0. What is read does not grow with the number
-    of planes in the file.
+    ``index`` is its number along the file's other axes, where it is not 0.
     """
     opened: FilePlanes = image.attrs["file"]
     shape = tuple(length for dim, length in zip(opened.dims, opened.shape, strict=True) if dim in axes)

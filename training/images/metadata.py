@@ -14,13 +14,7 @@ class PixelSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of its image beside the pixels: what ``write_image`` needs to write one like it.
-
-    Examples
-    --------
-    >>> Metadata(kind="imagej", axes="ZYX").axes
-    'ZYX'
-    """
+    """What a file says of its image beside the pixels: what ``write_image`` needs to write one like it."""
 
     kind: str
     """``imagej``, ``ome``, ``shaped`` (axes in tifffile's own description), or ``plain``."""

@@ -16,12 +16,8 @@ class PlaneReader:
     """Reads single planes of an image in the calling thread.
 
     ``image[index].compute()`` would look through the tasks of all planes for each; here the tasks are laid out once,
-    so what a plane costs does not grow with their number. It can be pickled where the image can.
-
-    Parameters
-    ----------
-    image
-        The last two axes are those of the planes (H, W); its values are NumPy's or dask's.
+    so what a plane costs does not grow with their number. The last two axes of the image are those of the planes
+    (H, W); its values are NumPy's or dask's. It can be pickled where the image can.
     """
 
     def __init__(self, image: xarray.DataArray) -> None:

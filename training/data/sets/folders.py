@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,10 +92,8 @@ def read_folders(options: FolderOptions) -> Found:
         sources.append(source_of(images[0]))
     notes = []
     if left:
-        names = ", ".join(composed(path.name) for path in left[:3])
-        notes.append(
-            f"{counted(len(left), 'file')} without a partner left out: {names}{', ...' if len(left) > 3 else ''}"
-        )
+        names = ", ".join([*(composed(path.name) for path in left[:3]), *(["..."] if left[3:] else [])])
+        notes.append(f"{counted(len(left), 'file')} without a partner left out: {names}")
     kinds = sorted({source.dtype for source in sources})
     if len(kinds) > 1:
         notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
@@ -107,7 +105,15 @@ def _opened(found: Match, channel: str | None) -> list[xarray.DataArray]:
     images = [open_image(path) for path in (found.noisy, found.clean) if path is not None]
     if channel not in (None, "0") and not any("C" in image.dims for image in images):
         raise DataError(f"`channel` {channel} is not in {found.noisy}: it has one channel, leave the option out")
-    images = [_one_channel(image, channel) for image in images]
+    for position, image in enumerate(images):
+        if "C" not in image.dims:
+            continue
+        count, names = image.sizes["C"], channel_names(image)
+        if channel is None and count > 1:
+            held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) or f"0 to {count - 1}"
+            raise DataError(f"{image.attrs['path']} holds {count} channels ({held}): choose one with `channel`")
+        number = 0 if channel is None else channel_number(image, channel)
+        images[position] = image.isel(C=number, drop=True).assign_attrs(channel=number)
     if found.clean is not None:
         check_alike(*images)
     for image in images:
@@ -115,32 +121,13 @@ def _opened(found: Match, channel: str | None) -> list[xarray.DataArray]:
     return images
 
 
-def _one_channel(image: xarray.DataArray, channel: str | None) -> xarray.DataArray:
-    """Return the chosen channel of an image, or its only one; an image without channels as it is."""
-    if "C" not in image.dims:
-        return image
-    channels = image.sizes["C"]
-    if channel is None and channels > 1:
-        names = channel_names(image)
-        held = ", ".join(f"{number} {name}" for number, name in enumerate(names)) if names else f"0 to {channels - 1}"
-        raise DataError(f"{image.attrs['path']} holds {channels} channels ({held}): choose one with `channel`")
-    number = 0 if channel is None else channel_number(image, channel)
-    return image.isel(C=number, drop=True).assign_attrs(channel=number)
-
-
 def _samples(shared: str, images: Sequence[xarray.DataArray]) -> Iterator[Sample]:
     name, field = _friendly(shared), field_of(shared)
     for (index, noisy), *clean in zip(*map(_planes, images), strict=True):
         parts = {dim: f"{dim.lower()}{at:0{len(str(images[0].sizes[dim] - 1))}}" for dim, at in index.items()}
         apart = [part for dim, part in parts.items() if dim not in _OF_ONE_FIELD]
-        yield Sample(
-            "_".join([name, *parts.values()]),
-            "_".join([field, *apart]),
-            axes="YX",
-            shape=noisy.shape,
-            noisy=(noisy,),
-            clean=clean[0][1] if clean else None,
-        )
+        truth = clean[0][1] if clean else None
+        yield Sample("_".join([name, *parts.values()]), "_".join([field, *apart]), "YX", noisy.shape, (noisy,), truth)
 
 
 def _planes(image: xarray.DataArray) -> Iterator[tuple[dict[str, int], FileSource]]:
@@ -158,7 +145,7 @@ def _numbered(samples: Sequence[Sample]) -> Iterator[Sample]:
     for sample in samples:
         name = sample.name
         if name in seen:
-            name = next(one for n in count(2) if (one := f"{sample.name}_{n}") not in taken)
+            name = next(one for n in itertools.count(2) if (one := f"{sample.name}_{n}") not in taken)
             taken.add(name)
         seen.add(name)
         yield replace(sample, name=name)
