@@ -92,19 +92,20 @@ def command(
         listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
         **parse_changes(changes or (), "--set", list(Recipe.model_fields)),
     )
-    scores = run.provenance.scores["affine"]
-    console.table(
-        f"{run.folder}: {counted(scores.images, 'test image')}, affine convention, peak {scores.data_range:g}",
-        ["", "PSNR in dB", "SSIM"],
-        [
-            [title, f"{score.psnr:.2f} ± {score.psnr_std:.2f}", f"{score.ssim:.3f} ± {score.ssim_std:.3f}"]
-            for title, score in (
-                ("noisy", scores.noisy),
-                ("calibrated, before training", scores.start),
-                (f"trained, epoch {run.provenance.best_epoch}", scores.denoised),
-            )
-        ],
-    )
+    scores = run.provenance.scores.get("affine")
+    if scores is not None:
+        console.table(
+            f"{run.folder}: {counted(scores.images, 'test image')}, affine convention, peak {scores.data_range:g}",
+            ["", "PSNR in dB", "SSIM"],
+            [
+                [title, f"{score.psnr:.2f} ± {score.psnr_std:.2f}", f"{score.ssim:.3f} ± {score.ssim_std:.3f}"]
+                for title, score in (
+                    ("noisy", scores.noisy),
+                    ("calibrated, before training", scores.start),
+                    (f"trained, epoch {run.provenance.best_epoch}", scores.denoised),
+                )
+            ],
+        )
     console.say(f"See {run.folder / 'panel.png'}; next: bmz-fmd export --run {run.folder}")
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from training.errors import DataError
+
 _BINS = 64  # of intensity
 _BLOCK = 8  # pixels a side: small enough for one intensity, large enough for its mean
 _GROUPS = 32  # of blocks of like intensity, of each of which the smoother half is taken
@@ -104,7 +106,8 @@ def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) 
     Parameters
     ----------
     images : sequence of array_like, shape (..., H, W)
-        Noisy images of one camera setting, with at least a few hundred blocks of 8 x 8 pixels in all.
+        Noisy images of one camera setting and one number of axes, with at least a few hundred blocks of 8 x 8 pixels
+        in all.
     dark : sequence of array_like
         Images taken without light: they tell the pedestal, their mean, from the read noise, their standard deviation.
 
@@ -114,8 +117,8 @@ def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) 
 
     Raises
     ------
-    ValueError
-        Where there are fewer than 16 blocks.
+    UserError
+        Where there is no image, the images have different numbers of axes, or there are fewer than 16 blocks.
 
     References
     ----------
@@ -123,10 +126,17 @@ def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) 
     2008, https://doi.org/10.1109/TIP.2008.2001399
     """
     arrays = [np.asarray(image, dtype=np.float64) for image in images]
+    axes = sorted({image.ndim for image in arrays})
+    if len(axes) != 1 or axes[0] < 2:
+        found = f"some of {' and some of '.join(map(str, axes))} axes" if axes else "none"
+        raise DataError(f"noise is measured on images of one number of axes, 2 or more, here are {found}")
     neighbours = tuple(np.mean([correlation(image) for image in arrays], axis=0).tolist())
     blocks = np.concatenate([_blocks(plane) for image in arrays for plane in image.reshape(-1, *image.shape[-2:])])
     if len(blocks) < 16:
-        raise ValueError(f"{len(blocks)} blocks of {_BLOCK} x {_BLOCK} pixels are too few to fit the noise of a camera")
+        raise DataError(
+            f"{len(blocks)} blocks of {_BLOCK} x {_BLOCK} pixels are too few to fit the noise of a camera: "
+            "give larger images, or more"
+        )
     means = blocks.mean((1, 2))
     blocks = blocks[_smooth(blocks, means)]
     means = blocks.mean((1, 2))

@@ -52,14 +52,15 @@ def find_constants(
     A pre-trained denoiser expects noise of a certain level in images of a certain range: both transforms at several
     levels of residual noise, with the intensities at the bottom, the middle and the top of [0, 1], are tried on a few
     crops of training pairs, and the best mean PSNR wins. A denoiser from scratch expects nothing: intensities are
-    mapped onto [0, 1], after an Anscombe transform where the noise grows with the signal.
+    mapped onto [0, 1], after an Anscombe transform where the noise grows with the signal. Without clean images there is
+    nothing to search by: a pre-trained denoiser then gets the noise at a level that such denoisers are trained for.
 
     Parameters
     ----------
     measured : Statistics
         Of the same samples.
     samples : sequence of Sample
-        The training pairs.
+        The training samples; those with a clean image are searched on.
     denoiser : nn.Module
         The bare network with the weights that training starts from, on the device where the search runs.
     network : Network
@@ -91,7 +92,10 @@ def find_constants(
     transforms = _transforms(measured, transform, statistics)
     if not pretrained:
         return _constants(base, measured, sigma, transform=transforms[-1])
-    score = _Score(samples, measured.intensity, denoiser, seed, progress, quick=quick)
+    pairs = [sample for sample in samples if sample.clean is not None]
+    if not pairs:
+        return _constants(base, measured, sigma, transform=transforms[-1], level=_LEVELS[len(_LEVELS) // 2])
+    score = _Score(pairs, measured.intensity, denoiser, seed, progress, quick=quick)
 
     def placed(choice: _Choice) -> Constants:
         return _constants(base, measured, sigma, **asdict(choice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration.intensity import Intensity, IntensityFit, fit_affine
-from training.calibration.noise import NoiseModel, fit_noise, noise_level
+from training.calibration.noise import NoiseModel, estimate_noise, fit_noise, noise_level
 
 if TYPE_CHECKING:
     from training.data import Sample
@@ -20,7 +21,7 @@ _SAMPLE = 2_000_000  # pixels of the whole training set that intensities and noi
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the training pairs are like, in image units.
+    """What the training images are like, in image units; without any clean image, the noisy ones stand in for them.
 
     Attributes
     ----------
@@ -33,11 +34,11 @@ class Statistics:
     noise : float
         Median over images of ``noise.noise_level``, what an image shows by itself.
     residual : float
-        Root of the mean noise variance as the noise model has it: the noise against the clean images.
+        Root of the mean noise variance as the noise model has it.
     intensity : Intensity
-        Clean onto noisy.
+        Clean onto noisy; of mode "none" where no sample has a clean image.
     model : NoiseModel
-        Noise against intensity.
+        Noise against intensity: from pairs, or where no sample has a clean image from the noisy ones alone.
     shape : tuple of int
         Smallest size along each axis.
     uniform : bool
@@ -60,42 +61,48 @@ class Statistics:
 def measure(
     samples: Sequence[Sample], mode: IntensityFit, seed: int, progress: Callable[[], object] = lambda: None
 ) -> Statistics:
-    """Read every pair once and measure intensities and noise.
+    """Read every image once and measure intensities and noise.
 
     Parameters
     ----------
     samples : sequence of Sample
-        The training pairs.
+        The training samples.
     mode : {"dataset", "image", "none"}
         How clean images are fitted onto noisy ones.
     seed : int
         Of the pixels that are drawn.
     progress : callable
-        Called after each pair.
+        Called after each sample.
+
+    Raises
+    ------
+    UserError
+        Where there is no clean image, and too few pixels to measure the noise without.
     """
     rng = np.random.default_rng(seed)
     each = max(_SAMPLE // len(samples), 1000)
     noisy_pixels: list[NDArray[np.float64]] = []
-    clean_pixels: list[NDArray[np.float64]] = []
+    pairs: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     fits: list[tuple[float, float]] = []
     noises: list[float] = []
     shapes: set[tuple[int, ...]] = set()
     for sample in samples:
-        noisy, clean = sample.pair()
+        noisy, clean = sample.pair() if sample.clean is not None else (sample.frame(), None)
         drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
         noisy_pixels.append(noisy.ravel()[drawn].astype(np.float64))
-        clean_pixels.append(clean.ravel()[drawn].astype(np.float64))
-        if mode == "image":
-            fits.append(fit_affine(clean, noisy))
+        if clean is not None:
+            pairs.append((noisy_pixels[-1], clean.ravel()[drawn].astype(np.float64)))
+            if mode == "image":
+                fits.append(fit_affine(clean, noisy))
         noises.append(noise_level(noisy))
         shapes.add(noisy.shape)
         progress()
-    intensity = _intensity(mode, noisy_pixels, clean_pixels, fits)
-    scaled = fits if mode == "image" else [(intensity.slope, intensity.offset)] * len(samples)
+    known, clean_pixels = zip(*(pairs or [(pixels, pixels) for pixels in noisy_pixels]), strict=True)
+    intensity = _intensity(mode if pairs else "none", known, clean_pixels, fits)
+    scaled = fits or [(intensity.slope, intensity.offset)] * len(known)
     x = np.concatenate([slope * clean + offset for clean, (slope, offset) in zip(clean_pixels, scaled, strict=True)])
-    y = np.concatenate(noisy_pixels)
-    low, high = (float(value) for value in np.percentile(y, [0.1, 99.9]))
-    model = fit_noise(y, x)
+    low, high = (float(value) for value in np.percentile(np.concatenate(noisy_pixels), [0.1, 99.9]))
+    model = fit_noise(np.concatenate(known), x) if pairs else _without_clean(samples)
     return Statistics(
         low=low,
         high=high,
@@ -109,6 +116,12 @@ def measure(
         shape=tuple(min(sizes) for sizes in zip(*shapes, strict=True)),
         uniform=len(shapes) == 1,
     )
+
+
+def _without_clean(samples: Sequence[Sample]) -> NoiseModel:
+    """Return the noise model of noisy images alone, of as many evenly spread as make about ``_SAMPLE`` pixels."""
+    step = -(-sum(math.prod(sample.shape) for sample in samples) // _SAMPLE)
+    return estimate_noise([sample.frame() for sample in samples[::step]]).model
 
 
 def _intensity(

@@ -24,11 +24,11 @@ _MOST_DRAWS = 100  # of validation patches from each image, where most are const
 Image = NDArray[np.float32]
 Scaling = Callable[[Image], Image]
 Batch = tuple[torch.Tensor, ...]
-"""Patches of one place: noisy frames, then the clean one."""
+"""Patches of one place: noisy frames, then the clean one where every sample has one."""
 
 
 class Images:
-    """Noisy images, and clean ones on their scale: kept in memory as long as there are few.
+    """Noisy images, and where every sample has one, clean ones on their scale: kept in memory as long as there are few.
 
     ``scaling`` is called once with each sample, and returns what brings its clean image, or a region of it, onto the
     noisy one's scale; ``frames`` is the number of noisy frames that are read of each sample.
@@ -37,6 +37,7 @@ class Images:
     def __init__(self, samples: Sequence[Sample], scaling: Callable[[Sample], Scaling], frames: int = 1) -> None:
         self._samples = samples
         self._frames = frames
+        self.clean = all(sample.clean is not None for sample in samples)
         self._scaling = scaling
         self._scalings: dict[int, Scaling] = {}
         self._kept: dict[int, tuple[Image, ...]] = {}
@@ -50,9 +51,9 @@ class Images:
         return self._samples[index].shape
 
     def read(self, index: int, region: Region) -> tuple[Image, ...]:
-        """Return a region of the noisy frames and of the clean image, in the noisy images' units."""
+        """Return a region of the noisy frames and of the clean image, if any, in the noisy images' units."""
         if index not in self._kept:
-            nbytes = (self._frames + 1) * np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
+            nbytes = (self._frames + self.clean) * np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
             if nbytes > self._room:
                 return self._read(index, region)
             self._room -= nbytes
@@ -61,10 +62,12 @@ class Images:
 
     def _read(self, index: int, region: Region | None) -> tuple[Image, ...]:
         sample = self._samples[index]
+        if not self.clean:
+            return tuple(sample.frame(region, number) for number in range(self._frames))
         if index not in self._scalings:
             self._scalings[index] = self._scaling(sample)
         noisy, clean = sample.pair(region)
-        others = (frame.read(region).astype(np.float32) for frame in sample.noisy[1 : self._frames])
+        others = (sample.frame(region, number) for number in range(1, self._frames))
         return noisy, *others, self._scalings[index](clean)
 
 
@@ -102,7 +105,7 @@ class Patches(Dataset[Batch]):
         return len(self._images) * len(self._views)
 
     def __getitem__(self, position: int) -> Batch:
-        """Return the noisy frames and the clean image, float32 (1, *size) each."""
+        """Return the noisy frames and the clean image, if any, float32 (1, *size) each."""
         index = int(self._order[position])
         image, view = divmod(index, len(self._views))
         shape = self._images.shape(image)
@@ -116,9 +119,9 @@ class Patches(Dataset[Batch]):
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
     """Return the patches that score each epoch, spread evenly over the images, of about so many pixels in all.
 
-    They are noisy frames and the clean image, (1, 1, H, W) or (1, 1, D, H, W) each. ``size`` and ``seed`` are as in
-    ``Patches``; the patches are smaller where one has more than ``pixels``. Patches whose clean image is constant are
-    left out; ``UserError`` where all are.
+    They are noisy frames and the clean image, if any, (1, 1, H, W) or (1, 1, D, H, W) each. ``size`` and ``seed`` are as in
+    ``Patches``; the patches are smaller where one has more than ``pixels``. Patches whose clean image, or
+    without one the noisy one, is constant are left out; ``UserError`` where all are.
     """
     rng = np.random.default_rng([seed, 4])
     patches: list[Batch] = []
@@ -140,7 +143,8 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
         if size is None and drawn == len(images):
             break
     if not patches:
-        raise DataError("the clean validation images are one value everywhere: leave such images out")
+        which = "clean" if images.clean else "noisy"
+        raise DataError(f"the {which} validation images are one value everywhere: leave such images out")
     return patches
 
 

@@ -111,7 +111,11 @@ class Sample:
         noisy, clean = self.noisy[0], self.truth
         if noisy.shape != clean.shape:
             raise DataError(f"{self.name}: the noisy image is {noisy.shape}, the clean {clean.shape}; make them alike")
-        return noisy.read(region).astype(np.float32), clean.read(region).astype(np.float32)
+        return self.frame(region), clean.read(region).astype(np.float32)
+
+    def frame(self, region: Region | None = None, number: int = 0) -> NDArray[np.float32]:
+        """Return a noisy frame, or a region of it: float32, in the file's own units."""
+        return self.noisy[number].read(region).astype(np.float32)
 
     @property
     def truth(self) -> Source:

@@ -39,11 +39,16 @@ class Shown:
     """(H, W), like the others; the clean image on the scale of this one."""
 
     denoised: Plane
-    clean: Plane
-    psnr_noisy: float
+    clean: Plane | None = None
+    psnr_noisy: float = np.nan
     """dB; NaN where there is none."""
 
-    psnr_denoised: float
+    psnr_denoised: float = np.nan
+
+    @property
+    def reference(self) -> Plane:
+        """The clean image; where there is none, the denoised one."""
+        return self.denoised if self.clean is None else self.clean
 
 
 def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) -> None:
@@ -77,13 +82,14 @@ def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) 
 def panel(
     rows: Sequence[Shown], path: Path, *, pixel_size: tuple[float, float, str] | None = None, unit: str = "image units"
 ) -> None:
-    """Draw noisy, denoised, clean and their difference for some images, and write a PNG.
+    """Draw noisy, denoised, clean if there is one, and a difference for some images, and write a PNG.
 
     Parameters
     ----------
     rows : sequence of Shown
         Noisy, denoised and clean share their grey levels, from the 0.1 to the 99.9 percentile of the clean image; the
-        difference, denoised minus clean, has a colour bar. Of large images the part with most structure is shown.
+        difference, denoised minus clean, or without a clean image minus noisy, has a colour bar. Of large images the
+        part with most structure is shown.
     path : Path
         Of the PNG; its folder is made.
     pixel_size : (float, float, str), optional
@@ -93,10 +99,11 @@ def panel(
     """
     figure, grid = _grid(rows, 4, 13.2, 3.1)
     for axes, row in zip(grid, rows, strict=True):
-        window = busiest_window(row.clean, _LARGEST)
+        window = busiest_window(row.reference, _LARGEST)
         _draw_images(axes[:3], row, window, pixel_size)
-        difference = row.denoised[window] - row.clean[window]
-        _draw_map(axes[3], difference, _reach(difference), "denoised - clean", unit)
+        other, title = (row.noisy, "noisy") if row.clean is None else (row.clean, "clean")
+        difference = row.denoised[window] - other[window]
+        _draw_map(axes[3], difference, _reach(difference), f"denoised - {title}", unit)
     _save(figure, path)
 
 
@@ -123,7 +130,7 @@ def residual_picture(
         removed = row.noisy - row.denoised
         for spot, values, reach, title, of in (
             (axes[3], removed, _reach(removed), "removed: noisy - denoised", unit),
-            (axes[4], row.denoised - row.clean, _reach(removed), "error: denoised - clean", unit),
+            (axes[4], row.denoised - row.reference, _reach(removed), "error: denoised - clean", unit),
             (axes[5], deviations, 2 * LIMIT, f"smoothed residual, largest {largest.largest:.1f}", "sd of noise"),
         ):
             _draw_map(spot, values[window], reach, title, of)
@@ -156,12 +163,15 @@ def _draw_images(axes: Sequence[Axes], row: Shown, window: Window, pixel_size: t
     """Draw noisy, denoised and clean in one grey scale, each with the same part magnified in an upper corner."""
     from matplotlib.patches import Rectangle
 
-    noisy, denoised, clean = row.noisy[window], row.denoised[window], row.clean[window]
+    noisy, denoised, clean = row.noisy[window], row.denoised[window], row.reference[window]
+    if row.clean is None:
+        axes[2].set_axis_off()
     low, high = (float(value) for value in np.percentile(clean, [0.1, 99.9]))
     levels: dict[str, Any] = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-9), "interpolation": "nearest"}
     for spot, image, title, psnr in zip(
-        axes, (noisy, denoised, clean), ("noisy", "denoised", "clean"), (row.psnr_noisy, row.psnr_denoised, np.nan),
-        strict=True,
+        axes if row.clean is not None else axes[:2],
+        (noisy, denoised, clean), ("noisy", "denoised", "clean"), (row.psnr_noisy, row.psnr_denoised, np.nan),
+        strict=False,
     ):  # fmt: skip
         spot.imshow(image, **levels)
         spot.set_title(title if np.isnan(psnr) else f"{title}, {psnr:.2f} dB", fontsize=10)

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -154,7 +154,7 @@ class Record(L.Callback):
     rows : sequence of dict
         Of ``losses.csv``, up to the epoch that training goes on from.
     best : float
-        Validation PSNR of ``best.ckpt``.
+        Of ``best.ckpt``, as ``figure`` gives it.
     optimizer : dict or None
         Adam's state to go on with.
     progress : callable
@@ -196,7 +196,8 @@ class Record(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the table, the best weights if this epoch's are, and the last."""
         assert isinstance(pl_module, Learner)
-        found = {key: float(trainer.callback_metrics[key]) for key in COLUMNS[2:6]}
+        metrics = trainer.callback_metrics
+        found = {key: float(metrics[key]) for key in COLUMNS[2:6] if key in metrics}
         epoch = pl_module.epoch
         if _diverged(found, self.rows[0]):
             raise RunError(
@@ -205,9 +206,10 @@ class Record(L.Callback):
             )
         row = {"epoch": epoch, "lr": pl_module.recipe.learning_rate(epoch), **found}
         self.rows.append({**row, "seconds": time.monotonic() - self.began})
-        self.said = f"epoch {epoch}: {found['psnr']:.2f} dB"
-        improved = found["psnr"] > self.best
-        self.best = max(self.best, found["psnr"]) if improved else self.best
+        score = figure(found)
+        self.said = f"epoch {epoch}: " + (f"{score:.2f} dB" if "psnr" in found else f"validation loss {-score:.4g}")
+        improved = score > self.best
+        self.best = max(self.best, score)
         if not trainer.is_global_zero:
             return
         write_rows(self.run.folder / LOSSES, self.rows, COLUMNS)
@@ -252,10 +254,16 @@ def _hush() -> None:
     warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
+def figure(scores: Mapping[str, float]) -> float:
+    """Return what epochs are chosen by, the higher the better: PSNR, or where there is none, minus the loss."""
+    ratio = scores.get("psnr", math.nan)
+    return -scores["validation_loss"] if math.isnan(ratio) else ratio
+
+
 def save_best(run: Run, model: Calibrated, epoch: int, score: float) -> None:
-    """Write ``best.ckpt``: weights and constants, the epoch, and its validation PSNR in dB."""
+    """Write ``best.ckpt``: weights and constants, the epoch, and its ``figure``."""
     with replacing(run.checkpoint("best")) as beside:
-        torch.save({"state_dict": _on_cpu(model.state_dict()), "epoch": epoch, "psnr": score}, beside)
+        torch.save({"state_dict": _on_cpu(model.state_dict()), "epoch": epoch, "score": score}, beside)
 
 
 def _advance_silently(steps: float, what: str) -> None:
@@ -266,9 +274,9 @@ def _diverged(found: dict[str, float], start: dict[str, float]) -> bool:
     """Return whether an epoch's losses and scores are not finite, or far worse than those of the untrained start."""
     if not all(map(math.isfinite, found.values())):
         return True
-    if found["psnr"] < start["psnr"] - _FAR_WORSE:
+    if "psnr" in found and found["psnr"] < start["psnr"] - _FAR_WORSE:
         return True
-    return found["train_loss"] > _FAR_ABOVE * start["validation_loss"]
+    return found["train_loss"] > _FAR_ABOVE * abs(start["validation_loss"])
 
 
 def _on_cpu(state: Any) -> Any:  # noqa: ANN401  (a tree of whatever an optimiser keeps)

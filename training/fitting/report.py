@@ -25,7 +25,7 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
     model = run.model("best")
     epoch = int(load_checkpoint(run.checkpoint("best"))["epoch"])
     before = provenance.scores
-    peak = before["raw"].data_range
+    peak = before["raw"].data_range if before else 1.0
     scores = score(dataset.test, model, provenance, device, listener, data_range=peak, before=before)
     rows = run.history()
     best = next((row["psnr"] for row in rows if row["epoch"] == epoch), None)
@@ -39,7 +39,9 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
         "epochs": max((int(row["epoch"]) for row in rows), default=epoch),
     }
     run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
-    if run.provenance.beats_noisy() is False:
+    if not scores:
+        listener.note("there are no clean images to judge by: compare noisy and denoised images by eye")
+    elif run.provenance.beats_noisy() is False:
         listener.warn(str(run.provenance.judgement()))
     figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
     rows_shown = list(_rows(dataset.test, model, provenance, device, data_range=peak))
@@ -56,7 +58,10 @@ def score(
     data_range: float,
     before: dict[str, Scores] | None = None,
 ) -> dict[str, Scores]:
-    """Return raw and affine scores over the test images; without ``before``, the model is the start."""
+    """Return raw and affine scores over the test images that have a clean one; without ``before``, of the start."""
+    samples = [sample for sample in samples if sample.clean is not None]
+    if not samples:
+        return {}
     denoise = as_denoiser(model, provenance, device).tiled()
     conventions: tuple[Convention, ...] = ("raw", "affine")
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -94,12 +99,15 @@ def _summary(values: Sequence[tuple[float, float]]) -> Score:
 def _rows(
     samples: Sequence[Sample], model: Calibrated, provenance: Provenance, device: str, *, data_range: float
 ) -> Iterator[figures.Shown]:
-    """Yield a few test images, spread over all, the clean ones on the noisy scale; PSNR by the affine convention."""
+    """Yield a few test images, spread over all, any clean ones on the noisy scale; PSNR by the affine convention."""
     denoise = as_denoiser(model, provenance, device).tiled()
     intensity = Intensity(**provenance.intensity_fit.model_dump())
     for index in np.unique(np.linspace(0, len(samples) - 1, _SHOWN).round().astype(int)):
         sample = samples[int(index)]
-        noisy, clean = sample.pair()
+        noisy, clean = sample.pair() if sample.clean is not None else (sample.frame(), None)
         denoised = denoise(noisy)
+        if clean is None:
+            yield figures.Shown(sample.name, noisy, denoised)
+            continue
         scores = (psnr(clean, image, data_range=data_range, convention="affine") for image in (noisy, denoised))
         yield figures.Shown(sample.name, noisy, denoised, intensity.apply(noisy, clean), *scores)

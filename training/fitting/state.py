@@ -100,7 +100,8 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         seed=recipe.seed,
         created=now(),
     )
-    peak = 255.0 if dataset.train[0].truth.dtype == "uint8" else measured.clean_extent
+    clean = [sample.clean.dtype for sample in (*dataset.train, *dataset.test) if sample.clean is not None]
+    peak = 255.0 if clean[:1] == ["uint8"] else measured.clean_extent
     began = time.monotonic()
     scores = score(dataset.test, model, provenance, device, listener, data_range=peak)
     scoring = time.monotonic() - began

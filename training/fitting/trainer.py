@@ -18,7 +18,7 @@ from training.data import ImageDataset
 from training.data.patches import Batch, Images, Patches, validation_patches
 from training.errors import DiskFullError, RunError, UserError
 from training.fitting import timing
-from training.fitting.loop import COLUMNS, Data, Learner, Record, quiet, save_best
+from training.fitting.loop import COLUMNS, Data, Learner, Record, figure, quiet, save_best
 from training.fitting.report import finish
 from training.fitting.state import State, new_state, resumed_state
 from training.methods import METHODS
@@ -106,7 +106,7 @@ def _train(run: Run, device: str, count: int, listener: Listener) -> None:
     recipe = run.settings.recipe
     if state.done and not run.checkpoint().is_file():
         listener.warn(f"{run.checkpoint()} is missing: the weights of epoch {state.done} stand in for it")
-        state.best = state.rows[-1]["psnr"] if state.rows else -math.inf
+        state.best = figure(state.rows[-1]) if state.rows else -math.inf
         save_best(run, state.model, state.done, state.best)
     stopped: BaseException | None = None
     if state.done < recipe.epochs:
@@ -215,11 +215,13 @@ def _epoch_zero(run: Run, state: State, learner: Learner, validation: Sequence[B
     learner.eval()
     with torch.inference_mode(), torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(device)):
         found = [learner.method.score(learner.model, _to(patches, device)) for patches in validation]
-        noisy = [learner.method.score(torch.nn.Identity(), _to(patches, device))["psnr"] for patches in validation]
+        noisy = [learner.method.score(torch.nn.Identity(), _to(patches, device)) for patches in validation]
     means = {key: float(np.mean([scores[key] for scores in found])) for key in found[0]}
-    scores = ValidationScores(noisy=float(np.mean(noisy)), denoised=means["psnr"])
-    run.write_provenance(run.provenance.model_copy(update={"validation": scores}))
-    state.best = means["psnr"] if math.isfinite(means["psnr"]) else -math.inf
+    if "psnr" in means:
+        before = float(np.mean([scores["psnr"] for scores in noisy]))
+        scores = ValidationScores(noisy=before, denoised=means["psnr"])
+        run.write_provenance(run.provenance.model_copy(update={"validation": scores}))
+    state.best = figure(means) if math.isfinite(figure(means)) else -math.inf
     state.rows = [{"epoch": 0, "lr": 0.0, "train_loss": math.nan, **means, "seconds": math.nan}]
     write_rows(run.folder / LOSSES, state.rows, COLUMNS)
     save_best(run, learner.model, 0, state.best)

@@ -31,7 +31,8 @@ class Needs:
     frames : int
         Noisy images of the same field with independent noise.
     clean : bool
-        A clean image. Scores and calibration still need one of every sample, whatever the method.
+        A clean image. Without it, noise is measured on noisy images alone, and only test images with a clean one are
+        scored.
     """
 
     frames: int = 1
@@ -67,7 +68,9 @@ class Method(Protocol):
     def __init__(self, loss: Any, alpha: float, intensities: Range) -> None: ...  # noqa: ANN401
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
-        """Return what ``loss`` takes, from patches of as many noisy frames as are needed, and of the clean image last.
+        """Return what ``loss`` takes, from patches of as many noisy frames as are needed.
+
+        The clean image comes last where every sample has one.
 
         ``rng`` is the same for the same seed, epoch and step.
         """
@@ -76,7 +79,10 @@ class Method(Protocol):
         """Return what training makes small, a tensor of no dimension."""
 
     def score(self, model: nn.Module, patches: Batch) -> dict[str, float]:
-        """Return ``validation_loss``, ``psnr`` in dB, by which the best epoch is chosen, and ``ssim`` of one patch."""
+        """Return ``validation_loss`` of one patch, and where it can be judged, ``psnr`` in dB and ``ssim``.
+
+        The best epoch is that of the highest ``psnr``, or where there is none, of the lowest ``validation_loss``.
+        """
 
     def constants(
         self,

@@ -230,7 +230,8 @@ def write_rows(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[s
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         for row in rows:
-            writer.writerow({key: "" if math.isnan(row[key]) else f"{row[key]:.8g}" for key in columns})
+            values = {key: row.get(key, math.nan) for key in columns}
+            writer.writerow({key: "" if math.isnan(value) else f"{value:.8g}" for key, value in values.items()})
 
 
 def _names(runs: Path) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from training.calibration.noise import correlation, estimate_noise
+from training.errors import DataError
 
 
 def photons(shape=(384, 384), brightest=80):
@@ -83,12 +84,25 @@ def test_correlation_is_told_by_axis_and_not_mistaken_for_structure(axis):
 
 
 def test_a_tiny_image_is_refused_and_one_of_one_value_has_no_noise():
-    with pytest.raises(ValueError, match="too few"):
+    with pytest.raises(DataError, match="too few"):
         estimate_noise([np.ones((20, 20))])
     found = estimate_noise([np.full((64, 64), 7.0)])
     assert (found.model.gain, found.zero_level) == (0, None)
     assert float(found.model.variance(7)) == pytest.approx(0, abs=1e-6)
     assert found.correlation == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        ([], "here are none"),
+        ([np.ones((40, 40)), np.ones((3, 40, 40))], "some of 2 and some of 3 axes"),
+        ([np.ones(40)], "some of 1 axes"),
+    ],
+)
+def test_images_of_different_axes_or_none_are_one_line(images, found):
+    with pytest.raises(DataError, match=found):
+        estimate_noise(images)
 
 
 @pytest.mark.parametrize("frame", ["w2s_0.tif", "w2s_1.tif"])

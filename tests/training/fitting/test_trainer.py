@@ -76,7 +76,7 @@ def test_the_history_has_a_row_an_epoch_and_the_calibrated_start(whole):
 
 def test_the_best_checkpoint_is_that_of_the_best_row(whole):
     best, rows = weights(whole), whole.history()
-    assert best["psnr"] == pytest.approx(max(row["psnr"] for row in rows))
+    assert best["score"] == pytest.approx(max(row["psnr"] for row in rows))
     assert best["epoch"] == max(rows, key=lambda row: row["psnr"])["epoch"] == whole.provenance.best_epoch
 
 
