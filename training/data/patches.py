@@ -119,9 +119,9 @@ class Patches(Dataset[Batch]):
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
     """Return the patches that score each epoch, spread evenly over the images, of about so many pixels in all.
 
-    They are noisy frames and the clean image, if any, (1, 1, H, W) or (1, 1, D, H, W) each. ``size`` and ``seed`` are as in
-    ``Patches``; the patches are smaller where one has more than ``pixels``. Patches whose clean image, or
-    without one the noisy one, is constant are left out; ``UserError`` where all are.
+    They are noisy frames and the clean image, if any, (1, 1, H, W) or (1, 1, D, H, W) each. ``size`` and ``seed`` are
+    as in ``Patches``; the patches are smaller where one has more than ``pixels``. Patches whose clean image, or without
+    one the noisy one, is constant are left out; ``UserError`` where all are.
     """
     rng = np.random.default_rng([seed, 4])
     patches: list[Batch] = []
