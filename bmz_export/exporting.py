@@ -143,8 +143,7 @@ def export(
             if addition != Addition():
                 built.attach(addition.files, section=addition.section)
             whole = write_zip(built.folder, work / archive.name)
-            _put_in_place(built.folder, target, work / _PREVIOUS)
-            whole.replace(archive)
+            _put_in_place(built.folder, target, whole, archive, work / _PREVIOUS)
     return Exported(target, archive, example, built.missing)
 
 
@@ -243,16 +242,19 @@ def _writing(target: Path) -> Iterator[None]:
         ) from None
 
 
-def _put_in_place(folder: Path, target: Path, previous: Path) -> None:
-    """Rename the new package to its place; the one before goes only then, and comes back if that fails."""
-    if not target.exists():
-        folder.rename(target)
-        return
-    target.rename(previous)
+def _put_in_place(folder: Path, target: Path, whole: Path, archive: Path, previous: Path) -> None:
+    """Rename the new folder and zip to their places; where one of them fails, the folder before comes back."""
     try:
+        if target.exists():
+            target.rename(previous)
         folder.rename(target)
+        whole.replace(archive)
     except BaseException:
-        previous.rename(target)
+        if whole.exists():  # an interruption may also come when all is done
+            if not folder.exists():
+                target.rename(folder)
+            if previous.exists():
+                previous.rename(target)
         raise
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bmz_export.checking.certificate import LATE, Fault, Row, Verdict
 from bmz_export.checking.comparison import LIMIT
 from bmz_export.checking.faults import MORE_TIME, run_fault
-from bmz_export.checking.runner import FORMATS, Runner
+from bmz_export.checking.runner import Runner
 from bmz_export.checking.trials import compare, defect
 from bmz_export.engines.process import PATIENCE
 from bmz_export.inspection.safety import hostile
@@ -41,7 +41,7 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
     if not programs:
         return
     test, expected = (runner.array(tensors) for tensors in (description.inputs, description.outputs))
-    others = (hostile(runner.inspection, name) for name in FORMATS if runner.inspection.weights(name) is not None)
+    others = (hostile(runner.inspection, name) for name in description.weights)
     # nobody guards a user's own program, which picks its weights itself
     refusal = runner.unsafe("torchscript", processing=True) or next(filter(None, others), None)
     if test is None or expected is None or not (np.isfinite(test).all() and np.isfinite(expected).all()):

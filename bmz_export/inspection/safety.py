@@ -38,7 +38,7 @@ def hostile(inspection: Inspection, weights: str) -> str | None:
     file is loaded.
     """
     judge = {"onnx": _onnx, "torchscript": _torchscript, "pytorch_state_dict": _state_dict}.get(weights)
-    return judge(inspection) if judge else None
+    return judge(inspection) if judge else f"nothing here can tell whether its {weights} is safe to load"
 
 
 def _onnx(inspection: Inspection) -> str | None:

@@ -135,6 +135,21 @@ def test_an_export_that_does_not_finish_leaves_what_was_there(run, out, certify,
     assert snapshot(out) == before
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_a_zip_that_cannot_be_put_in_place_takes_its_folder_back(run, out, again):
+    stood = again and snapshot(export(run, ExportOptions(out=out)).folder)
+
+    def certify(folder):
+        (out / "yeast.zip").unlink(missing_ok=True)
+        (out / "yeast.zip").mkdir()
+        return Addition()
+
+    with pytest.raises(UserError, match="cannot be written"):
+        export(run, ExportOptions(out=out, about=About(title="A second one")), certify=certify)
+    assert sorted(path.name for path in out.iterdir()) == ["yeast"] * again + ["yeast.zip"]
+    assert not again or snapshot(out / "yeast") == stood
+
+
 def test_only_what_fails_while_writing_is_told_as_a_disk_without_room(run, out):
     def certify(folder):
         raise FileNotFoundError(2, "No such file or directory", "fiji")
