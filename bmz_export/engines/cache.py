@@ -68,10 +68,12 @@ def folder_size(folder: Path) -> int:
 
 def remove_engine(name: str) -> int:
     """Delete an engine's folder, and those of other locks, and return the bytes freed."""
-    freed = 0
-    for folder in (cache_folder() / "engines").glob(f"{name}-{'[0-9a-f]' * _DIGITS}"):
+    freed, digest = 0, "[0-9a-f]" * _DIGITS
+    engines = cache_folder() / "engines"
+    for folder in engines.glob(f"{name}-{digest}"):
         freed += folder_size(folder)
-        away = folder.with_name(f".{folder.name}-removed")
+        shutil.rmtree(away := folder.with_name(f".{folder.name}-removed"), ignore_errors=True)
         folder.rename(away)  # from here on the engine counts as not installed, however far the deleting gets
+    for away in engines.glob(f".{name}-{digest}-removed"):  # also where an earlier deleting was interrupted
         shutil.rmtree(away, ignore_errors=True)
     return freed

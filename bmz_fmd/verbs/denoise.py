@@ -94,12 +94,13 @@ def command(
     _say_what_was_seen(stacks, unlike, channel)
     check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks.values()))
 
+    for folder in {result.parent for _, result in left}:
+        clear_parts(folder)
     with console.progress("Denoising", sum(plane_count(stack) for stack in stacks.values())) as advance:
         for source, result in left:
             if source not in stacks:
                 continue
             with failed.noting(source):
-                clear_parts(result.parent)
                 step = _step(advance, result.name)
                 denoised = denoise(stacks[source], denoiser, tile=tile, channel=channel, progress=step)
                 note = partial(record.add, source, result)

@@ -245,6 +245,8 @@ def test_files_of_an_older_lock_count_as_not_installed_and_are_removed(cache, en
     before = engine.folder
     before.mkdir(parents=True)
     (before / "file").write_bytes(b"old")
+    (before.parent / f".{before.name}-removed").mkdir()  # an earlier deleting was interrupted
+    (before.parent / f".{before.name}-removed" / "file").write_bytes(b"older")
     lock = LOCK_OF[type(engine)].LOCK
     newer = tmp_path / lock.name
     newer.write_text(lock.read_text().replace('"sha256": "', '"sha256": "0').replace("sha512-", "sha512-0"))

@@ -102,19 +102,19 @@ def results_for(inputs: Sequence[ImageFile], folder: Path) -> list[Path]:
 def unfinished(
     inputs: Sequence[ImageFile], results: Sequence[Path], record: Record, *, overwrite: bool = False
 ) -> list[tuple[Path, Path]]:
-    """Return the inputs whose results are still to be made, each with its result; all of them with ``overwrite``.
+    """Return the inputs whose results are still to be made, each with its result.
+
+    What ``record`` holds is finished, with ``overwrite`` too.
 
     Raises
     ------
     UserError
-        If a file stands in the place of a result that ``record`` does not hold.
+        If a file stands in the place of one of them, without ``overwrite``.
     """
-    left = [(source.path, result) for source, result in zip(inputs, results, strict=True)]
-    if overwrite:
-        return left
-    left = [pair for pair in left if not record.holds(*pair)]
+    pairs = [(source.path, result) for source, result in zip(inputs, results, strict=True)]
+    left = [pair for pair in pairs if not record.holds(*pair)]
     for _, result in left:
-        if os.path.lexists(result):
+        if os.path.lexists(result) and not overwrite:
             raise ImageError(
                 f"{result} exists and is no finished result of this input and model: choose another `out`, or replace "
                 "it with `overwrite`"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import yaml
 from helpers.small_package import copy, small_package
 
 from bmz_export.checking.check import CheckOptions, check
@@ -109,6 +110,19 @@ def test_a_script_that_lies_in_a_package_is_not_the_one_that_runs(sound, stand_i
     options, _ = stand_ins()
     certificate = check(folder, CheckOptions(engines=(), timeout=60, programs={"deepimagej": options["deepimagej"]}))
     assert rows(certificate)["Fiji (deepImageJ)"].verdict == "passed"
+
+
+def test_no_tool_gets_a_package_with_weights_that_nothing_here_can_judge(sound, stand_ins, tmp_path):
+    """It picks its weights itself: deepImageJ, say, a SavedModel before the TorchScript that was judged."""
+    folder = copy(sound, tmp_path / "copy")
+    raw = yaml.safe_load((folder / "rdf.yaml").read_text())
+    raw["weights"]["tensorflow_saved_model_bundle"] = {"source": "weights.pt", "tensorflow_version": "2.7.0"}
+    (folder / "rdf.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    options, records = stand_ins()
+    found = rows(check(folder, CheckOptions(engines=(), timeout=60, programs=options)))
+    assert {row.verdict for row in found.values()} == {"not run"}
+    assert "tensorflow_saved_model_bundle" in found["Fiji (deepImageJ)"].note
+    assert not any(record.exists() for record in records.values())
 
 
 @pytest.mark.parametrize("tool", ["deepimagej", "qupath", "ilastik"])
