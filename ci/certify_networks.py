@@ -20,7 +20,7 @@ from bmz_export.checking.certificate import NAME, PICTURE
 from bmz_export.checking.check import certify
 from bmz_export.checking.report import detail_lines, summary, verdict_lines
 from bmz_export.checking.runner import CheckOptions
-from bmz_export.package import build
+from bmz_export.package.builder import build
 from bmz_export.package.halo import measure_halo
 from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated, Constants

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from bmz_export.inspection import Inspection
+from bmz_export.inspection import Inspection, Onnx, TorchScript
 from bmz_export.package.description import Axis, Operation, Tensor
 
 
@@ -60,6 +60,14 @@ def operations(verdict: Callable[[Operation, Tensor], str | None]) -> Callable[[
                     yield f"{where}: {operation.id or 'an operation without a name'} {message}"
 
     return find
+
+
+def changing(what: str, shown: Onnx | TorchScript | None) -> Iterator[str]:
+    """Yield what gives another result at each run."""
+    if shown and shown.training:
+        yield f"the {what} still trains: {', '.join(shown.training)}"
+    if shown and shown.random:
+        yield f"the {what} draws random numbers: {', '.join(shown.random)}"
 
 
 def clips_at_numbers(operation: Operation) -> bool:

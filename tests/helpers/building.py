@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from bmz_export.package import build
+from bmz_export.package.builder import build
 from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated, Constants
 from training.networks import NETWORKS, create

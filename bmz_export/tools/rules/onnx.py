@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from bmz_export.inspection import Inspection
+from bmz_export.tools import finders
 from bmz_export.tools.rule import Rule
 
 
@@ -29,11 +30,7 @@ def _is_limit(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
 
 
 def _onnx_training(inspection: Inspection) -> Iterator[str]:
-    shown = inspection.onnx
-    if shown and shown.training:
-        yield f"the ONNX still trains: {', '.join(shown.training)}"
-    if shown and shown.random:
-        yield f"the ONNX draws random numbers: {', '.join(shown.random)}"
+    return finders.changing("ONNX", inspection.onnx)
 
 
 def _onnx_external(inspection: Inspection) -> Iterator[str]:

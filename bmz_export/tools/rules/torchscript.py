@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bmz_export.inspection import Inspection
+from bmz_export.tools import finders
 from bmz_export.tools.rule import Rule
 
 
@@ -27,11 +28,7 @@ def _saved_on_gpu(inspection: Inspection) -> Iterator[str]:
 
 
 def _torchscript_training(inspection: Inspection) -> Iterator[str]:
-    shown = inspection.torchscript
-    if shown and shown.training:
-        yield f"the TorchScript still trains: {', '.join(shown.training)}"
-    if shown and shown.random:
-        yield f"the TorchScript draws random numbers: {', '.join(shown.random)}"
+    return finders.changing("TorchScript", inspection.torchscript)
 
 
 def _reaching(inspection: Inspection) -> Iterator[str]:

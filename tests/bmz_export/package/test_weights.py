@@ -11,7 +11,8 @@ import pytest
 import torch
 from helpers.building import noisy_image, random_model
 
-from bmz_export.package import build, weights
+from bmz_export.package import weights
+from bmz_export.package.builder import build
 from training.calibration.layer import Calibrated, Constants
 from training.errors import UserError
 from training.networks import NETWORKS, create
