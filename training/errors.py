@@ -6,7 +6,7 @@ A message names the thing, the cause and the way out. A parameter of the Python 
 
 
 class UserError(Exception):
-    """Bad input, told in one line. The command line prints it and exits with code 2."""
+    """Bad input, described in one line. The command line prints it and exits with code 2."""
 
 
 class SettingError(UserError):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import zipfile
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import tifffile
 import yaml
 from helpers.command_line import snapshot
+from helpers.machine import IN_NAME
 from helpers.small_run import small_run
 
 from bmz_export.exporting import Addition, ExportOptions, export
@@ -171,7 +171,7 @@ def test_the_first_export_that_does_not_finish_leaves_nothing(run, out):
 def test_a_killed_export_is_cleared_up_by_the_next(run, out):
     first = export(run, ExportOptions(out=out))
     before = snapshot(out)
-    dead = out / f".yeast.{socket.gethostname()}.4194303.part"  # above the largest process id there is
+    dead = out / f".yeast.{IN_NAME}.4194303.part"  # above the largest process id there is
     dead.mkdir()
     first.folder.rename(dead / "previous")
     with pytest.raises(UserError):
@@ -182,7 +182,7 @@ def test_a_killed_export_is_cleared_up_by_the_next(run, out):
 def test_an_export_that_was_killed_before_its_zip_was_in_place_is_finished_by_the_next(run, out):
     first = export(run, ExportOptions(out=out))
     whole = first.archive.read_bytes()
-    dead = out / f".yeast.{socket.gethostname()}.4194303.part"
+    dead = out / f".yeast.{IN_NAME}.4194303.part"
     (dead / "previous").mkdir(parents=True)
     first.archive.rename(dead / "yeast.zip")
     first.archive.write_bytes(b"of the package before")
@@ -193,7 +193,7 @@ def test_an_export_that_was_killed_before_its_zip_was_in_place_is_finished_by_th
 
 
 def test_an_export_that_runs_beside_is_left_alone(run, out):
-    other = out / f".yeast.{socket.gethostname()}.{os.getppid()}.part"
+    other = out / f".yeast.{IN_NAME}.{os.getppid()}.part"
     other.mkdir(parents=True)
     export(run, ExportOptions(out=out))
     assert other.is_dir()

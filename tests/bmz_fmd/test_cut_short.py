@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from helpers.command_line import bmz_fmd
+from helpers.machine import IN_NAME
 from helpers.small_disk import enlarge, small_disk
 from helpers.small_run import small_run
 
@@ -79,7 +79,7 @@ def test_what_a_killed_denoise_left_is_cleared_by_the_next(tmp_path, monkeypatch
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     (tmp_path / "out").mkdir()
-    for host in (socket.gethostname(), "elsewhere"):
+    for host in (IN_NAME, "elsewhere"):
         (tmp_path / "out" / f".cells.tif.{host}.{dead.pid}.part").write_text("half")
     assert bmz_fmd("denoise", "cells.tif", "-m", "runs/small", "-o", "out", "--device", "cpu").code == 0
     left = [path.name for path in (tmp_path / "out").glob(".*.part")]

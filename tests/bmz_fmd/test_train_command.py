@@ -2,12 +2,12 @@
 
 import os
 import re
-import socket
 
 import numpy as np
 import pytest
 import tifffile
 from helpers.command_line import bmz_fmd, snapshot
+from helpers.machine import HOST
 
 from training.runs.run import open_run
 
@@ -78,7 +78,7 @@ def test_the_same_words_go_on_also_with_a_checkpoint_of_changed_settings(here):
 def test_a_run_that_another_process_trains_is_left_alone(here):
     assert bmz_fmd("train", *QUICK, "--name", "mine").code == 0
     parent = os.getppid()
-    (here / "runs" / "mine" / ".training.lock").write_text(f"{parent}\n{socket.gethostname()}\n")
+    (here / "runs" / "mine" / ".training.lock").write_text(f"{parent}\n{HOST}\n")
     before = snapshot(here / "runs")
     ended = bmz_fmd("train", "--name", "mine", "--resume", "--set", "epochs=2")
     assert ended.code == 2

@@ -226,7 +226,7 @@ class Record(L.Callback):
         self.progress(1, self.said)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out whom to tell: the progress bar of another process."""
+        """Leave out the progress bar, which belongs to the first process."""
         return {**self.__dict__, "progress": _advance_silently}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -267,7 +267,7 @@ def save_best(run: Run, model: Calibrated, epoch: int, score: float) -> None:
 
 
 def _advance_silently(steps: float, what: str) -> None:
-    """Tell nobody."""
+    """Show nothing."""
 
 
 def _diverged(found: dict[str, float], start: dict[str, float]) -> bool:

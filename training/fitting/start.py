@@ -13,7 +13,7 @@ from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
 from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
-from training.util.lock import check_unlocked
+from training.util.lock import run_lock
 
 if TYPE_CHECKING:
     from training.checkpoints import Checkpoint
@@ -91,6 +91,14 @@ def new_run(
         )
     data = request.data or DataSettings()
     dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+    axes = NETWORKS[network].axes
+    other = next(
+        (sample for sample in (*dataset.train, *dataset.validation, *dataset.test) if sample.axes != axes), None
+    )
+    if other is not None:
+        raise SettingError(
+            f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
+        )
     method = _method(request.method)
     METHODS[method].needs.check((*dataset.train, *dataset.validation), method)
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
@@ -111,8 +119,13 @@ def resumed_run(request: Request, runs: Path = RUNS) -> Run:
     if request.name is None:
         known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
         raise SettingError(f"`resume`: say which run with `name` NAME; there are {', '.join(known) or 'none yet'}")
-    run = open_run(runs / check_name(request.name))
-    check_unlocked(run.folder)
+    folder = open_run(runs / check_name(request.name)).folder
+    with run_lock(folder):
+        return _agreeing(open_run(folder), request)
+
+
+def _agreeing(run: Run, request: Request) -> Run:
+    """Return a run with the settings that are asked for; nobody else may change them meanwhile."""
     settings = run.settings
     _agree("`network`", request.network, settings.network)
     if request.network_changes:

@@ -56,7 +56,7 @@ class Recipe(BaseModel):
     transform: Transform = Field("auto", description="map into the denoiser's range: searched for, or set")
     statistics: Statistics = Field("dataset", description="constants of the training set, or of each image by itself")
     sigma: Annotated[float | None, _none_by_words("none", "auto", "null")] = Field(
-        None, description="noise level told to a network with a noise map, of 255 as published; auto: estimated"
+        None, description="noise level given to a network with a noise map, of 255 as published; auto: estimated"
     )
 
     @field_validator("sigma")

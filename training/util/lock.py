@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.errors import RunError
-from training.util.writing import clear_parts, disk_full_at
+from training.util.writing import clear_parts, disk_full_at, this_host
 
 _LOCK = ".training.lock"  # its first line is the process, its second the machine
 
@@ -38,21 +38,13 @@ def run_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_unlocked(folder: Path) -> None:
-    """Raise ``RunError`` where another process trains the run."""
-    with run_lock(folder):
-        pass
-
-
 def _held(folder: Path) -> RunError:
-    import socket
-
     try:
         process, host = (folder / _LOCK).read_text(encoding="utf-8").split()[:2]
     except (OSError, ValueError):
         process, host = "?", "?"
     again = f"go on with `resume` `name` {folder.absolute().name}"
-    if host == socket.gethostname():
+    if host == this_host():
         return RunError(f"{folder}: process {process} is training this run; wait for it or stop it, then {again}")
     return RunError(
         f"{folder}: process {process} on {host} is training this run; wait for it or stop it there, or delete "

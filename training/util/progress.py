@@ -1,4 +1,4 @@
-"""Who hears of what training does: notes, warnings, progress."""
+"""Where the notes, warnings and progress of a training go."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _no_progress(title: str, total: float | None) -> AbstractContextManager[Call
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears what happens: by default nobody.
+    """Functions that show what happens; by default nothing is shown.
 
     Attributes
     ----------

@@ -18,7 +18,8 @@ from pathlib import Path
 from training.errors import DiskFullError
 
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<host>[\w-]+)\.(?P<process>\d+)\.part")
-_LONGEST = 100  # characters of a name that go into that of its part
+_LONGEST = 100  # bytes of a name that go into that of its part
+_INITIAL = 0xEFFFFFFC  # Linux's number of the PID namespace outside of all containers
 _CLOCKS_APART = 60.0  # seconds that a file server's clock may be off
 # torch's writer of archives keeps no error number
 _TORCH_FULL = ("file write failed", "failed writing file", "iostream error", "unexpected pos")
@@ -71,7 +72,7 @@ def write_text(path: Path, text: str) -> None:
 
 def part_of(path: Path) -> Path:
     """Return where this process writes what will become ``path``."""
-    return path.with_name(f".{path.name[:_LONGEST]}.{_host()}.{os.getpid()}.part")
+    return path.with_name(f".{_cut(path.name)}.{_host()}.{os.getpid()}.part")
 
 
 def abandoned_parts(folder: Path, name: str | None = None) -> list[Path]:
@@ -87,7 +88,7 @@ def abandoned_parts(folder: Path, name: str | None = None) -> list[Path]:
     found = []
     for path in folder.glob(".*.part"):
         part = _PART.fullmatch(path.name)
-        if part is None or part["host"] != _host() or (name is not None and part["name"] != name[:_LONGEST]):
+        if part is None or part["host"] != _host() or (name is not None and part["name"] != _cut(name)):
             continue
         if not _lives(int(part["process"]), path):
             found.append(path)
@@ -133,8 +134,22 @@ def disk_full_at(path: Path) -> Iterator[None]:
         ) from None
 
 
+def this_host() -> str:
+    """Return what process numbers count for, in filelock's words: the machine, in a container its PID namespace too."""
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # another system
+        namespace = _INITIAL
+    return socket.gethostname() + ("" if namespace == _INITIAL else f"?pidns-{namespace:x}")
+
+
 def _host() -> str:
-    return re.sub(r"[^\w-]", "-", socket.gethostname())
+    return re.sub(r"[^\w-]", "-", this_host())
+
+
+def _cut(name: str) -> str:
+    """Return the beginning of a name that leaves room for the rest: file systems count bytes."""
+    return os.fsencode(name)[:_LONGEST].decode(errors="ignore")
 
 
 def _lives(process: int, path: Path) -> bool:

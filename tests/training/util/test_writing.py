@@ -2,20 +2,19 @@
 
 import errno
 import os
-import socket
+import shutil
 import subprocess
 import sys
 
 import psutil
 import pytest
 import torch
+from helpers.machine import HOST, IN_NAME
 from helpers.small_disk import small_disk
 
 from training.errors import DiskFullError, RunError
-from training.util.lock import check_unlocked, run_lock
+from training.util.lock import run_lock
 from training.util.writing import clear_parts, is_disk_full, new_folder, part_of, replacing, write_text
-
-HOST = socket.gethostname()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -43,17 +42,17 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 def test_parts_tell_host_and_process_and_those_of_the_dead_here_are_cleared(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    gone = [tmp_path / f".a.tif.{HOST}.{dead.pid}.part", tmp_path / f".run.{HOST}.{dead.pid}.part"]
+    gone = [tmp_path / f".a.tif.{IN_NAME}.{dead.pid}.part", tmp_path / f".run.{IN_NAME}.{dead.pid}.part"]
     gone[0].write_text("half")
     gone[1].mkdir()
     (gone[1] / "settings.yaml").write_text("half")
-    inherited = tmp_path / f".b.tif.{HOST}.{os.getppid()}.part"
+    inherited = tmp_path / f".b.tif.{IN_NAME}.{os.getppid()}.part"
     inherited.touch()
     long_ago = psutil.Process(os.getppid()).create_time() - 3600
     os.utime(inherited, (long_ago, long_ago))  # the process of this number began later
     kept = [
         tmp_path / f".a.tif.elsewhere.{dead.pid}.part",
-        tmp_path / f".a.tif.{HOST}.{os.getppid()}.part",
+        tmp_path / f".a.tif.{IN_NAME}.{os.getppid()}.part",
         part_of(tmp_path / "a.tif"),
         tmp_path / ".mine.part",
         tmp_path / "a.tif",
@@ -64,6 +63,18 @@ def test_parts_tell_host_and_process_and_those_of_the_dead_here_are_cleared(tmp_
     assert len(list(tmp_path.iterdir())) == len(gone) + len(kept) + 1
     clear_parts(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_name_is_cut_in_bytes_and_still_known(tmp_path):
+    path = tmp_path / ("細" * 80)
+    write_text(path, "whole")
+    assert path.read_text() == "whole"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    part = tmp_path / part_of(path).name.replace(f".{os.getpid()}.", f".{dead.pid}.")
+    part.touch()
+    clear_parts(tmp_path, path.name)
+    assert not part.exists()
 
 
 @pytest.mark.parametrize("how", ["text", "torch"])
@@ -109,16 +120,21 @@ def other(tmp_path):
     process.communicate()
 
 
+def check(folder):
+    with run_lock(folder):
+        pass
+
+
 def test_a_run_that_a_live_process_trains_is_left_to_it(tmp_path, other):
-    (tmp_path / f".last.ckpt.{HOST}.{other.pid}.part").write_text("being written")
+    (tmp_path / f".last.ckpt.{IN_NAME}.{other.pid}.part").write_text("being written")
     before = sorted(tmp_path.iterdir())
     with pytest.raises(RunError, match=rf"process {other.pid} is training this run; .*`resume` `name` {tmp_path.name}"):
-        check_unlocked(tmp_path)
+        check(tmp_path)
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_run_whose_process_was_killed_is_taken_over_and_cleared(tmp_path, other):
-    (tmp_path / f".last.ckpt.{HOST}.{other.pid}.part").write_text("half")
+    (tmp_path / f".last.ckpt.{IN_NAME}.{other.pid}.part").write_text("half")
     (tmp_path / ".mine.txt").write_text("kept")
     other.kill()
     other.wait()
@@ -128,12 +144,41 @@ def test_a_run_whose_process_was_killed_is_taken_over_and_cleared(tmp_path, othe
     assert [path.name for path in tmp_path.iterdir()] == [".mine.txt"]
 
 
+def test_the_lock_of_another_container_of_the_same_name_is_that_of_another_machine(tmp_path):
+    (tmp_path / ".training.lock").write_text(f"{os.getpid()}\n{HOST.partition('?')[0]}?pidns-1\n")
+    with pytest.raises(RunError, match=r"on .*pidns-1 is training this run"):
+        check(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="makes a PID namespace")
+def test_in_a_container_the_own_lock_is_known_as_such(tmp_path):
+    script = """
+import subprocess, sys
+other = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]], stdin=-1, stdout=-1)
+other.stdout.readline()
+from pathlib import Path
+from training.util.lock import run_lock
+try:
+    with run_lock(Path(sys.argv[2])):
+        pass
+except Exception as error:
+    print(error)
+other.kill()
+other.wait()
+"""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script, LOCKING, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unshare" in ended.stderr:
+        pytest.skip("no PID namespace may be made here")
+    assert "is training this run; wait for it or stop it, then" in ended.stdout
+
+
 def test_a_run_that_another_machine_trains_is_left_to_it(tmp_path):
     lock = tmp_path / ".training.lock"
     lock.write_text("4194303\nelsewhere\n")
     part = tmp_path / ".last.ckpt.elsewhere.4194303.part"
     part.touch()
     with pytest.raises(RunError, match=r"process 4194303 on elsewhere .*delete .*\.training\.lock if it is no more"):
-        check_unlocked(tmp_path)
+        check(tmp_path)
     assert lock.exists()
     assert part.exists()
