@@ -110,4 +110,6 @@ def _rows(
             yield figures.Shown(sample.name, noisy, denoised)
             continue
         scores = (psnr(clean, image, data_range=data_range, convention="affine") for image in (noisy, denoised))
-        yield figures.Shown(sample.name, noisy, denoised, intensity.apply(noisy, clean), *scores)
+        shown = (noisy, denoised, intensity.apply(noisy, clean))
+        planes = (image[(image.shape[0] // 2,) * (image.ndim - 2)] for image in shown)  # the middle one of a volume
+        yield figures.Shown(sample.name, *planes, *scores)

@@ -16,7 +16,9 @@ from training.calibration.statistics import Statistics, measure
 from training.checkpoints import load_weights
 from training.data import ImageDataset
 from training.errors import DataError
+from training.evaluation.metrics import is_constant
 from training.fitting.report import score
+from training.inference.backends import convolve_channels_last
 from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.model import build
@@ -79,7 +81,8 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
     )
     if settings.checkpoint is not None:
         with listener.progress("calibrating", None) as advance:
-            denoiser = denoiser.to(device).to(memory_format=torch.channels_last)
+            denoiser = denoiser.to(device)
+            convolve_channels_last(denoiser)
             quick = quick_in_half(device)
             constants = search(denoiser, pretrained=True, quick=quick, progress=lambda what: advance(1, what))
     else:
@@ -139,6 +142,12 @@ def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
             f"{dataset.name}: the clean images are the same value nearly everywhere: nothing to learn from; "
             "look at the files"
         )
+    for part, samples in (("validation", dataset.validation), ("test", dataset.test)):
+        if all(is_constant(sample.truth.read()) for sample in samples):
+            raise DataError(
+                f"{dataset.name}: each clean {part} image has one value everywhere ({samples[0].name}): nothing can be "
+                "scored by it; take it away, or add images"
+            )
 
 
 def _start(settings: Settings, listener: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:

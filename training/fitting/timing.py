@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from training.data.patches import views
+from training.inference.backends import convolve_channels_last
 from training.networks import NETWORKS, create
 from training.util.devices import quick_in_half
 from training.util.text import counted, duration
@@ -67,7 +68,8 @@ def first_estimate(settings: Settings, dataset: ImageDataset, device: str, count
     smallest = dataset.train[0].shape
     sides = [min(recipe.crop or side, side) for side in smallest]
     patches = len(dataset.train) * len(views(recipe.augment))
-    model = create(settings.network, **settings.network_settings).to(device).to(memory_format=torch.channels_last)
+    model = create(settings.network, **settings.network_settings).to(device)
+    convolve_channels_last(model)
     began, longest = time.perf_counter(), _SMALLEST
     while True:
         timed = [-(-min(side, longest) // stride) * stride for side, stride in zip(sides, network.stride, strict=False)]

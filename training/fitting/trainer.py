@@ -21,6 +21,7 @@ from training.fitting import timing
 from training.fitting.loop import COLUMNS, Data, Learner, Record, figure, quiet, save_best
 from training.fitting.report import finish
 from training.fitting.state import State, new_state, resumed_state
+from training.inference.backends import convolve_channels_last
 from training.methods import METHODS
 from training.runs.provenance import ValidationScores
 from training.runs.run import LOSSES, SETTINGS, Run, write_rows
@@ -58,7 +59,7 @@ def train(
     devices : int, optional
         How many; default: all GPUs with "auto" or "cuda", else one.
     listener : Listener, optional
-        Who is listener of progress and warnings.
+        Gets notes, warnings and progress; by default nothing is shown.
 
     Returns
     -------
@@ -154,7 +155,8 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
     pixels = int(share * len(patches) * area)
     validation = validation_patches(Images(dataset.validation, scaling, frames), size, pixels, recipe.seed)
     model = Calibrated(state.model.denoiser, replace(state.model.constants, margin=0))
-    learner = Learner(model, recipe, method, state.done).to(device).to(memory_format=torch.channels_last)
+    learner = Learner(model, recipe, method, state.done).to(device)
+    convolve_channels_last(learner)
     if state.done == 0:
         _epoch_zero(run, state, learner, validation, device)
     left = recipe.epochs - state.done

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 import unicodedata
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from training.data import ImageDataset
 
 _PACKAGES = ("bmz-fmd", "torch", "lightning", "numpy", "scikit-image", "tifffile")
+
+
+_Figure = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # JSON has no NaN
 
 
 class _Part(BaseModel):
@@ -110,12 +114,12 @@ class DataUsed(_Part):
 
 
 class Score(_Part):
-    """Mean and standard deviation over images."""
+    """Mean and standard deviation over images; NaN, null in the file, where no clean image varies."""
 
-    psnr: float
-    psnr_std: float
-    ssim: float
-    ssim_std: float
+    psnr: _Figure
+    psnr_std: _Figure
+    ssim: _Figure
+    ssim_std: _Figure
 
 
 class Scores(_Part):
@@ -132,8 +136,8 @@ class Scores(_Part):
 class ValidationScores(_Part):
     """PSNR in dB over the validation patches, with the range of intensities as peak: the noisy ones, and denoised."""
 
-    noisy: float
-    denoised: float
+    noisy: _Figure
+    denoised: _Figure
 
 
 class Provenance(_Part):
@@ -167,11 +171,11 @@ class Provenance(_Part):
 
         Over the test images, in the affine convention, and where they are known over the validation patches too.
         """
-        if "affine" not in self.scores:
+        if "affine" not in self.scores or math.isnan(self.scores["affine"].denoised.psnr):
             return None
         test = self.scores["affine"]
         chosen = self.validation
-        return test.denoised.psnr > test.noisy.psnr and (chosen is None or chosen.denoised > chosen.noisy)
+        return test.denoised.psnr > test.noisy.psnr and (chosen is None or not chosen.denoised <= chosen.noisy)
 
     def judgement(self) -> str | None:
         """Return in one sentence, with the figures, whether the model beats its noisy input; None if not scored yet."""

@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from helpers.machine import IN_NAME
 
 from training.checkpoints import load_weights
 from training.data.settings import DataSettings
@@ -133,7 +133,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_never_had_been(whole, tmp_path, 
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not run.finished()
-    (run.folder / f".last.ckpt.{socket.gethostname()}.{process.pid}.part").write_bytes(b"half a checkpoint")
+    (run.folder / f".last.ckpt.{IN_NAME}.{process.pid}.part").write_bytes(b"half a checkpoint")
     train(open_run(run.folder), resume=True, device="cpu")
     for which in ("best", "last"):
         assert weights(run, which)["epoch"] == weights(whole, which)["epoch"]
@@ -446,3 +446,24 @@ def test_an_image_too_small_to_judge_by_is_refused_whatever_split_it_is_in(tmp_p
     assert f"fov_{small}" in [pair.name for pair in (*data.validation, *data.test)]
     with pytest.raises(UserError, match="the smallest image has 6 x 40 pixels; train on images of 8 x 8"):
         train(run, device="cpu")
+
+
+@pytest.mark.parametrize(("dead", "part"), [(3, "validation"), (4, "test")])
+def test_a_dead_frame_that_alone_would_score_is_refused_and_its_name_stays_free(tmp_path, dead, part):
+    """Of five fields, field 4 tests, and field 3 validates with this seed."""
+    rng = np.random.default_rng(0)
+    for folder in ("noisy", "clean"):
+        (tmp_path / folder).mkdir()
+        for number in range(5):
+            image = np.zeros((32, 32)) if number == dead else rng.integers(0, 200, (32, 32))
+            tifffile.imwrite(tmp_path / folder / f"fov_{number}.tif", image.astype(np.uint8))
+    settings = Settings(
+        name="one",
+        network="dncnn",
+        network_settings=SMALL,
+        data=DataSettings(noisy=tmp_path / "noisy", clean=tmp_path / "clean"),
+        recipe=Recipe(**RECIPE),
+    )
+    with pytest.raises(UserError, match=rf"each clean {part} image has one value everywhere \(fov_{dead}\)"):
+        train(create_run(settings, tmp_path / "one"), device="cpu")
+    assert not (tmp_path / "one").exists()

@@ -1,5 +1,7 @@
 """A network is added by one file: it trains by its own recipe, is exported, and tests are parametrised by it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,11 @@ from bmz_export.exporting import ExportOptions, export
 from bmz_export.opening import open_denoiser
 from bmz_export.package.weights import compose_architecture
 from training.checkpoints import default_checkpoint
-from training.data.settings import DataSettings
+from training.data.sample import DataSource, Sample
+from training.data.sets import DATASETS
+from training.data.settings import DatasetOptions, DataSettings
+from training.errors import SettingError
+from training.fitting.start import Request, new_run
 from training.fitting.trainer import train
 from training.networks import NETWORKS, create, register, registered
 from training.runs.run import create_run
@@ -112,3 +118,45 @@ def test_a_name_is_given_once(blend, tmp_path):
         register(tmp_path / "blend.py")
     with pytest.raises(ValueError, match="reach is a whole number"):
         create("blend", reach="far")
+
+
+VOLUMES = (
+    FILE.replace("Conv2d", "Conv3d")
+    .replace('"stride": (2, 1)', '"stride": 1, "axes": "ZYX"')
+    .replace("tuple[int, int]", "int")
+    .replace("return reach, reach", "return reach")
+)
+
+
+class Stacks:
+    """Five small volumes, as a data set."""
+
+    options = DatasetOptions
+    source = DataSource(dtype="float32")
+
+    def __init__(self, name, options, *, test_fraction, seed):
+        self.name = name
+        rng = np.random.default_rng(0)
+        clean = [50 + 100 * rng.random((8, 32, 32), np.float32) for _ in range(5)]
+        samples = [
+            Sample.of_arrays(f"v{i}", rng.normal(each, 9).astype(np.float32), each) for i, each in enumerate(clean)
+        ]
+        self.train, self.validation, self.test = samples[:3], samples[3:4], samples[4:]
+
+    def hashes(self):
+        return {}
+
+    def warnings(self):
+        return []
+
+
+def test_volumes_train_a_network_of_volumes_and_no_other(tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "stacks", Stacks)
+    request = Request(data=DataSettings(dataset="stacks"), network="dncnn", checkpoint="none")
+    with pytest.raises(SettingError, match="`network` dncnn denoises YX images, and v0 is ZYX"):
+        new_run(request, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "blend.py").write_text(VOLUMES)
+    with registered(tmp_path / "blend.py"):
+        run, _ = new_run(replace(request, network="blend"), tmp_path / "runs")
+        train(run, device="cpu")

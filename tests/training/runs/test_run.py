@@ -20,7 +20,10 @@ from training.runs.provenance import (
     IntensityFitUsed,
     NetworkUsed,
     Provenance,
+    Score,
+    Scores,
     TrainedOnData,
+    ValidationScores,
     now,
 )
 from training.runs.run import create_run, free_name, newest_run, open_run, write_rows
@@ -245,3 +248,14 @@ class TestTheImagesOfARun:
         run.write_provenance(run.provenance.model_copy(update={"data": other}))
         with pytest.raises(UserError, match=r"\(the test images\)"):
             run.dataset()
+
+
+def test_figures_that_do_not_exist_are_read_again(tmp_path):
+    run = create_run(settings(), tmp_path / "first")
+    none = Score(psnr=math.nan, psnr_std=math.nan, ssim=math.nan, ssim_std=math.nan)
+    scores = Scores(convention="affine", data_range=255, images=1, noisy=none, start=none, denoised=none)
+    chosen = ValidationScores(noisy=math.nan, denoised=math.nan)
+    run.write_provenance(provenance().model_copy(update={"scores": {"affine": scores}, "validation": chosen}))
+    assert math.isnan(run.provenance.scores["affine"].noisy.psnr)
+    assert math.isnan(run.provenance.validation.denoised)
+    assert run.provenance.beats_noisy() is None
