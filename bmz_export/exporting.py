@@ -92,7 +92,7 @@ def export(
     certify : callable, optional
         Given the folder of the complete package before it is put in place; what it returns is added to the package.
     log : callable, optional
-        Hears, before anything is written, which image becomes public.
+        Called, before anything is written, with which image becomes public.
 
     Returns
     -------

@@ -64,7 +64,7 @@ def check(path: Path, options: CheckOptions | None = None, *, log: Log | None = 
     options : CheckOptions, optional
         What the check may do.
     log : Callable, optional
-        Hears what is being done, a line each.
+        Called with what is being done, a line each.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def certify(
     tiles : bool
         Whether to repeat each tool's tiling on a large image, which takes about fifty times the test image's time.
     log : Callable, optional
-        Hears what is being done, a line each.
+        Called with what is being done, a line each.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from bmz_export.package.description import Tensor
 FORMATS = ("pytorch_state_dict", "torchscript", "onnx")
 
 Log = Callable[[str], object]
-"""Hears what is being done, a line each."""
+"""Called with what is being done, a line each."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 GIB = 1024**3
 
 Progress = Callable[[str, int, int], None]
-"""Told of an installation's course: what is being fetched, steps done, steps in all."""
+"""Called as an installation goes on with what is being fetched, steps done, steps in all."""
 
 
 @dataclass(frozen=True)

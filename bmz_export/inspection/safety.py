@@ -37,8 +37,8 @@ def hostile(inspection: Inspection, weights: str) -> str | None:
     What cannot be read counts too: the library that loads it may read what we do not, and code can run as soon as a
     file is loaded.
     """
-    judge = {"onnx": _onnx, "torchscript": _torchscript, "pytorch_state_dict": _state_dict}.get(weights)
-    return judge(inspection) if judge else f"nothing here can tell whether its {weights} is safe to load"
+    look = {"onnx": _onnx, "torchscript": _torchscript, "pytorch_state_dict": _state_dict}.get(weights)
+    return look(inspection) if look else f"nothing here can tell whether its {weights} is safe to load"
 
 
 def _onnx(inspection: Inspection) -> str | None:

@@ -229,7 +229,7 @@ def _letters(licence: str) -> str:
 
 
 def _check(model: "type[BaseModel]", values: Mapping[str, str], where: str) -> None:
-    """Let bioimageio.spec's own type judge, without asking the network whether addresses exist."""
+    """Ask bioimageio.spec's own type, without asking the network whether addresses exist."""
     from bioimageio.spec import ValidationContext
     from pydantic import ValidationError
 

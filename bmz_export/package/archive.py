@@ -1,4 +1,4 @@
-"""The only door through which files of a package are read, and the one that writes its zip.
+"""The only place that reads the files of a package and writes its zip.
 
 Reading trusts nothing: an archive is unpacked into a temporary folder after every path, kind and size in it was looked
 at; a folder is read where it stands. Nothing is ever written beside the package.

@@ -27,7 +27,7 @@ def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention)
 def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
     """Return the peak signal-to-noise ratio in dB, at most 100 (equal images); NaN where the clean image is constant.
 
-    A constant image shows nothing that a score could judge: a dead frame would count as perfect.
+    A constant image has no contrast to score: a dead frame would count as perfect.
 
     Parameters
     ----------

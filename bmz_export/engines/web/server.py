@@ -23,7 +23,7 @@ _TYPES = {
 }
 _BYTES = "application/octet-stream"
 _HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",  # these three open the door to threads in WebAssembly
+    "Cross-Origin-Opener-Policy": "same-origin",  # WebAssembly needs these three for threads
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'self' blob:; script-src 'self' blob: 'wasm-unsafe-eval'; "

@@ -29,8 +29,8 @@ def _not_a_model(inspection: Inspection) -> Iterator[str]:
 
 
 def _departures(inspection: Inspection) -> Iterator[str]:
-    told = {problem.where for problem in inspection.description.problems}
-    found = (f"{where}: {what}" for where, what in departures(inspection.description) if where not in told)
+    reported = {problem.where for problem in inspection.description.problems}
+    found = (f"{where}: {what}" for where, what in departures(inspection.description) if where not in reported)
     return islice(found, MAX_DEPARTURES)
 
 
