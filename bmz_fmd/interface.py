@@ -403,4 +403,5 @@ def _opened(model: StrPath | Run | Model, *, device: str, trust: bool) -> Model:
 
 def _changes(settings: Mapping[str, object]) -> list[str]:
     """Return settings as a recipe file or ``--set`` writes them."""
-    return [f"{key}={'none' if value is None else value}" for key, value in settings.items()]
+    written = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+    return [f"{key}={'none' if value is None else value}" for key, value in written.items()]

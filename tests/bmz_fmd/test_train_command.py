@@ -103,10 +103,13 @@ def test_a_run_that_another_process_trains_is_left_alone(here):
         ((*QUICK, "--device", "tpu"), "--device tpu"),
         ((*QUICK, "--devices", "99"), "--devices 99"),
         ((*QUICK, "--option", "image=3"), "image"),
+        ((*QUICK, "--set", "crop=[8,16,16]"), "the images have 2 axes"),
+        (("--noisy", "noisy", "--network", "dncnn", "--checkpoint", "none"), "learns from clean images: give --clean"),
         ((), "--dataset NAME"),
     ],
 )
 def test_what_will_not_do_is_one_line_and_leaves_nothing(here, words, expected):
+    own_pairs(here)
     ended = bmz_fmd("train", *words)
     assert ended.code == 2
     assert expected in ended.err
@@ -130,7 +133,7 @@ def test_own_pairs_train_as_typed(here):
         *("--network-set", "depth=3", "--network-set", "width=4", "--set", "epochs=1", "--checkpoint", "none"),
     )
     assert ended.code == 0, ended.err
-    assert "patches are 32 pixels wide" in ended.err
+    assert "patches are 32 x 32 pixels, as the smallest image" in ended.err
     provenance = open_run(here / "runs" / "mine").provenance
     assert sorted(provenance.data.hashes) == sorted(f"{p}/fov_{n}.tif" for p in ("clean", "noisy") for n in range(4))
 

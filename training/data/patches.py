@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from training.errors import DataError
+from training.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from training.data.sample import Region, Sample
@@ -146,6 +146,20 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
         which = "clean" if images.clean else "noisy"
         raise DataError(f"the {which} validation images are one value everywhere: leave such images out")
     return patches
+
+
+def patch_size(crop: int | tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the sides of patches that ``crop`` of a recipe means in images of a shape; None for whole images.
+
+    One number is the side along every axis, the same for Y and X, so that patches can be turned; ``UserError`` where
+    there are several, and not one an axis.
+    """
+    if crop is None:
+        return None
+    sides = (min(crop, *shape[-2:]),) * len(shape) if isinstance(crop, int) else crop
+    if len(sides) != len(shape):
+        raise SettingError(f"`crop`={list(sides)}: the images have {len(shape)} axes; give one number, or one an axis")
+    return tuple(map(min, sides, shape))
 
 
 def views(augment: Augment) -> list[tuple[int, bool]]:

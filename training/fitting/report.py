@@ -106,10 +106,9 @@ def _rows(
         sample = samples[int(index)]
         noisy, clean = sample.pair() if sample.clean is not None else (sample.frame(), None)
         denoised = denoise(noisy)
-        if clean is None:
-            yield figures.Shown(sample.name, noisy, denoised)
-            continue
-        scores = (psnr(clean, image, data_range=data_range, convention="affine") for image in (noisy, denoised))
-        shown = (noisy, denoised, intensity.apply(noisy, clean))
+        shown, scores = [noisy, denoised], []
+        if clean is not None:
+            scores = [psnr(clean, image, data_range=data_range, convention="affine") for image in shown]
+            shown.append(intensity.apply(noisy, clean))
         planes = (image[(image.shape[0] // 2,) * (image.ndim - 2)] for image in shown)  # the middle one of a volume
         yield figures.Shown(sample.name, *planes, *scores)

@@ -143,7 +143,8 @@ def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
             "look at the files"
         )
     for part, samples in (("validation", dataset.validation), ("test", dataset.test)):
-        if all(is_constant(sample.truth.read()) for sample in samples):
+        clean = [sample.clean for sample in samples if sample.clean is not None]
+        if clean and all(is_constant(image.read()) for image in clean):
             raise DataError(
                 f"{dataset.name}: each clean {part} image has one value everywhere ({samples[0].name}): nothing can be "
                 "scored by it; take it away, or add images"

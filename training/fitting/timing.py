@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from training.data.patches import views
+from training.data.patches import patch_size, views
 from training.inference.backends import convolve_channels_last
 from training.networks import NETWORKS, create
 from training.util.devices import quick_in_half
@@ -66,7 +66,7 @@ def first_estimate(settings: Settings, dataset: ImageDataset, device: str, count
     """Return in one line how long a training will take, from a step on random pixels: no image is read."""
     recipe, network = settings.recipe, NETWORKS[settings.network]
     smallest = dataset.train[0].shape
-    sides = [min(recipe.crop or side, side) for side in smallest]
+    sides = patch_size(recipe.crop, smallest) or smallest
     patches = len(dataset.train) * len(views(recipe.augment))
     model = create(settings.network, **settings.network_settings).to(device)
     convolve_channels_last(model)

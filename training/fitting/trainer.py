@@ -15,7 +15,7 @@ import torch
 
 from training.calibration.layer import Calibrated
 from training.data import ImageDataset
-from training.data.patches import Batch, Images, Patches, validation_patches
+from training.data.patches import Batch, Images, Patches, patch_size, validation_patches
 from training.errors import DiskFullError, RunError, UserError
 from training.fitting import timing
 from training.fitting.loop import COLUMNS, Data, Learner, Record, figure, quiet, save_best
@@ -200,16 +200,15 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
 
 def _patch_size(recipe: Recipe, state: State, listener: Listener) -> tuple[tuple[int, ...] | None, int]:
     """Return the size of the patches, one number an axis (None: whole images), and the batch that the images allow."""
-    if recipe.crop is not None:
-        side = min(recipe.crop, *state.shape[-2:])
-        if side < recipe.crop:
-            listener.note(f"patches are {side} pixels wide, as the smallest image")
-        return tuple(min(side, length) for length in state.shape), recipe.batch
-    turned = "rotate" in recipe.augment and state.shape[-2] != state.shape[-1]
-    if recipe.batch > 1 and (turned or not state.uniform):
-        listener.note("whole images of different shapes make no batch: one image a step")
-        return None, 1
-    return None, recipe.batch
+    size = patch_size(recipe.crop, state.shape)
+    if size is not None and recipe.crop not in (size, size[-1]):
+        listener.note(f"patches are {' x '.join(map(str, size))} pixels, as the smallest image")
+    height, width = (size or state.shape)[-2:]
+    turned = "rotate" in recipe.augment and height != width
+    if recipe.batch > 1 and (turned or (size is None and not state.uniform)):
+        listener.note("images of different shapes make no batch: one image a step")
+        return size, 1
+    return size, recipe.batch
 
 
 def _epoch_zero(run: Run, state: State, learner: Learner, validation: Sequence[Batch], device: str) -> None:

@@ -26,6 +26,16 @@ def _none_by_words(*words: str) -> BeforeValidator:
     return BeforeValidator(lambda value: None if isinstance(value, str) and value.lower() in words else value)
 
 
+def _sides(value: object) -> object:
+    """Read one side, or one an axis, of which the last two are those of planes; words as ``_none_by_words`` does."""
+    if value is None or (isinstance(value, str) and value.lower() in ("none", "whole", "null")):
+        return None
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(sides) not in (2, 3) or not all(type(side) is int and side >= 1 for side in sides) or min(sides[-2:]) < 16:
+        raise ValueError("16 or more pixels, one number or one an axis such as [8, 64, 64], or none")
+    return sides if isinstance(value, list | tuple) else value
+
+
 def _yes_or_no(value: object) -> object:
     """Read ``augment: yes`` as rotations and ``augment: no`` as none."""
     return {True: "rotate", False: "none"}[value] if isinstance(value, bool) else value
@@ -38,8 +48,9 @@ class Recipe(BaseModel):
 
     epochs: int = Field(100, ge=1, description="times that each training image is seen")
     batch: int = Field(4, ge=1, description="crops in a step, over all GPUs")
-    crop: Annotated[int | None, _none_by_words("none", "whole", "null")] = Field(
-        128, ge=16, description="side of the random crops in pixels; none: whole images"
+    crop: Annotated[int | tuple[int, ...] | None, BeforeValidator(_sides)] = Field(
+        128,
+        description="sides of the random crops in pixels: one number, or one an axis, [8, 64, 64]; none: whole",
     )
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam in the first epoch")
     decay_factor: float = Field(1.0, gt=0, le=1, description="what the learning rate is multiplied with")

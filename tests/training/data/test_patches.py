@@ -5,7 +5,7 @@ import pytest
 
 from training.calibration.intensity import Intensity
 from training.data import Sample
-from training.data.patches import Images, Patches, validation_patches
+from training.data.patches import Images, Patches, patch_size, validation_patches
 from training.errors import UserError
 
 IDENTITY = Intensity("none", 1.0, 0.0)
@@ -80,6 +80,26 @@ def test_rotation_is_by_quarter_turns_in_the_plane(shape):
     image = samples(1, shape)[0].noisy[0].read()
     found = {noisy.numpy().tobytes() for noisy, _ in epoch(Patches(images(1, shape), None, "rotate", seed=0))}
     assert found == {np.rot90(image, turns, axes=(-2, -1)).copy().tobytes() for turns in range(4)}
+
+
+@pytest.mark.parametrize(
+    ("crop", "shape", "size"),
+    [
+        (None, (20, 30), None),
+        (16, (20, 30), (16, 16)),
+        (64, (20, 30), (20, 20)),
+        (16, (8, 20, 30), (8, 16, 16)),
+        ((16, 64), (20, 30), (16, 30)),
+        ((4, 16, 24), (8, 20, 30), (4, 16, 24)),
+    ],
+)
+def test_a_crop_is_no_larger_than_the_images(crop, shape, size):
+    assert patch_size(crop, shape) == size
+
+
+def test_a_crop_of_other_axes_than_the_images_is_refused():
+    with pytest.raises(UserError, match="the images have 2 axes; give one number, or one an axis"):
+        patch_size((4, 16, 16), (20, 30))
 
 
 def test_without_a_size_images_come_whole():

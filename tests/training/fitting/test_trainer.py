@@ -268,6 +268,7 @@ def test_training_lowers_the_noise(tmp_path):
         {"loss": "mse", "augment": "rotate"},
         {"loss": "l1ssim", "alpha": 1.0, "augment": "rotate+flip"},
         {"crop": None, "statistics": "instance"},
+        {"crop": [16, 32], "augment": "rotate"},
         {"crop": 500, "intensity_fit": "image", "transform": "affine"},
     ],
 )

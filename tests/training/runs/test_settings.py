@@ -33,6 +33,14 @@ def test_words_after_set_change_a_recipe():
     assert (recipe.sigma, recipe.test_fraction) == (None, 0.2)
 
 
+@pytest.mark.parametrize(("crop", "read"), [("[32, 64]", (32, 64)), ("[8, 32, 64]", (8, 32, 64)), ("64", 64)])
+def test_a_crop_is_one_number_or_one_an_axis(tmp_path, crop, read):
+    recipe = load_recipe("dncnn", [f"crop={crop}"])
+    assert recipe.crop == read
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert load_recipe("dncnn", [f"crop={crop}", "lr=1e-3"]).crop == read
+
+
 def test_a_recipe_may_be_a_file_of_some_keys(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("epochs: 3\nloss: mse\n")
@@ -56,6 +64,10 @@ def test_the_learning_rate_decays_in_steps_and_stays_at_the_limit_or_below():
         ("lr=nan", ["lr", "finite"]),
         ("sigma=0.1", ["sigma", "25 means 25/255"]),
         ("crop", ["write `set` key=value"]),
+        ("crop=5", ["crop=5", "16 or more pixels"]),
+        ("crop=[8, 8, 64]", ["crop=[8, 8, 64]", "one an axis"]),
+        ("crop=[]", ["crop=[]", "one an axis"]),
+        ("crop=wide", ["crop='wide'", "or none"]),
         ("lr=[1", ["cannot be read"]),
     ],
 )
