@@ -94,10 +94,8 @@ def denoise(
         In the units of the training images.
     model : path, Run or Model
         Load it once (``load``) where there are several images.
-    channel, tile
-        As in a call of the model.
-    device, trust
-        As for ``load``.
+    channel, tile, device, trust
+        As in a call of the model, and as for ``load``.
 
     Returns
     -------
@@ -130,6 +128,7 @@ def train(
     network_settings: dict[str, Any] | None = None,
     checkpoint: StrPath | None = None,
     recipe: StrPath | None = None,
+    method: str | None = None,
     dataset: str | None = None,
     data: StrPath | None = None,
     pattern: str | None = None,
@@ -159,6 +158,8 @@ def train(
         Weights to start from: a published name, a file, or ``"none"``; by default the published ones.
     recipe : str or path, optional
         Name or file; by default that of the network.
+    method : str, optional
+        How it learns: ``supervised`` (the default), or one that was registered (``training.methods``).
     dataset, data : optional
         A data set by name, and the folder with its files, instead of ``noisy`` and ``clean``.
     pattern, channel, preparation, options : optional
@@ -170,7 +171,7 @@ def train(
     fetch : bool or callable
         Whether to fetch the published weights, where they are needed and were not fetched before; a function is asked.
     listener : Listener, optional
-        Hears notes, warnings and progress.
+        Gets notes, warnings and progress; by default notes go to the logger ``bmz_fmd``, warnings to ``warnings``.
     **settings
         Over the recipe, such as ``epochs=50`` or ``lr=1e-4``; see ``training.runs.settings.Recipe``.
 
@@ -185,38 +186,35 @@ def train(
         If the images, the settings or the weights do not fit; nothing is left half made.
     """
     from training.data import DataSettings
-    from training.fitting.start import Request, new_run, resumed_run
-    from training.fitting.trainer import train as fit
+    from training.fitting import start, trainer
     from training.util.devices import choose_devices
-    from training.util.progress import Listener as Silent
+    from training.util.progress import logged
 
     given = {
-        key: value
-        for key, value in {
-            "dataset": dataset, "data": data, "noisy": noisy, "clean": clean, "pattern": pattern, "channel": channel,
-            "preparation": preparation, "options": options,
-        }.items()
-        if value is not None
+        "dataset": dataset, "data": data, "noisy": noisy, "clean": clean, "pattern": pattern, "channel": channel,
+        "preparation": preparation, "options": options,
     }  # fmt: skip
-    request = Request(
+    given = {key: value for key, value in given.items() if value is not None}
+    request = start.Request(
         data=DataSettings.model_validate(given) if given else None,
         network=network,
-        network_changes=_changes(network_settings or {}),
+        network_settings=network_settings or {},
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
         recipe=None if recipe is None else os.fspath(recipe),
-        changes=_changes(settings),
+        changes=settings,
+        method=method,
         name=name,
     )
-    listener = listener or Silent()
+    listener = listener or logged()
     choose_devices(device, devices)  # what is not here is said before a run folder is made
     if resume:
-        run = resumed_run(request)
+        run, opened = start.resumed_run(request), None
     else:
-        run, note = new_run(request, confirm=fetch if callable(fetch) else lambda checkpoint: fetch)
+        run, opened, note = start.new_run(request, confirm=fetch if callable(fetch) else lambda checkpoint: fetch)
         if note:
             listener.note(note)
     try:
-        fit(run, resume=resume, device=device, devices=devices, listener=listener)
+        trainer.train(run, dataset=opened, resume=resume, device=device, devices=devices, listener=listener)
     except KeyboardInterrupt:
         held = "the best weights so far" if run.checkpoint().is_file() else "its settings alone"
         listener.note(f"{run.folder} holds {held}; go on with bmz-fmd train `resume` `name` {run.name}")
@@ -263,7 +261,7 @@ def export(
     timeout : float
         Seconds of processor time for each engine and weights format.
     log : callable, optional
-        Hears what is being done, a line each.
+        Gets what is being done, a line each.
 
     Returns
     -------
@@ -275,10 +273,9 @@ def export(
     UserError
         If the run is not finished, something foreign stands where the package would go, or it cannot be built.
     """
+    from bmz_export import exporting
     from bmz_export.checking.check import certify
     from bmz_export.checking.runner import CheckOptions
-    from bmz_export.exporting import ExportOptions
-    from bmz_export.exporting import export as build
     from bmz_export.package.about import About, read_about
     from training.runs.run import RUNS, Run, open_run
 
@@ -287,9 +284,10 @@ def export(
         run = open_run(named if named.is_dir() and not Path(run).is_dir() else Path(run))
     if not isinstance(about, About):
         about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
-    options = ExportOptions(name=name, out=Path(out), about=about, example=None if example is None else Path(example))
+    image = None if example is None else Path(example)
+    options = exporting.ExportOptions(name=name, out=Path(out), about=about, example=image)
     asked = CheckOptions(engines=engines, timeout=timeout)
-    return build(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], log=log)
+    return exporting.export(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], log=log)
 
 
 def check(
@@ -323,7 +321,7 @@ def check(
     timeout : float
         Seconds of processor time for each engine and weights format.
     log : callable, optional
-        Hears what is being done, a line each.
+        Gets what is being done, a line each.
 
     Returns
     -------
@@ -399,9 +397,3 @@ def _opened(model: StrPath | Run | Model, *, device: str, trust: bool) -> Model:
     from bmz_fmd.models import Model
 
     return model if isinstance(model, Model) else load(model, device=device, trust=trust)
-
-
-def _changes(settings: Mapping[str, object]) -> list[str]:
-    """Return settings as a recipe file or ``--set`` writes them."""
-    written = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
-    return [f"{key}={'none' if value is None else value}" for key, value in written.items()]

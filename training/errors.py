@@ -21,6 +21,10 @@ class ImageWarning(UserWarning):
     """An image file can be read, but says of itself what does not fit."""
 
 
+class TrainingWarning(UserWarning):
+    """Something about the images or the trained model that a user should know before using it."""
+
+
 class DataError(UserError):
     """Images do not make a data set: names, sizes, counts or values do not fit."""
 

@@ -48,6 +48,7 @@ def command(
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="How to train. [default: the network's own recipe]")
     ] = None,
+    method: Annotated[str | None, typer.Option(help="How it learns. [default: supervised]")] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,6 +80,7 @@ def command(
         network_settings=parse_changes(network_set or (), "--network-set"),
         checkpoint=checkpoint,
         recipe=recipe,
+        method=method,
         dataset=dataset,
         data=data,
         pattern=pattern,

@@ -128,20 +128,23 @@ def own_pairs(folder, numbers):
             tifffile.imwrite(folder / part / f"fov_{number}.tif", image.astype(np.uint8))
 
 
-def test_training_exporting_and_checking_are_three_calls(tmp_path, monkeypatch):
+def test_training_exporting_and_checking_are_three_calls(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     own_pairs(tmp_path, range(6))
-    run = bmz_fmd.train(
-        "noisy", tmp_path / "clean", name="mine", network="dncnn", network_settings={"depth": 3, "width": 4},
-        checkpoint="none", device="cpu", epochs=1, crop=16,
-    )  # fmt: skip
+    with pytest.warns(bmz_fmd.errors.TrainingWarning, match="does NOT beat its noisy input"):
+        run = bmz_fmd.train(
+            "noisy", tmp_path / "clean", name="mine", network="dncnn", network_settings={"depth": 3, "width": 4},
+            checkpoint="none", device="cpu", epochs=1, crop=16,
+        )  # fmt: skip
     assert run.settings.recipe.epochs == 1
     exported = bmz_fmd.export("mine", authors=["Ada Lovelace"], license="CC-BY-4.0", engines=())
     assert exported.archive.is_file()
     assert bmz_fmd.check(exported.archive, rules_only=True).exit_code == 0
     with pytest.raises(bmz_fmd.UserError, match="Fiji"):
         bmz_fmd.check(exported.archive, programs={"deepimagej": tmp_path})
-    again = bmz_fmd.train(name="mine", resume=True, device="cpu", epochs=2)
+    with caplog.at_level("INFO", "bmz_fmd"), pytest.warns(bmz_fmd.errors.TrainingWarning):
+        again = bmz_fmd.train(name="mine", resume=True, device="cpu", epochs=2)
+    assert "first estimate" in caplog.text
     assert again.provenance.epochs == 2
 
     own_pairs(tmp_path / "new", [0])
@@ -163,3 +166,18 @@ def test_a_wrong_setting_names_the_parameter(tmp_path, monkeypatch):
     with pytest.raises(bmz_fmd.errors.SettingError, match="epoch"):
         bmz_fmd.train(dataset="simulated", network="dncnn", checkpoint="none", epoch=3)
     assert not (tmp_path / "runs").exists()
+
+
+def test_values_are_taken_as_they_are_and_a_method_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {"widths": (4, 4, 4, 4), "blocks": 1}
+    asked = {"network": "drunet", "network_settings": small, "checkpoint": "none", "device": "cpu"}
+    simulated = {"dataset": "simulated", "options": {"images": 5, "size": 40}}
+    with pytest.raises(bmz_fmd.errors.SettingError, match=r"`method` supervise: unknown; did you mean supervised\?"):
+        bmz_fmd.train(**simulated, **asked, method="supervise")
+    with pytest.warns(bmz_fmd.errors.TrainingWarning):
+        bmz_fmd.train(**simulated, **asked, name="one", method="supervised", epochs=1, crop=None, sigma=None)
+    with pytest.warns(bmz_fmd.errors.TrainingWarning):
+        again = bmz_fmd.train(**simulated, **asked, name="one", resume=True, epochs=2, crop=None)
+    assert again.provenance.network.settings["widths"] == [4, 4, 4, 4]
+    assert again.settings.recipe.crop is None

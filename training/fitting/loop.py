@@ -123,7 +123,7 @@ class Data(L.LightningDataModule):
         if self.patches is None:
             recipe = self.run.settings.recipe
             frames = METHODS[self.run.settings.method].needs.frames
-            images = Images(self.run.dataset().train, self.intensity.scaling, frames)
+            images = Images(self.run.dataset(compared=False).train, self.intensity.scaling, frames)
             self.patches = Patches(images, self.size, recipe.augment, recipe.seed)
 
     def train_dataloader(self) -> DataLoader[Batch]:

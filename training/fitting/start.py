@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from training.data import DataSettings, open_dataset
+from training.data import DataSettings, ImageDataset, open_dataset
 from training.errors import CheckpointError, SettingError
 from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run
-from training.runs.settings import Recipe, Settings, change_recipe, check_name, load_recipe, parse_changes, unknown
+from training.runs.settings import Recipe, Settings, as_written, change_recipe, check_name, load_recipe, unknown
 from training.util.lock import run_lock
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ class Request:
         Where the pairs come from.
     network : str or None
         Its name; drunet where a new run says nothing.
-    network_changes : sequence of str
-        ``key=value``, constructor settings that differ from the published ones.
+    network_settings : mapping
+        Constructor settings that differ from the published ones.
     checkpoint : str or None
         A published checkpoint's name, a file, or "none".
     recipe : str or None
         Name or file; the network's own where a new run says nothing.
-    changes : sequence of str
-        ``key=value`` over the recipe.
+    changes : mapping
+        Keys of the recipe that differ.
     method : str or None
         Its name; supervised where a new run says nothing.
     name : str or None
@@ -47,17 +47,17 @@ class Request:
 
     data: DataSettings | None = None
     network: str | None = None
-    network_changes: Sequence[str] = ()
+    network_settings: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
     recipe: str | None = None
-    changes: Sequence[str] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
     method: str | None = None
     name: str | None = None
 
 
 def new_run(
     request: Request, runs: Path = RUNS, *, confirm: Callable[[Checkpoint], bool] | None = None
-) -> tuple[Run, str | None]:
+) -> tuple[Run, ImageDataset, str | None]:
     """Make the folder of a new run, after everything that can be checked without training was.
 
     Parameters
@@ -73,6 +73,8 @@ def new_run(
     -------
     run : Run
         Holds its settings only.
+    dataset : ImageDataset
+        What it trains on, for ``train``.
     note : str or None
         What the user should know about the weights that training starts from.
 
@@ -82,7 +84,7 @@ def new_run(
         For what cannot be trained, and where weights would have to be fetched and that was not confirmed.
     """
     network = _network(request.network or "drunet")
-    network_settings = parse_changes(request.network_changes, "`network_settings`", list(NETWORKS[network].settings))
+    network_settings = _network_settings(network, request.network_settings)
     recipe = load_recipe(request.recipe or network, request.changes)
     if request.name is not None and (runs / check_name(request.name)).exists():
         raise SettingError(
@@ -111,7 +113,7 @@ def new_run(
         method=method,
         recipe=recipe,
     )
-    return create_run(settings, runs / settings.name), note
+    return create_run(settings, runs / settings.name), dataset, note
 
 
 def resumed_run(request: Request, runs: Path = RUNS) -> Run:
@@ -128,9 +130,8 @@ def _agreeing(run: Run, request: Request) -> Run:
     """Return a run with the settings that are asked for; nobody else may change them meanwhile."""
     settings = run.settings
     _agree("`network`", request.network, settings.network)
-    if request.network_changes:
-        wanted = parse_changes(request.network_changes, "`network_settings`", list(NETWORKS[settings.network].settings))
-        _agree("`network_settings`", wanted, settings.network_settings)
+    wanted = _network_settings(settings.network, request.network_settings)
+    _agree("`network_settings`", wanted or None, settings.network_settings)
     if request.checkpoint is not None:
         start, _ = _checkpoint(request.checkpoint, settings.network, settings.network_settings)
         _same("`checkpoint`", start, settings.checkpoint)
@@ -169,6 +170,14 @@ def _network(name: str) -> str:
     if name not in NETWORKS:
         raise SettingError(f"`network` {name}: {unknown(name, list(NETWORKS))}")
     return name
+
+
+def _network_settings(network: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    known = list(NETWORKS[network].settings)
+    for key in asked:
+        if key not in known:
+            raise SettingError(f"`network_settings` {key}: {unknown(key, known)}")
+    return as_written(asked)
 
 
 def _method(name: str | None) -> str:

@@ -62,8 +62,8 @@ def training_seconds(pixel: float, pixels: int, device: str, count: int) -> floa
     return pixel * pixels * (1 + share / 3) / count
 
 
-def first_estimate(settings: Settings, dataset: ImageDataset, device: str, count: int) -> str:
-    """Return in one line how long a training will take, from a step on random pixels: no image is read."""
+def first_estimate(settings: Settings, dataset: ImageDataset, epochs: int, device: str, count: int) -> str:
+    """Return in words how long so many epochs will take, from a step on random pixels: no image is read."""
     recipe, network = settings.recipe, NETWORKS[settings.network]
     smallest = dataset.train[0].shape
     sides = patch_size(recipe.crop, smallest) or smallest
@@ -78,10 +78,10 @@ def first_estimate(settings: Settings, dataset: ImageDataset, device: str, count
         if longest >= TIMED or time.perf_counter() - began > _SOON:
             break
         longest *= 2
-    seconds = training_seconds(pixel, recipe.epochs * patches * math.prod(sides), device, count)
+    seconds = training_seconds(pixel, epochs * patches * math.prod(sides), device, count)
     return (
-        f"first estimate: about {duration(seconds)} on {device} for {counted(recipe.epochs, 'epoch')} of "
-        f"{counted(patches, 'patch', 'patches')}, after the images were measured and the start calibrated"
+        f"first estimate: about {duration(seconds)} on {device} for {counted(epochs, 'epoch')} of "
+        f"{counted(patches, 'patch', 'patches')}"
     )
 
 

@@ -41,6 +41,7 @@ _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
 def train(
     run: Run,
     *,
+    dataset: ImageDataset | None = None,
     resume: bool = False,
     device: str = "auto",
     devices: int | None = None,
@@ -52,6 +53,8 @@ def train(
     ----------
     run : Run
         As ``create_run`` or ``open_run`` returns it.
+    dataset : ImageDataset, optional
+        That of the run, where it is open already.
     resume : bool
         Go on from ``last.ckpt``; begin where there is none yet. Without it, a run that has one is an error.
     device : str
@@ -83,7 +86,7 @@ def train(
         raise RunError(f"{run.folder}: was trained already; go on with `resume` `name` {run.name}")
     try:
         with run_lock(run.folder):
-            _train(run, device, count, listener or Listener())
+            _train(run, dataset or run.dataset(compared=False), device, count, listener or Listener())
     except DiskFullError:
         kept = "the weights of the last whole epoch" if run.checkpoint("last").is_file() else "what was written before"
         raise DiskFullError(
@@ -96,15 +99,17 @@ def train(
     return run
 
 
-def _train(run: Run, device: str, count: int, listener: Listener) -> None:
+def _train(run: Run, dataset: ImageDataset, device: str, count: int, listener: Listener) -> None:
     """Begin or go on, and score what came of it, also where training was interrupted or broke off."""
-    dataset = run.dataset()
-    if run.checkpoint("last").is_file():
-        state = resumed_state(run, dataset)
-    else:
-        listener.note(f"{run.name}: {timing.first_estimate(run.settings, dataset, device, count)}")
-        state = new_state(run, dataset, device, listener)
     recipe = run.settings.recipe
+    before = resumed_state(run, dataset) if run.checkpoint("last").is_file() else None
+    left = recipe.epochs - (before.done if before else 0)
+    if left:
+        estimate = timing.first_estimate(run.settings, dataset, left, device, count)
+        first = "compared with those it began with" if before else "measured and the start calibrated"
+        listener.note(f"{run.name}: {estimate}, after the images were {first}")
+    run.compare(dataset)
+    state = before or new_state(run, dataset, device, listener)
     if state.done and not run.checkpoint().is_file():
         listener.warn(f"{run.checkpoint()} is missing: the weights of epoch {state.done} stand in for it")
         state.best = figure(state.rows[-1]) if state.rows else -math.inf

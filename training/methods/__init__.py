@@ -17,6 +17,9 @@ METHODS: dict[str, type[Method]] = {}
 def register(method: type[Method]) -> None:
     """Add a method that lies elsewhere; a name that is taken raises ``ValueError``.
 
+    Training on several GPUs starts processes that only run the top level of a script and of what it imports: register
+    there, or train on one device (``devices=1``).
+
     Examples
     --------
     >>> class Mine(METHODS["supervised"]):

@@ -110,6 +110,8 @@ class Network:
 def register(path: Path) -> Network:
     """Add the network of a file to ``NETWORKS``, under the file's name.
 
+    Train it on one device (``devices=1``): the processes that train on several GPUs do not know it.
+
     Raises
     ------
     ValueError

@@ -83,18 +83,24 @@ class Run:
             ) from None
         return model.eval()
 
-    def dataset(self) -> ImageDataset:
-        """Return the pairs that the run was trained on, split as then.
-
-        Raises
-        ------
-        UserError
-            Where a file, or a split, is not what it was when training began: a test image now may have been trained on.
-        """
+    def dataset(self, *, compared: bool = True) -> ImageDataset:
+        """Return the pairs that the run was trained on, split as then, ``compared`` by ``compare`` or not yet."""
         from training.data import open_dataset
 
         recipe = self.settings.recipe
         dataset = open_dataset(self.settings.data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+        if compared:
+            self.compare(dataset)
+        return dataset
+
+    def compare(self, dataset: ImageDataset) -> None:
+        """Read every file once, and compare it with what it was when training began.
+
+        Raises
+        ------
+        UserError
+            Where a file, or a split, is not the same: a test image now may have been trained on.
+        """
         if (self.folder / PROVENANCE).is_file():
             changes = self.provenance.data.changes(DataUsed.of(dataset))
             if changes:
@@ -103,7 +109,6 @@ class Run:
                     f"{self.folder}: the images changed since the run began ({changes[0]}{more}); put them back, "
                     "train under another `name`, or name images with `noisy` and `clean`"
                 )
-        return dataset
 
     def finished(self) -> bool:
         """Return whether scores and best epoch are those of ``best.ckpt``: not while it trains or after a kill.

@@ -102,6 +102,11 @@ class Settings(BaseModel):
     method: str = "supervised"
     recipe: Recipe
 
+    @field_validator("network_settings")
+    @classmethod
+    def _as_read_again(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return as_written(settings)
+
     @field_validator("method")
     @classmethod
     def _known_method(cls, method: str) -> str:
@@ -134,16 +139,16 @@ def check_name(name: str) -> str:
     return name
 
 
-def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
-    """Return a recipe by name or file, changed by ``key=value`` words.
+def load_recipe(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a recipe by name or file, with some keys changed.
 
     Parameters
     ----------
     recipe : str
         A network's name, for the recipe in its file, or the path of a YAML file with any of the keys of
         :class:`Recipe`.
-    changes : sequence of str
-        ``key=value``, as after ``--set``; the value is read as YAML.
+    changes : mapping, optional
+        Keys of :class:`Recipe` and their values.
 
     Raises
     ------
@@ -152,13 +157,12 @@ def load_recipe(recipe: str, changes: Sequence[str] = ()) -> Recipe:
     """
     keys = _read_recipe(recipe)
     _checked(Recipe, keys, f"recipe {recipe}")
-    return _checked(Recipe, keys | parse_changes(changes, "`set`", list(Recipe.model_fields)), "`set`")
+    return _checked(Recipe, {**keys, **(changes or {})}, "recipe")
 
 
-def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
-    """Return a recipe changed by ``key=value`` words, as :func:`load_recipe` does."""
-    keys = recipe.model_dump() | parse_changes(changes, "`set`", list(Recipe.model_fields))
-    return _checked(Recipe, keys, "`set`")
+def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with some keys changed, as :func:`load_recipe` does."""
+    return _checked(Recipe, {**recipe.model_dump(), **changes}, "recipe")
 
 
 def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | None = None) -> dict[str, Any]:
@@ -178,6 +182,11 @@ def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | No
         except (yaml.YAMLError, ValueError):  # a date that is none, for one
             raise SettingError(f"{option} {change}: the value cannot be read") from None
     return result
+
+
+def as_written(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network's settings as a file holds them: lists where tuples were given."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 
 def unknown(word: str, known: Sequence[str]) -> str:

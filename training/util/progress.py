@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+
+from training.errors import TrainingWarning
 
 
 def _silent(text: str) -> None:
@@ -30,3 +34,10 @@ class Listener:
     note: Callable[[str], object] = _silent
     warn: Callable[[str], object] = _silent
     progress: Callable[[str, float | None], AbstractContextManager[Callable[[float, str], object]]] = _no_progress
+
+
+def logged() -> Listener:
+    """Return a listener whose notes go to the logger ``bmz_fmd``, and whose warnings are Python's."""
+    return Listener(
+        note=logging.getLogger("bmz_fmd").info, warn=lambda text: warnings.warn(text, TrainingWarning, stacklevel=2)
+    )

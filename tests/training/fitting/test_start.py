@@ -30,7 +30,7 @@ def test_without_leave_nothing_is_fetched_and_the_three_ways_are_said(tmp_path, 
 
 def test_with_leave_the_published_weights_are_fetched(tmp_path, fetched):
     questions = []
-    run, note = new_run(
+    run, _, note = new_run(
         asked(network="dncnn"), tmp_path / "runs", confirm=lambda checkpoint: not questions.append(checkpoint.summary)
     )
     assert run.settings.checkpoint == "dncnn_25"
@@ -45,9 +45,9 @@ def test_weights_that_no_program_may_fetch_are_named_with_their_place(tmp_path):
 
 
 def test_from_scratch_is_said_aloud_or_the_only_way(tmp_path, fetched):
-    run, note = new_run(asked(network="dncnn", checkpoint="none"), tmp_path / "runs")
+    run, _, note = new_run(asked(network="dncnn", checkpoint="none"), tmp_path / "runs")
     assert (run.settings.checkpoint, note) == (None, None)
-    run, note = new_run(asked(network="dncnn", network_changes=["depth=3"], name="small"), tmp_path / "runs")
+    run, _, note = new_run(asked(network="dncnn", network_settings={"depth": 3}, name="small"), tmp_path / "runs")
     assert run.settings.checkpoint is None
     assert "no weights are published for its changed settings" in note
     assert fetched == []

@@ -120,15 +120,18 @@ def noise2noise(tmp_path, monkeypatch):
 
 
 def request(dataset, **more):
-    changes = ["depth=3", "width=4"], ["epochs=2", "crop=16", "batch=2"]
     return Request(
-        data=DataSettings(dataset=dataset), network="dncnn", network_changes=changes[0], changes=changes[1], name="one",
+        data=DataSettings(dataset=dataset),
+        network="dncnn",
+        network_settings={"depth": 3, "width": 4},
+        changes={"epochs": 2, "crop": 16, "batch": 2},
+        name="one",
         **more,
-    )  # fmt: skip
+    )
 
 
 def test_a_method_that_is_not_in_the_tree_trains(noise2noise):
-    run, _ = new_run(request("repeated", method="noise2noise"))
+    run, _, _ = new_run(request("repeated", method="noise2noise"))
     train(run, device="cpu")
     assert [row["epoch"] for row in run.history()] == [0, 1, 2]
     assert np.isfinite([row["train_loss"] for row in run.history()[1:]]).all()
@@ -152,10 +155,9 @@ def noise2void(tmp_path, monkeypatch):
 
 
 def begun(data, method, checkpoint="none", **recipe):
-    changes = [f"{key}={value}" for key, value in ({"epochs": 2, "crop": 16, "batch": 2} | recipe).items()]
     return new_run(
-        Request(data=data, network="dncnn", network_changes=["depth=3", "width=4"], checkpoint=checkpoint,
-                changes=changes, method=method, name="alone")
+        Request(data=data, network="dncnn", network_settings={"depth": 3, "width": 4}, checkpoint=checkpoint,
+                changes={"epochs": 2, "crop": 16, "batch": 2} | recipe, method=method, name="alone")
     )[0]  # fmt: skip
 
 

@@ -158,5 +158,5 @@ def test_volumes_train_a_network_of_volumes_and_no_other(tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
     (tmp_path / "blend.py").write_text(VOLUMES)
     with registered(tmp_path / "blend.py"):
-        run, _ = new_run(replace(request, network="blend"), tmp_path / "runs")
-        train(run, device="cpu")
+        run, dataset, _ = new_run(replace(request, network="blend"), tmp_path / "runs")
+        train(run, dataset=dataset, device="cpu")
