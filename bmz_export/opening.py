@@ -14,7 +14,7 @@ from bmz_export.inspection import Inspection
 from bmz_export.inspection.safety import unsafe
 from bmz_export.package.archive import Package, open_package
 from bmz_export.package.description import Axis, Tensor
-from bmz_export.package.rdf import PROVENANCE
+from bmz_export.package.rdf import PROVENANCE, is_ours
 from training.errors import PackageError
 from training.inference.backends import Predict, Run, from_onnx, from_torchscript
 from training.inference.denoiser import Denoiser, TilesChangeTheResult
@@ -254,13 +254,15 @@ def _space(tensor: Tensor) -> tuple[Axis, ...]:
 def stated_provenance(package: Package) -> Provenance | None:
     """What our own packages say of their making; a file of that name in a stranger's says nothing."""
     file = package.file(PROVENANCE)
-    if file is None:
+    if file is None or not is_ours(package.folder):
         return None
     try:
         with file.open("rb") as stream:
-            return Provenance.model_validate_json(stream.read(_LARGEST_PROVENANCE))
+            stated = Provenance.model_validate_json(stream.read(_LARGEST_PROVENANCE))
     except (OSError, ValueError):
         return None
+    entry = package.description.weights.get("pytorch_state_dict")
+    return stated if entry is None or entry.kwargs.get("network") == stated.network.settings else None
 
 
 def _radius(provenance: Provenance) -> tuple[int, ...] | None:

@@ -21,15 +21,21 @@ def library_test(runner: Runner) -> Iterator[Row | Fault]:
     engine = ENGINES["bioimageio.core"]
     if not runner.wants(engine.name):
         return
-    weights = runner.inspection.description.weights
-    formats = [name for name in ("torchscript", "onnx") if name in weights and not runner.unsafe(name, processing=True)]
+    description = runner.inspection.description
+    remote = any(file.remote for _, file in description.files())  # the library would fetch a stranger's addresses
+    formats = [
+        name
+        for name in ("torchscript", "onnx")
+        if name in description.weights and not remote and not runner.unsafe(name, processing=True)
+    ]
     runner.log("bioimageio's own test")
     found, outcome = runner.ask_worker(
-        "library_test", {"description": runner.inspection.description.path.name, "formats": formats}
+        "library_test", {"description": description.path.name, "formats": formats, "pack": not remote}
     )
     faults: list[Fault] = []
     verdict: Verdict
     note, verdict = f"valid; {', '.join(formats) or 'nothing'} tested", "passed"
+    note += "; not packed: it names files elsewhere, which are not fetched" if remote else ""
     if outcome.out_of_time:
         note, verdict = f"{outcome.error}; {MORE_TIME}", LATE
     elif outcome.error:

@@ -30,7 +30,8 @@ class CheckOptions:
     Attributes
     ----------
     rules_only : bool
-        Read the package and run nothing of it.
+        Read the package and run no engine on it; torch alone loads its TorchScript, where that holds nothing but
+        computation, to list its operators.
     trust : bool
         Let the package's own Python run.
     tiles : bool

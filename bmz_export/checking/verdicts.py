@@ -36,7 +36,7 @@ def tool_verdicts(
 
 def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, str]) -> ToolVerdict:
     """Return the verdict of the gravest error; ``causes`` says which tool told which, and is added to."""
-    cause = min(errors, key=lambda fault: effect(fault) != "refused")
+    cause = min(errors, key=lambda fault: [*_SENTENCES].index(effect(fault)))
     sentence, because = _SENTENCES[effect(cause)]
     if cause.message in causes:
         sentence += f", for the same reason as {causes[cause.message]}"
@@ -48,8 +48,8 @@ def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, st
         sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
     if len(errors) > 1:
         sentence += f"; {len(errors) - 1} more below"
-    state: State = "will not open" if effect(cause) == "refused" else "other pixels"
-    return ToolVerdict(tool=ran.tool, verdict=state, sentence=sentence)
+    states: dict[str, State] = {"refused": "will not open", "other pixels": "other pixels", "doubt": ran.verdict}
+    return ToolVerdict(tool=ran.tool, verdict=states[effect(cause)], sentence=sentence, places=ran.places)
 
 
 def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], options: CheckOptions) -> ToolVerdict:

@@ -60,11 +60,13 @@ def ask_worker(runtime: str, job: Job, options: Mapping[str, Any] | None = None)
 def workers_ended() -> Iterator[None]:
     """End every worker of this process, whichever thread watches it, and start none, as long as the block lasts.
 
-    For who is interrupted while other threads wait for theirs. Left by an error, it stays so: this process is ending.
+    For who is interrupted while other threads wait for theirs; a notebook may check again afterwards.
     """
     _STOP.set()
-    yield
-    _STOP.clear()
+    try:
+        yield
+    finally:
+        _STOP.clear()
 
 
 def _write_job(folder: Path, runtime: str, job: Job, options: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bmz_export.engines.base import Job
 from bmz_export.engines.browser import BROWSER_ENGINE
 from bmz_export.engines.web import PageServer
-from bmz_export.package.archive import Package, open_package
+from bmz_export.package.archive import Package
 from training.errors import EngineError
 from training.util.writing import replacing
 
@@ -23,19 +23,18 @@ LARGEST = 512
 _WRITER = "bmz-fmd engines view"  # what the picture says of its origin
 
 
-def write_screenshot(path: Path, plane: NDArray[Any], target: Path, *, title: str) -> None:
+def write_screenshot(package: Package, plane: NDArray[Any], target: Path, *, title: str) -> None:
     """Denoise the middle of a plane (H, W) in headless Chromium and write a picture of the page as PNG.
 
     Whether ``target`` may be replaced is the caller's to ask, with ``is_screenshot``. A ``UserError`` says where the
-    package has no ONNX weights, the engine is not installed, or the page failed.
+    package has no ONNX weights, the engine is not installed, or the page failed. Whether its files may be loaded is the
+    caller's to ask too.
     """
-    with open_package(path) as package:
-        weights = _weights(package)
-        job = Job(package.folder, "onnx", weights, (_middle(plane),), timeout=600, threads=2)
-        options = {"scene": _scene(package, title, plane.shape), "test": _test_tensors(package)}
-        outcome = replace(BROWSER_ENGINE, runtime="onnx_web_view").run(job, **options)
+    job = Job(package.folder, "onnx", _weights(package), (_middle(plane),), timeout=600, threads=2)
+    options = {"scene": _scene(package, title, plane.shape), "test": _test_tensors(package)}
+    outcome = replace(BROWSER_ENGINE, runtime="onnx_web_view").run(job, **options)
     if outcome.error or outcome.skipped:
-        raise EngineError(f"{path}: no picture could be taken: {outcome.error or outcome.skipped}")
+        raise EngineError(f"{package.path}: no picture could be taken: {outcome.error or outcome.skipped}")
     _store(outcome.outputs[0].tobytes(), target)
 
 
@@ -62,17 +61,16 @@ def _store(png: bytes, target: Path) -> None:
         picture.save(beside, format="PNG", pnginfo=origin)
 
 
-def serve(path: Path, plane: NDArray[Any], *, title: str, ready: Callable[[str], object]) -> None:
+def serve(package: Package, plane: NDArray[Any], *, title: str, ready: Callable[[str], object]) -> None:
     """Serve the page on this machine alone until the user interrupts; ``ready`` is called with its address."""
     if not BROWSER_ENGINE.installed():
         raise EngineError(f"{BROWSER_ENGINE.title} is not installed: {BROWSER_ENGINE.install_hint}")
-    with open_package(path) as package:
-        scene = {**_scene(package, title, plane.shape), "version": BROWSER_ENGINE.version}
-        texts = {"/scene.json": json.dumps(scene)}
-        with PageServer(BROWSER_ENGINE.folder, _weights(package), texts) as server:
-            server.images.update(page_images(_middle(plane)[0, 0], _test_tensors(package)))
-            ready(server.address)
-            threading.Event().wait()
+    scene = {**_scene(package, title, plane.shape), "version": BROWSER_ENGINE.version}
+    texts = {"/scene.json": json.dumps(scene)}
+    with PageServer(BROWSER_ENGINE.folder, _weights(package), texts) as server:
+        server.images.update(page_images(_middle(plane)[0, 0], _test_tensors(package)))
+        ready(server.address)
+        threading.Event().wait()
 
 
 def page_images(plane: NDArray[np.float32], test: list[str]) -> dict[str, NDArray[np.float32]]:

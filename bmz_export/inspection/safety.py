@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bmz_export.inspection import Inspection
+from training.errors import PackageError
 
 
 def unsafe(inspection: Inspection, weights: str, *, processing: bool, trust: bool) -> str | None:
@@ -39,6 +40,16 @@ def hostile(inspection: Inspection, weights: str) -> str | None:
     """
     look = {"onnx": _onnx, "torchscript": _torchscript, "pytorch_state_dict": _state_dict}.get(weights)
     return look(inspection) if look else f"nothing here can tell whether its {weights} is safe to load"
+
+
+def check_loadable(inspection: Inspection, weights: str) -> None:
+    """Raise a ``PackageError`` unless a weights file and the test tensors may be loaded."""
+    description = inspection.description
+    tests = (inspection.test(tensor) for tensor in (*description.inputs, *description.outputs))
+    reason = hostile(inspection, weights) or next((test.error for test in tests if test and test.error), None)
+    if reason:
+        path = inspection.package.path
+        raise PackageError(f"{path}: not loaded: {reason}; bmz-fmd check {path} says more")
 
 
 def _onnx(inspection: Inspection) -> str | None:

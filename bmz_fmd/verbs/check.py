@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def command(
     package: Annotated[Path, typer.Argument(help="A model package: its folder or its zip.", metavar="PACKAGE")],
     *,
-    rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package and run nothing of it.")] = False,
+    rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package, run no engine on it.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
     engines: Engines = "all",
     tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 1200 x 900 as each tool does.")] = False,

@@ -60,17 +60,22 @@ def view(
 ) -> None:
     """Denoise an image in the browser and look at it before and after."""
     from bmz_export.engines.viewer import is_screenshot, serve, write_screenshot
+    from bmz_export.inspection import Inspection
+    from bmz_export.inspection.safety import check_loadable
+    from bmz_export.package.archive import open_package
     from training.images import open_image, planes
     from training.inference.files import check_replaceable
 
     if screenshot is not None:
         check_replaceable(screenshot, "--screenshot", ".png", is_screenshot)
     _, plane = next(iter(planes(open_image(image))))
-    if screenshot is not None:
-        write_screenshot(package, plane, screenshot, title=image.name)
-        console.say(str(screenshot))
-    else:
-        serve(package, plane, title=image.name, ready=typer.launch)
+    with open_package(package) as opened:
+        check_loadable(Inspection(opened), "onnx")
+        if screenshot is not None:
+            write_screenshot(opened, plane, screenshot, title=image.name)
+            console.say(str(screenshot))
+        else:
+            serve(opened, plane, title=image.name, ready=typer.launch)
 
 
 def _chosen(names: list[str]) -> list["Engine"]:

@@ -38,6 +38,17 @@ def test_our_package_gives_what_the_run_gives(exported, where):
     assert ours.halo >= theirs.halo
 
 
+@pytest.mark.parametrize("strange", ["description", "network"])
+def test_what_a_strangers_provenance_says_is_not_believed(exported, tmp_path, strange):
+    folder = shutil.copytree(exported[1].folder, tmp_path / "copy")
+    assert open_denoiser(folder, device="cpu").trained_on is not None
+    if strange == "description":
+        (folder / "rdf.yaml").write_text((folder / "rdf.yaml").read_text().partition("\n")[2])
+    else:
+        edit(folder, lambda raw: raw["weights"]["pytorch_state_dict"]["architecture"]["kwargs"].update(network={}))
+    assert open_denoiser(folder, device="cpu").trained_on is None
+
+
 def test_it_falls_back_on_onnx(exported, tmp_path):
     run, package = exported
     folder = shutil.copytree(package.folder, tmp_path / "onnx-alone")
@@ -61,9 +72,11 @@ def test_a_state_dict_alone_runs_only_when_trusted(exported, tmp_path):
 
 
 def edit(folder, change):
-    description = yaml.safe_load((folder / "rdf.yaml").read_text())
+    text = (folder / "rdf.yaml").read_text()
+    description = yaml.safe_load(text)
     change(description)
-    (folder / "rdf.yaml").write_text(yaml.safe_dump(description))
+    first = text.partition("\n")[0]
+    (folder / "rdf.yaml").write_text(f"{first if first.startswith('#') else ''}\n{yaml.safe_dump(description)}")
 
 
 class Doubles(torch.nn.Module):

@@ -32,9 +32,10 @@ def load(task: dict[str, Any]) -> Predict:
     if isinstance(description, InvalidDescr):
         return answer(found)
     try:
-        save_bioimageio_package_to_stream(
-            description, output_stream=io.BytesIO(), weights_priority_order=("torchscript", "pytorch_state_dict")
-        )
+        if task["options"]["pack"]:
+            save_bioimageio_package_to_stream(
+                description, output_stream=io.BytesIO(), weights_priority_order=("torchscript", "pytorch_state_dict")
+            )
     except Exception as error:  # noqa: BLE001 -- whatever a package does becomes a line
         found["repackaged"] = " ".join(str(error).split())[:300] or type(error).__name__
     for name in task["options"]["formats"]:

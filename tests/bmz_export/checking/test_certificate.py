@@ -19,6 +19,7 @@ from bmz_export.checking.certificate import (
     ToolVerdict,
     json_schema,
 )
+from bmz_export.checking.faults import run_fault
 from bmz_export.checking.picture import draw
 from bmz_export.checking.report import FIGURES, detail_lines, headline, section, summary, tables
 from bmz_export.checking.runner import CheckOptions
@@ -163,6 +164,14 @@ def test_a_rule_and_the_engine_that_passed_are_told_apart():
         "will NOT open: a rule says that a halo of 300 (never ends); a smaller halo; "
         "the engine itself ran and gave the same pixels"
     )
+
+
+def test_a_doubt_keeps_what_the_engine_gave_and_is_said():
+    doubt = run_fault("tensors", "the comparison ran out of memory", ("QuPath",))
+    found = words((engine_row("libtorch-2.5.1", ("QuPath",)),), faults=(doubt,))["QuPath"]
+    assert found.verdict == "same pixels"
+    assert found.sentence.startswith("opens, but the comparison ran out of memory")
+    assert headline(certificate(faults=(doubt,), tools=(found,))) == ("errors were found", "failed")
 
 
 def test_what_was_not_asked_for_and_what_is_not_installed_is_said():

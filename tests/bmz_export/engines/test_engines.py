@@ -8,8 +8,9 @@ import torch
 from helpers import engine_packages as tiny
 
 from bmz_export.engines import ENGINES, GIB, Job
-from bmz_export.engines.process import run_worker
+from bmz_export.engines.process import run_worker, workers_ended
 from bmz_export.engines.viewer import is_screenshot, write_screenshot
+from bmz_export.package.archive import open_package
 
 SHAPES = ((1, 1, 64, 64), (1, 1, 48, 80), (2, 1, 40, 32))
 WEIGHTS = {"pytorch_state_dict": "weights.pth", "torchscript": "weights.pt", "onnx": "weights.onnx"}
@@ -229,10 +230,17 @@ def test_the_browsers_page_shows_an_image_before_and_after(package, tmp_path):
         pytest.skip(f"{engine.name} is not installed: {engine.install_hint}")
     target = tmp_path / "page.png"
     for _ in range(2):  # the second takes the place of the first
-        write_screenshot(package, tiny.images((90, 120))[0], target, title="cells.tif")
+        with open_package(package) as opened:
+            write_screenshot(opened, tiny.images((90, 120))[0], target, title="cells.tif")
         assert is_screenshot(target)
     with Image.open(target) as picture:
         assert picture.size == (2880, 1800)
         colours = picture.convert("RGB").getcolors(maxcolors=2**24)
     assert len(colours) > 200
     assert [path.name for path in tmp_path.iterdir()] == ["page.png"]
+
+
+def test_after_an_interrupted_check_workers_run_again(package):
+    with pytest.raises(KeyboardInterrupt), workers_ended():
+        raise KeyboardInterrupt
+    assert ENGINES["onnxruntime"].run(job(package, "onnx")).error is None

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from helpers import small_package as small
+from helpers.command_line import bmz_fmd
 from helpers.hostile_archives import writing_archive
 from onnx import TensorProto, helper, numpy_helper
 
@@ -348,6 +349,17 @@ def test_an_onnx_that_cannot_be_read_is_not_run(package, tmp_path, data):
     (folder / "weights.onnx").write_bytes(data)
     with open_package(folder) as opened:
         assert "cannot be read" in hostile(Inspection(opened), "onnx")
+
+
+@pytest.mark.parametrize("file", ["weights.onnx", "test_input.npy"])
+def test_the_page_for_a_person_loads_nothing_that_was_not_judged(package, tmp_path, file):
+    folder = small.copy(package, tmp_path / "package")
+    if file == "test_input.npy":
+        np.save(folder / file, np.array([print]), allow_pickle=True)
+    else:
+        (folder / file).write_bytes(b"no graph")
+    ended = bmz_fmd("engines", "view", folder, folder / "sample_input.tif", "--screenshot", tmp_path / "page.png")
+    assert ended.code == 2 and "not loaded: " in ended.message
 
 
 # --- the judgement ---------------------------------------------------------------------------------------------------
