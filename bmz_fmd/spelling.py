@@ -2,7 +2,7 @@
 
 import re
 
-_OPTIONS = {"network_settings": "--network-set", "authors": "--author", "fetch": "--yes"}
+_OPTIONS = {"network_settings": "--network-set", "authors": "--author", "fetch": "--yes", "programs": "--program"}
 _PARAMETER = re.compile(r"`([a-z][a-z_]*)`")
 
 

@@ -7,6 +7,7 @@ import typer
 
 from bmz_fmd import console
 from bmz_fmd.options import Engines, Timeout, engine_names
+from training.errors import UserError
 
 if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
@@ -30,6 +31,10 @@ def command(
     ilastik: Annotated[
         Path | None, typer.Option(help="Your ilastik's folder: run the model in its Python.", metavar="DIR")
     ] = None,
+    program: Annotated[
+        list[str] | None,
+        typer.Option(help="Run the model in a tool that you have; repeatable.", metavar="NAME=PLACE"),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the certificate as JSON.", metavar="FILE")] = None,
 ) -> None:
     """Say what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
@@ -43,7 +48,7 @@ def command(
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
-    named = {"deepimagej": fiji, "qupath": qupath, "ilastik": ilastik}
+    named = {"deepimagej": fiji, "qupath": qupath, "ilastik": ilastik, **dict(map(_named, program or ()))}
     options = CheckOptions(
         rules_only=rules_only,
         trust=trust,
@@ -58,6 +63,13 @@ def command(
         write_text(json, certificate.to_json())
     show(certificate)
     raise typer.Exit(certificate.exit_code)
+
+
+def _named(words: str) -> tuple[str, Path]:
+    name, equals, place = words.partition("=")
+    if not (name and equals and place):
+        raise UserError(f"--program {words}: write NAME=PLACE, such as qupath=/opt/QuPath/bin/QuPath")
+    return name, Path(place)
 
 
 def show(certificate: "Certificate") -> None:

@@ -177,6 +177,8 @@ TRAIN = [
 CHECK = [
     bad("no package named", "check", "PACKAGE"),
     bad("an unknown engine", "check done.zip --engines steam", "steam"),
+    bad("a tool without its place", "check done.zip --program qupath", "--program qupath", "NAME=PLACE"),
+    bad("an unknown tool", "check done.zip --program steam=.", "steam", "qupath"),
     bad("a JSON that is no certificate", "check done.zip --json mine.json", "--json mine.json"),
     bad("a JSON in the place of an image", "check done.zip --json cells.tif", "--json cells.tif"),
     bad("a package that is not there", "check none.zip", "none.zip"),

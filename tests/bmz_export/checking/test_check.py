@@ -1,6 +1,7 @@
 """What a check says of a sound package and of spoiled ones, in numbers, through the engines of this environment."""
 
 import json
+import socket
 import zipfile
 from pathlib import Path
 
@@ -462,3 +463,15 @@ def test_the_first_line_on_a_package_without_licence_says_who_refuses_it_and_wha
     package = describe(small_package(tmp_path / "package"), lambda raw: raw.pop("license"))
     line = verdict_lines(check(package, CheckOptions(rules_only=True)))[0]
     assert "QuPath" in line and "window refuses" in line and "`license` CC-BY-4.0" in line
+
+
+def test_no_address_of_a_package_is_fetched(sound, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/readme.md"
+        folder = describe(copy(sound, tmp_path / "copy"), lambda raw: raw.update(documentation=address))
+        found = check(folder, CheckOptions(engines=("bioimageio.core",)))
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    (tested,) = (row for row in found.rows if row.title == "bioimageio's own test")
+    assert "not packed: it names files elsewhere" in tested.note
