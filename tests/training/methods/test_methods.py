@@ -165,7 +165,7 @@ def begun(data, method, checkpoint="none", **recipe):
 def test_a_method_without_clean_images_trains_opens_denoises_and_exports(noise2void, tmp_path, pretrained):
     torch.save(create("dncnn", depth=3, width=4).state_dict(), tmp_path / "mine.pth")
     notes = []
-    run = begun(noise2void, "noise2void", str(tmp_path / "mine.pth") if pretrained else "none")
+    run = begun(noise2void, "noise2void", str(tmp_path / "mine.pth") if pretrained else "none", crop=[16, 24])
     train(run, device="cpu", listener=Listener(note=notes.append, warn=notes.append))
     rows = run.history()
     assert [row["epoch"] for row in rows] == [0, 1, 2]
@@ -178,7 +178,10 @@ def test_a_method_without_clean_images_trains_opens_denoises_and_exports(noise2v
     assert {"panel.png", "curves.png"} <= {path.name for path in run.folder.iterdir()}
     denoised = bmz_fmd.load(run.folder, device="cpu")(tifffile.imread(tmp_path / "noisy" / "f0.tif"))
     assert denoised.shape == (40, 40) and np.isfinite(denoised).all()
-    assert bmz_fmd.export(run, engines=()).archive.is_file()
+    readme = (bmz_fmd.export(run, engines=()).folder / "README.md").read_text()
+    assert "Trained for 2 epochs by the method noise2void, Adam" in readme
+    assert "crops of 16 x 24 pixels" in readme
+    assert "No scores were recorded" in readme
 
 
 def test_it_goes_on_where_it_was_left(noise2void):
