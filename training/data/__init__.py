@@ -2,9 +2,10 @@
 
 import difflib
 
+from training.data.options import FOLDERS, check_options
 from training.data.sample import ImageDataset, Sample
 from training.data.sets import DATASETS, register
-from training.data.settings import FOLDERS, DataSettings, check_options
+from training.data.settings import DataSettings
 from training.errors import DataError
 
 __all__ = ["DATASETS", "DataSettings", "ImageDataset", "Sample", "open_dataset", "register"]

@@ -14,10 +14,10 @@ from PIL import Image
 from pydantic import Field
 
 from training.data import DATASETS, DataSettings, Sample, open_dataset, register
+from training.data.options import DatasetOptions
 from training.data.quality import inspect
 from training.data.sample import ArraySource, DataSource
 from training.data.sets.hagen import NAMES
-from training.data.settings import DatasetOptions
 from training.data.splits import field_of, split
 from training.errors import UserError
 from training.fitting.trainer import train

@@ -10,10 +10,11 @@ import torch
 import bmz_fmd
 from training.calibration.intensity import Range
 from training.calibration.search import find_constants
+from training.data.options import DatasetOptions
 from training.data.sample import DataSource, Sample
 from training.data.sets import DATASETS
 from training.data.sets import register as register_dataset
-from training.data.settings import DatasetOptions, DataSettings
+from training.data.settings import DataSettings
 from training.errors import DataError, SettingError
 from training.fitting.start import Request, new_run, resumed_run
 from training.fitting.trainer import train

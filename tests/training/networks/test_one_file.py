@@ -9,9 +9,10 @@ from bmz_export.exporting import ExportOptions, export
 from bmz_export.opening import open_denoiser
 from bmz_export.package.weights import compose_architecture
 from training.checkpoints import default_checkpoint
+from training.data.options import DatasetOptions
 from training.data.sample import DataSource, Sample
 from training.data.sets import DATASETS
-from training.data.settings import DatasetOptions, DataSettings
+from training.data.settings import DataSettings
 from training.errors import SettingError
 from training.fitting.start import Request, new_run
 from training.fitting.trainer import train

@@ -7,8 +7,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Protocol
 
+from training.data.options import DatasetOptions
 from training.data.sample import ImageDataset
-from training.data.settings import DatasetOptions
 
 
 class DatasetClass(Protocol):

@@ -13,8 +13,8 @@ import numpy as np
 
 from training.data.dataset import SplitDataset, check_alike, check_values, source_of
 from training.data.matching import Match, match, stem
+from training.data.options import FOLDERS, DatasetOptions, Location
 from training.data.sample import DataSource, Sample
-from training.data.settings import FOLDERS, DatasetOptions, Location
 from training.data.splits import field_of
 from training.errors import DataError
 from training.images import FileSource, channel_names, channel_number, open_image, source_in

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.data.dataset import SplitDataset, check_alike, check_values, source_of
+from training.data.options import DatasetOptions, Location
 from training.data.sample import Sample, Source
-from training.data.settings import DatasetOptions, Location
 from training.errors import DataError
 from training.images import open_image, source_in
 

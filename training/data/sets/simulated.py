@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from training.data.dataset import SplitDataset
+from training.data.options import DatasetOptions
 from training.data.sample import DataSource, Region, Sample
-from training.data.settings import DatasetOptions
 
 
 class Simulation(DatasetOptions):
