@@ -187,7 +187,7 @@ def test_a_method_without_clean_images_trains_opens_denoises_and_exports(noise2v
 
 def test_it_goes_on_where_it_was_left(noise2void):
     train(begun(noise2void, "noise2void"), device="cpu")
-    run = resumed_run(Request(name="alone", changes=["epochs=3"]))
+    run = resumed_run(Request(name="alone", changes={"epochs": 3}))
     train(run, resume=True, device="cpu")
     assert [row["epoch"] for row in run.history()] == [0, 1, 2, 3]
 
