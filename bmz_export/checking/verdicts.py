@@ -9,6 +9,7 @@ from bmz_export.checking.comparison import LIMIT
 from bmz_export.checking.faults import MEASURED, MORE_TIME, effect
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.tools import TOOLS, Tool
+from bmz_export.tools.rule import UNEXAMINED
 
 PLACES: dict[Place, tuple[str, str]] = {
     "seam": ("seams", "at seams"),
@@ -30,7 +31,8 @@ def tool_verdicts(
     causes: dict[str, str] = {}
     for tool in TOOLS.values():
         errors = [fault for fault in faults if fault.severity == "error" and tool.title in fault.tools]
-        verdict = _without_errors(tool, rows, tiles, options)
+        unexamined = any(fault.message.startswith(UNEXAMINED) and tool.title in fault.tools for fault in faults)
+        verdict = _without_errors(tool, rows, tiles, options, unexamined=unexamined)
         yield _with_errors(verdict, errors, causes) if errors else verdict
 
 
@@ -52,7 +54,9 @@ def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, st
     return ToolVerdict(tool=ran.tool, verdict=states[effect(cause)], sentence=sentence, places=ran.places)
 
 
-def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], options: CheckOptions) -> ToolVerdict:
+def _without_errors(
+    tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], options: CheckOptions, *, unexamined: bool
+) -> ToolVerdict:
     """Return what the tool's engines and its tilings gave."""
     own = [row for row in rows if row.is_engine and tool.title in row.tools]
     found = {row.verdict: row for row in reversed(own)}
@@ -75,7 +79,8 @@ def _without_errors(tool: Tool, rows: Sequence[Row], tiles: Sequence[TileRow], o
         words = "it has no weights that its engine runs"
     else:
         words = "running it was not requested"
-    return ToolVerdict(tool=tool.title, verdict="not tried", sentence=f"no rule is broken; {words}")
+    rules = "not known: a rule could not be examined" if unexamined else "no rule is broken"
+    return ToolVerdict(tool=tool.title, verdict="not tried", sentence=f"{rules}; {words}")
 
 
 def _tiled(tool: Tool, tiles: Sequence[TileRow], options: CheckOptions) -> tuple[tuple[Place, ...], str]:

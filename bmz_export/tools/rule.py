@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bmz_export.inspection import Inspection
+from training.errors import UserError
 
 Severity = Literal["error", "warning"]
+UNEXAMINED = "could not be examined"
+"""How the message of a rule begins that failed itself, which says nothing of the package."""
 TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
 
 
@@ -59,14 +62,16 @@ class Rule:
     pixels: bool = False
 
     def check(self, inspection: Inspection) -> Iterator[Finding]:
-        """Yield a finding for each violation, and an error where the package is too odd to be looked through."""
+        """Yield a finding for each violation, an error at a file that is too odd to be read, a warning at our own."""
         messages: dict[str, None] = {}
-        failure = None
+        failure: tuple[Severity, str] | None = None
         try:
             messages.update((message, None) for message in self.find(inspection))
         except Exception as error:  # noqa: BLE001 -- whatever a stranger wrote, the other rules shall still be applied
-            failure = f"cannot be looked through: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            odd = isinstance(error, UserError | OSError | EOFError | UnicodeError)
+            failure = ("error", f"cannot be looked through: {said}") if odd else ("warning", f"{UNEXAMINED} ({said})")
         for message in messages:
             yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
         if failure:
-            yield Finding(self.name, "error", failure, "nobody knows what the tool makes of it", self.way_out)
+            yield Finding(self.name, *failure, "nobody knows what the tool makes of it", self.way_out)

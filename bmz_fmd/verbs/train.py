@@ -96,11 +96,16 @@ def command(
     )
     scores = run.provenance.scores.get("affine")
     if scores is not None:
+        several = scores.images > 1
         console.table(
             f"{run.folder}: {counted(scores.images, 'test image')}, affine convention, peak {scores.data_range:g}",
             ["", "PSNR in dB", "SSIM"],
             [
-                [title, f"{score.psnr:.2f} ± {score.psnr_std:.2f}", f"{score.ssim:.3f} ± {score.ssim_std:.3f}"]
+                [
+                    title,
+                    f"{score.psnr:.2f}{f' ± {score.psnr_std:.2f}' if several else ''}",
+                    f"{score.ssim:.3f}{f' ± {score.ssim_std:.3f}' if several else ''}",
+                ]
                 for title, score in (
                     ("noisy", scores.noisy),
                     ("calibrated, before training", scores.start),

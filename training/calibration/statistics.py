@@ -33,6 +33,8 @@ class Statistics:
         Of the noisy images: the mean of their means, and of their standard deviations.
     noise : float
         Median over images of ``noise.noise_level``, what an image shows by itself.
+    noise_range : (float, float)
+        The least and the most of it in any image.
     residual : float
         Root of the mean noise variance as the noise model has it.
     intensity : Intensity
@@ -51,6 +53,7 @@ class Statistics:
     mean: float
     deviation: float
     noise: float
+    noise_range: tuple[float, float]
     residual: float
     intensity: Intensity
     model: NoiseModel
@@ -110,6 +113,7 @@ def measure(
         mean=float(np.mean([pixels.mean() for pixels in noisy_pixels])),
         deviation=float(np.mean([pixels.std() for pixels in noisy_pixels])),
         noise=float(np.median(noises)),
+        noise_range=(min(noises), max(noises)),
         residual=float(np.sqrt(np.mean(model.variance(x)))),
         intensity=intensity,
         model=model,

@@ -92,6 +92,11 @@ def new_run(
             f"or go on with `resume` `name` {request.name}"
         )
     data = request.data or DataSettings()
+    method = _method(request.method)
+    if METHODS[method].needs.clean and data.options.get("noisy") and not data.options.get("clean"):
+        raise SettingError(
+            f"`noisy` is given without `clean`: {method} learning needs the clean image of each noisy one: give `clean`"
+        )
     dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
     axes = NETWORKS[network].axes
     other = next(
@@ -101,7 +106,6 @@ def new_run(
         raise SettingError(
             f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
         )
-    method = _method(request.method)
     METHODS[method].needs.check((*dataset.train, *dataset.validation), method)
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
     settings = Settings(

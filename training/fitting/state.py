@@ -93,7 +93,11 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         calibration=asdict(constants),
         checkpoint=origin,
         trained_on=TrainedOnData(
-            dtype=dataset.source.dtype, low=measured.low, high=measured.high, noise=measured.noise
+            dtype=dataset.source.dtype,
+            low=measured.low,
+            high=measured.high,
+            noise=measured.noise,
+            noise_range=measured.noise_range,
         ),
         intensity_fit=IntensityFitUsed(**asdict(measured.intensity)),
         data=DataUsed.of(dataset),

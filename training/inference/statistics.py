@@ -19,7 +19,7 @@ _SAMPLE = 2_000_000  # pixels that an image's percentiles are taken from
 _NOISE_PLANES = 9  # planes that an image's noise is the median of
 _SMALLEST_FOR_NOISE = 16  # pixels a side: below, an estimate of the noise says nothing
 _INTENSITY_MARGIN = 0.1  # of the trained range: an image may reach so far beyond it
-_NOISE_FACTOR = 1.5  # an image's noise may be so much more or less than in training
+_NOISE_FACTOR = 1.5  # an image's noise may be so much beyond that of any training image
 
 
 class TrainedOn(Protocol):
@@ -36,6 +36,10 @@ class TrainedOn(Protocol):
     @property
     def noise(self) -> float:
         """Median standard deviation of their noise."""
+
+    @property
+    def noise_range(self) -> tuple[float, float] | None:
+        """The same of the image with the least and the most noise; None where only the median is known."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,17 @@ class ImageStatistics:
             found.append(f"intensities {seen} reach beyond those of training, {learnt}")
         elif self.high < trained_on.low + margin:
             found.append(f"intensities {seen} lie at the low end of those of training, {learnt}")
-        if self.noise is not None and trained_on.noise > 0:
-            ratio = self.noise / trained_on.noise
-            if not 1 / _NOISE_FACTOR <= ratio <= _NOISE_FACTOR:
-                found.append(
-                    f"noise of standard deviation {self.noise:.3g} is {ratio:.2g} times that of training, "
-                    f"{trained_on.noise:.3g}"
-                )
+        least, most = trained_on.noise_range or (trained_on.noise, trained_on.noise)
+        if self.noise is None or not most or least / _NOISE_FACTOR <= self.noise <= most * _NOISE_FACTOR:
+            return found
+        learnt = f"{least:.3g}" if least == most else f"{least:.3g} to {most:.3g}"
+        if self.noise == 0:
+            found.append(f"no noise can be seen in it, unlike those of training, {learnt}")
+        else:
+            ratio = self.noise / (most if self.noise > most else least)
+            found.append(
+                f"noise of standard deviation {self.noise:.3g} is {ratio:.2g} times that of training, {learnt}"
+            )
         return found
 
 

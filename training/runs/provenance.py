@@ -62,13 +62,15 @@ class TrainedOnData(_Part):
     """Intensities and noise of the noisy training images, in image units.
 
     ``low`` and ``high`` are the 0.1 and 99.9 percentiles over all of them, ``noise`` the median of
-    :func:`training.calibration.noise.noise_level`.
+    :func:`training.calibration.noise.noise_level`, ``noise_range`` the same of the image with the least and the most
+    (None in runs of version 0.1).
     """
 
     dtype: str
     low: float
     high: float
     noise: float
+    noise_range: tuple[float, float] | None = None
 
 
 class IntensityFitUsed(_Part):
