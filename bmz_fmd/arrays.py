@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,8 +26,8 @@ def denoise_array(image: Image, denoiser: Denoiser, *, tile: int | None, channel
 
     named, names = _named(image, denoiser.axes)
     lazy = isinstance(image, xr.DataArray) and image.chunks is not None
-    if not lazy and not np.isfinite(named.data).all():
-        raise ImageError("the image holds NaN or infinite pixels: replace them first")
+    if not lazy:
+        _check_values(named.data)
     denoised = denoise(named, denoiser, tile=tile, channel=channel).astype(np.float32)
     if not lazy:
         denoised = denoised.compute()
@@ -38,13 +39,30 @@ def denoise_array(image: Image, denoiser: Denoiser, *, tile: int | None, channel
 def as_planes(image: NDArray[Any] | xr.DataArray) -> NDArray[Any]:
     """Return an image in memory as planes (N, Y, X), in its own type."""
     named, _ = _named(image, ("Y", "X"))
-    return np.asarray(named.data).reshape(-1, *named.shape[-2:])
+    pixels = np.asarray(named.data)
+    _check_values(pixels)
+    return pixels.reshape(-1, *named.shape[-2:])
 
 
-def _named(image: NDArray[Any] | xr.DataArray, axes: tuple[str, ...]) -> tuple[xr.DataArray, dict[str, str]]:
+def _check_values(pixels: NDArray[Any]) -> None:
+    if not np.isfinite(pixels).all():
+        raise ImageError("the image holds NaN or infinite pixels: replace them first")
+    if pixels.dtype.kind == "f" and max(abs(pixels.min()), abs(pixels.max())) > np.finfo(np.float32).max:
+        raise ImageError("the image holds values beyond float32: scale the image")
+
+
+def _named(
+    image: NDArray[Any] | xr.DataArray | xr.Dataset | str | os.PathLike[str], axes: tuple[str, ...]
+) -> tuple[xr.DataArray, dict[str, str]]:
     """Return an image with upper-case axes, Y and X last, and how its own were called."""
     import xarray as xr
 
+    if isinstance(image, str | os.PathLike):
+        raise ImageError("the image is a path: give an array; bmz_fmd.denoise(path, model) reads files")
+    if isinstance(image, xr.Dataset):
+        raise ImageError(f"the image is a Dataset: give one of its variables, {', '.join(map(str, image.data_vars))}")
+    if isinstance(image, np.ma.MaskedArray):
+        raise ImageError("the image is a masked array: give plain numbers, such as image.filled(0)")
     if isinstance(image, xr.DataArray):
         own = {str(dim).upper(): str(dim) for dim in image.dims}
         if not {"Y", "X"} <= set(own) or len(own) < image.ndim:

@@ -54,7 +54,7 @@ def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> M
     from bmz_fmd.models import open_model
     from training.runs.run import Run
 
-    return open_model(path.folder if isinstance(path, Run) else Path(path), device, trust=trust)
+    return open_model(path.folder if isinstance(path, Run) else _path("model", path), device, trust=trust)
 
 
 @overload
@@ -187,20 +187,24 @@ def train(
     """
     from training.data import DataSettings
     from training.fitting import start, trainer
+    from training.runs.settings import checked
     from training.util.devices import choose_devices
     from training.util.progress import logged
 
+    for what, path in (("noisy", noisy), ("clean", clean), ("data", data)):
+        if path is not None:
+            _path(what, path)
     given = {
         "dataset": dataset, "data": data, "noisy": noisy, "clean": clean, "pattern": pattern, "channel": channel,
         "preparation": preparation, "options": options,
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
     request = start.Request(
-        data=DataSettings.model_validate(given) if given else None,
+        data=checked(DataSettings, given, "the data") if given else None,
         network=network,
         network_settings=network_settings or {},
-        checkpoint=None if checkpoint is None else os.fspath(checkpoint),
-        recipe=None if recipe is None else os.fspath(recipe),
+        checkpoint=None if checkpoint is None else str(_path("checkpoint", checkpoint)),
+        recipe=None if recipe is None else str(_path("recipe", recipe)),
         changes=settings,
         method=method,
         name=name,
@@ -280,8 +284,9 @@ def export(
     from training.runs.run import RUNS, Run, open_run
 
     if not isinstance(run, Run):
-        named = RUNS / Path(run)
-        run = open_run(named if named.is_dir() and not Path(run).is_dir() else Path(run))
+        path = _path("run", run)
+        named = RUNS / path
+        run = open_run(named if named.is_dir() and not path.is_dir() else path)
     if not isinstance(about, About):
         about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
     image = None if example is None else Path(example)
@@ -341,7 +346,7 @@ def check(
     options = CheckOptions(
         rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout, programs=places
     )
-    return judge(Path(package), options, log=log)
+    return judge(_path("package", package), options, log=log)
 
 
 def evaluate(
@@ -388,7 +393,10 @@ def evaluate(
     import warnings
 
     from bmz_fmd.evaluation import open_pairs, score
+    from training.errors import SettingError
 
+    if convention not in ("raw", "affine"):
+        raise SettingError(f"`convention` {convention}: choose from raw, affine")
     opened = _opened(model, device=device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=warnings.warn)
     return score(opened, pairs, convention=convention, data_range=data_range, tile=tile)
@@ -398,3 +406,13 @@ def _opened(model: StrPath | Run | Model, *, device: str, trust: bool) -> Model:
     from bmz_fmd.models import Model
 
     return model if isinstance(model, Model) else load(model, device=device, trust=trust)
+
+
+def _path(name: str, given: object) -> Path:
+    """Return what was given for a parameter as a path; a ``UserError`` where it is none."""
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    from training.errors import SettingError
+
+    kind = "an array" if hasattr(given, "shape") else f"of type {type(given).__name__}"
+    raise SettingError(f"`{name}` is {kind}: give a folder or a file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -27,12 +28,16 @@ def draw(certificate: Certificate, path: Path) -> Path:
 
     rows = sorted(certificate.rows, key=_group)
     tiles = certificate.tiles
-    heights = [0.3 * max(len(rows), 1) + 0.75, *([0.3 * len(tiles) + 0.95] if tiles else [])]
-    total = _HEAD + sum(heights) + 0.1
+    heights = [0.3 * len(rows) + 0.75, *([0.3 * len(tiles) + 0.95] if tiles else [])] if rows else []
+    total = _HEAD + (sum(heights) or 0.3 * len(certificate.tools)) + 0.1
     figure = Figure(figsize=(_WIDTH, total), dpi=130, facecolor="white")
     FigureCanvasAgg(figure)
     _draw_title(figure, certificate, total)
     top = total - _HEAD
+    for number, tool in enumerate(() if rows else certificate.tools):
+        text = f"{tool.tool}: {tool.sentence}"
+        figure.text(0.2 / _WIDTH, (top - 0.3 * number - 0.15) / total, textwrap.shorten(text, 140, placeholder=" ..."),
+                    fontsize=8.5, color=_INK, va="center")  # fmt: skip
     drawers = partial(_draw_rows, rows=rows), partial(_draw_tiles, tiles=tiles)
     for height, drawn in zip(heights, drawers, strict=False):
         frame = (_LEFT / _WIDTH, (top - height + 0.5) / total, (_WIDTH - _LEFT - 0.3) / _WIDTH, (height - 0.55) / total)
@@ -102,7 +107,7 @@ def _draw_words(axes: Axes, index: int, row: Row | TileRow) -> None:
 
 
 def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
-    _frame(axes, max(len(rows), 1))
+    _frame(axes, len(rows))
     before = ""
     for index, row in enumerate(rows):
         colour = _COLOURS.get(row.verdict, _GREY)

@@ -29,16 +29,28 @@ def tool_verdicts(
 ) -> Iterator[ToolVerdict]:
     """Yield a verdict for each tool; a cause that several tools share is told with the first of them."""
     causes: dict[str, str] = {}
+    by_tool = {
+        tool.title: [fault for fault in faults if fault.severity == "error" and tool.title in fault.tools]
+        for tool in TOOLS.values()
+    }
+    told = {_cause(errors).message for errors in by_tool.values() if errors}
     for tool in TOOLS.values():
-        errors = [fault for fault in faults if fault.severity == "error" and tool.title in fault.tools]
+        errors = by_tool[tool.title]
+        below = sum(fault.message not in told for fault in errors)
         unexamined = any(fault.message.startswith(UNEXAMINED) and tool.title in fault.tools for fault in faults)
         verdict = _without_errors(tool, rows, tiles, options, unexamined=unexamined)
-        yield _with_errors(verdict, errors, causes) if errors else verdict
+        yield _with_errors(verdict, _cause(errors), below, causes) if errors else verdict
 
 
-def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, str]) -> ToolVerdict:
-    """Return the verdict of the gravest error; ``causes`` says which tool told which, and is added to."""
-    cause = min(errors, key=lambda fault: [*_SENTENCES].index(effect(fault)))
+def _cause(errors: Sequence[Fault]) -> Fault:
+    return min(errors, key=lambda fault: [*_SENTENCES].index(effect(fault)))
+
+
+def _with_errors(ran: ToolVerdict, cause: Fault, below: int, causes: dict[str, str]) -> ToolVerdict:
+    """Return the verdict of the gravest error; ``causes`` says which tool told which, and is added to.
+
+    ``below`` are the tool's errors that no tool's sentence tells, which tables and READMEs list after them.
+    """
     sentence, because = _SENTENCES[effect(cause)]
     if cause.message in causes:
         sentence += f", for the same reason as {causes[cause.message]}"
@@ -48,8 +60,8 @@ def _with_errors(ran: ToolVerdict, errors: Sequence[Fault], causes: dict[str, st
         sentence += f": a rule says that {cause.message}" if by_rule else f", {because} {cause.message}"
         sentence += f" ({cause.seen}); {cause.way_out}"
         sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
-    if len(errors) > 1:
-        sentence += f"; {len(errors) - 1} more below"
+    if below:
+        sentence += f"; {below} more below"
     states: dict[str, State] = {"refused": "will not open", "other pixels": "other pixels", "doubt": ran.verdict}
     return ToolVerdict(tool=ran.tool, verdict=states[effect(cause)], sentence=sentence, places=ran.places)
 

@@ -60,16 +60,22 @@ def command(
     Stacks, series and channels are denoised plane by plane. All images are read before the first is computed; each
     result appears when it is whole. One that cannot be denoised is named at the end, the others are. Given again after
     an interruption, the command goes on: results that the same model made of the same images are kept.
+
+    Exit code 0: all are denoised; 1: some could not be; 2: bad input, nothing is denoised.
     """
     from bmz_fmd.models import open_model
     from training.images import check_writable, open_image, write_image
     from training.inference.denoising import denoise, plane_count
-    from training.inference.files import check_space, images_in, results_for, unfinished
+    from training.inference.files import check_space, images_in, left_out, results_for, unfinished
     from training.inference.record import Record
     from training.util.text import counted
     from training.util.writing import clear_parts
 
     sources = images_in(images, recursive=recursive, out=out)
+    if others := left_out(images, recursive=recursive):
+        names = ", ".join([*(path.name for path in others[:_SAID]), *(["..."] if others[_SAID:] else [])])
+        verb = "is" if len(others) == 1 else "are"
+        console.note(f"{counted(len(others), 'file')} {verb} no TIFF or PNG and {verb} left out: {names}")
     results = results_for(sources, out)
     opened = open_model(model, device, trust=trust)
     denoiser, dtype = opened.denoiser, "float32" if as_float else None
@@ -105,7 +111,8 @@ def command(
                 denoised = denoise(stacks[source], denoiser, tile=tile, channel=channel, progress=step)
                 note = partial(record.add, source, result)
                 write_image(result, denoised, like=stacks[source], dtype=dtype, overwrite=overwrite, written=note)
-    console.say(f"{counted(len(left) - len(failed.reasons), 'image')} denoised into {out}")
+    done = f"{counted(len(left) - len(failed.reasons), 'image')} denoised into {out}"
+    console.say(done if left else f"all results in {out} are kept: nothing was left to denoise")
     if failed.reasons:
         console.note(f"bmz-fmd: {len(failed.reasons)} of {counted(len(sources), 'image')} could not be denoised:")
         for reason in failed.reasons:

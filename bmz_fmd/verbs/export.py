@@ -101,7 +101,9 @@ def hand_over(source: Run, **words: Any) -> None:  # noqa: ANN401 those of bmz_f
     from bmz_export.checking.certificate import NAME, Certificate
     from bmz_fmd.verbs.check import show
 
-    console.note(f"Exporting {source.folder}: three weights formats, then the engine of every tool that is installed")
+    chosen = words.get("engines")
+    then = "then the engine of every tool that is installed" if chosen is None else f"then {', '.join(chosen)}"
+    console.note(f"Exporting {source.folder}: three weights formats, {then if chosen != [] else 'no engine is run'}")
     exported = bmz_fmd.export(source, log=console.note, **words)
     certificate = Certificate.read(exported.folder / NAME)
     assert certificate is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,9 @@ class Origin:
     citation: str | None
 
 
-def load_weights(source: str | Path, network: nn.Module, *, progress: bool = False) -> Origin | None:
+def load_weights(
+    source: str | Path, network: nn.Module, *, changed: Sequence[str] = (), progress: bool = False
+) -> Origin | None:
     """Fill a network with the weights of a checkpoint.
 
     Parameters
@@ -57,6 +60,8 @@ def load_weights(source: str | Path, network: nn.Module, *, progress: bool = Fal
         keys with or without a prefix such as ``module.``; or a run's checkpoint, of which the denoiser is taken.
     network : torch.nn.Module
         As ``training.networks.create`` returns it; changed in place, and only when everything fits.
+    changed : sequence of str
+        ``key=value``, the settings by which the network differs from the published one, which a message names.
     progress : bool
         Whether a bar on standard error shows a download.
 
@@ -77,7 +82,7 @@ def load_weights(source: str | Path, network: nn.Module, *, progress: bool = Fal
     if not path.is_file():
         raise CheckpointError(f"{name}: no such file, and no published checkpoint; those are {', '.join(published)}")
     weights = _unprefixed(read_weights(path), network)
-    _refuse_misfit(name, weights, network)
+    _refuse_misfit(name, weights, network, changed)
     network.load_state_dict(weights)
     return _origin(name, path)
 
@@ -127,7 +132,7 @@ def _unprefixed(weights: dict[str, torch.Tensor], network: nn.Module) -> dict[st
     return {key.removeprefix(prefix): value for key, value in weights.items()}
 
 
-def _refuse_misfit(name: str, weights: dict[str, torch.Tensor], network: nn.Module) -> None:
+def _refuse_misfit(name: str, weights: dict[str, torch.Tensor], network: nn.Module, changed: Sequence[str]) -> None:
     expected = network.state_dict()
     differences = []
     for key, value in expected.items():
@@ -141,11 +146,13 @@ def _refuse_misfit(name: str, weights: dict[str, torch.Tensor], network: nn.Modu
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
     raise CheckpointError(
         f"{name}: does not fit {type(network).__name__}: {', '.join(differences[:3])}{more}; "
-        f"{_way_out(weights, expected)}"
+        f"{_way_out(weights, expected, changed)}"
     )
 
 
-def _way_out(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> str:
+def _way_out(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], changed: Sequence[str]) -> str:
+    if changed:
+        return f"`network_settings` {', '.join(changed)} make it another network: choose those of the checkpoint"
     first = next(key for key, value in expected.items() if value.ndim == 4)
     inputs = weights[first].shape[1] if first in weights and weights[first].ndim == 4 else None
     wanted = expected[first].shape[1]

@@ -13,6 +13,8 @@ from training.errors import SettingError
 NAMED = ("data", "noisy", "clean", "pattern", "channel", "preparation")
 """Options that a person gives by their own names; any other is given as ``option`` KEY=VALUE."""
 
+_WANTED = {"int": "a whole number", "float": "a number", "string": "text", "path": "a path", "bool": "true or false"}
+
 FOLDERS = "folders"
 """The data set of a user's own images, which is meant where none is named."""
 
@@ -43,4 +45,13 @@ def check_options(model: type[Options], options: Mapping[str, Any], dataset: str
         raise SettingError(f"{option} has no meaning for {where}: leave it out; the options are {known}")
     if error["type"] == "missing":
         raise SettingError(f"{where} needs {option}: say it")
-    raise SettingError(f"{option}={error['input']!r} of {where}: {error['msg'][0].lower()}{error['msg'][1:]}")
+    raise SettingError(f"{option}={error['input']!r} of {where}: {plain_message(error)}")
+
+
+def plain_message(error: Mapping[str, Any]) -> str:
+    """Return what pydantic found wrong with a value, in words for a person."""
+    kind = error["type"].partition("_")[0]
+    if kind in _WANTED and error["type"].endswith(("_parsing", "_type", "_from_float")):
+        return f"{_WANTED[kind]} is wanted"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from training.data.options import FOLDERS, NAMED, check_options
 from training.data.sets import DATASETS
+from training.errors import SettingError
 
 Augment = Literal["none", "rotate", "flip", "rotate+flip"]
 """Copies of each training image: turned by quarters, mirrored, or both; see ``training.data.patches.Patches``."""
@@ -40,6 +42,8 @@ class DataSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _checked(cls, keys: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(keys.get("options") or {}, Mapping):
+            raise SettingError(f"`options` is of type {type(keys['options']).__name__}: give a dict")
         beside = {key: keys[key] for key in NAMED if keys.get(key) is not None}
         if beside.get("preparation") == "whole":  # as version 0.1 wrote it for data sets that have none
             del beside["preparation"]

@@ -39,12 +39,12 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
         "epochs": max((int(row["epoch"]) for row in rows), default=epoch),
     }
     run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
+    if epoch == 0 and found["epochs"]:
+        listener.warn("training did not improve on the calibrated start: more `epochs`, or a lower `lr`")
     if not scores:
         listener.note("there are no clean images to judge by: compare noisy and denoised images by eye")
     elif run.provenance.beats_noisy() is False:
         listener.warn(str(run.provenance.judgement()))
-    if epoch == 0 and found["epochs"]:
-        listener.warn("training did not improve on the calibrated start: more `epochs`, or a lower `lr`")
     figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
     rows_shown = list(_rows(dataset.test, model, provenance, device, data_range=peak))
     figures.panel(rows_shown, run.folder / PANEL, pixel_size=dataset.source.pixel_size)

@@ -151,7 +151,10 @@ def _agreeing(run: Run, request: Request) -> Run:
     if recipe.epochs != settings.recipe.epochs:
         trained = int(max((row["epoch"] for row in run.history()), default=0))
         if recipe.epochs < trained:
-            raise SettingError(f"`epochs`={recipe.epochs}: {run.folder} is trained for {trained} epochs already")
+            raise SettingError(
+                f"`epochs`={recipe.epochs}: {run.folder} is trained for {trained} epochs already; give more, "
+                "or start another under a new `name`"
+            )
         run = Run(run.folder, settings.model_copy(update={"recipe": recipe}))
         run.write_settings()
     return run
@@ -215,7 +218,7 @@ def _checkpoint(
         return name, f"starting from the published checkpoint {name}"
     if asked.lower() in _SCRATCH:
         return None, None
-    load_weights(asked, bare, progress=True)
+    load_weights(asked, bare, changed=[f"{key}={value}" for key, value in network_settings.items()], progress=True)
     return (asked if asked in published_checkpoints() else str(Path(asked).expanduser().absolute())), None
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.data import matching
 from training.data.splits import natural
-from training.errors import ImageError
+from training.errors import DataError, ImageError
 from training.images import SUFFIXES
 from training.inference.record import Record
 from training.util.text import composed, data_size
+from training.util.writing import is_disk_full
 
 _TIFF = tuple(suffix for suffix in SUFFIXES if suffix != ".png")
 
@@ -51,7 +53,7 @@ def images_in(paths: Iterable[Path], *, recursive: bool = False, out: Path | Non
     found: list[ImageFile] = []
     for path in paths:
         if path.is_dir():
-            files = _at_any_depth(path, out) if recursive else matching.images_in(path)
+            files = _at_any_depth(path, out) if recursive else _at_the_top(path)
             found += [ImageFile(file, file.relative_to(path)) for file in files]
         elif path.exists():
             found.append(ImageFile(path, Path(path.name)))
@@ -157,6 +159,26 @@ def check_space(folder: Path, nbytes: int) -> None:
         )
 
 
+def left_out(paths: Iterable[Path], *, recursive: bool = False) -> list[Path]:
+    """Return the files of folders, hidden ones apart, that are no TIFF or PNG by their names."""
+    inside = [
+        path for folder in paths if folder.is_dir() for path in (folder.rglob("*") if recursive else folder.iterdir())
+    ]
+    shown = (path for path in inside if path.suffix.lower() not in SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in shown if path.is_file())
+
+
+def _at_the_top(folder: Path) -> list[Path]:
+    try:
+        return matching.images_in(folder)
+    except DataError as error:
+        if any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()):
+            raise ImageError(
+                f"{folder} itself holds no TIFF or PNG image: `recursive` takes those of its subfolders"
+            ) from error
+        raise
+
+
 def _at_any_depth(folder: Path, out: Path | None) -> list[Path]:
     left_out = None if out is None else out.resolve()
     found = [
@@ -178,8 +200,13 @@ def _check_folder(folder: Path) -> None:
     nearest = _nearest(folder)
     if not nearest.is_dir():
         raise ImageError(f"`out` {folder}: {nearest} is a file, so no folder can be made below it")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ImageError(f"`out` {folder}: {nearest} may not be written to; choose another folder")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        if is_disk_full(error):
+            return  # which is said with figures once the images are read
+        raise ImageError(f"`out` {folder}: {nearest} may not be written to; choose another folder") from None
 
 
 def _nearest(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from training.calibration.intensity import IntensityFit
+from training.data.options import plain_message
 from training.data.settings import Augment, DataSettings
 from training.errors import SettingError
 from training.networks import NETWORKS
@@ -156,13 +157,13 @@ def load_recipe(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe
         Names the recipe or the key, what is allowed, and for an unknown word the nearest known.
     """
     keys = _read_recipe(recipe)
-    _checked(Recipe, keys, f"recipe {recipe}")
-    return _checked(Recipe, {**keys, **(changes or {})}, "recipe")
+    checked(Recipe, keys, f"recipe {recipe}")
+    return checked(Recipe, {**keys, **(changes or {})}, "recipe")
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """Return a recipe with some keys changed, as :func:`load_recipe` does."""
-    return _checked(Recipe, {**recipe.model_dump(), **changes}, "recipe")
+    return checked(Recipe, {**recipe.model_dump(), **changes}, "recipe")
 
 
 def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | None = None) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def save_settings(settings: Settings) -> str:
 
 def load_settings(path: Path) -> Settings:
     """Return the settings of a ``settings.yaml``; a file that is none raises ``UserError``."""
-    return _checked(Settings, _read_yaml(path), str(path))
+    return checked(Settings, _read_yaml(path), str(path))
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
@@ -233,7 +234,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _checked(model: type[M], keys: Mapping[str, Any], where: str) -> M:
+def checked(model: type[M], keys: Mapping[str, Any], where: str) -> M:
     """Return the model of ``keys``, or a ``UserError`` of the first thing wrong."""
     try:
         return model.model_validate(dict(keys))
@@ -251,6 +252,4 @@ def _explain(errors: ValidationError, model: type[BaseModel]) -> str:
         return f"{key} {unknown(str(error['loc'][-1]), list(parent.model_fields))}"
     if error["type"] == "missing":
         return f"{key} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"{key}={error['input']!r}: {message}"
+    return f"{key}={error['input']!r}: {plain_message(error)}"
