@@ -104,7 +104,10 @@ def test_a_run_that_another_process_trains_is_left_alone(here):
         ((*QUICK, "--devices", "99"), "--devices 99"),
         ((*QUICK, "--option", "image=3"), "image"),
         ((*QUICK, "--set", "crop=[8,16,16]"), "the images have 2 axes"),
-        (("--noisy", "noisy", "--network", "dncnn", "--checkpoint", "none"), "--noisy is given without --clean: supervised learning needs"),
+        (
+            ("--noisy", "noisy", "--network", "dncnn", "--checkpoint", "none"),
+            "--noisy is given without --clean: supervised learning needs",
+        ),
         ((), "--dataset NAME"),
     ],
 )

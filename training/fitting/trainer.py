@@ -105,9 +105,7 @@ def _train(run: Run, dataset: ImageDataset, device: str, count: int, listener: L
     before = resumed_state(run, dataset) if run.checkpoint("last").is_file() else None
     left = recipe.epochs - (before.done if before else 0)
     if before and (epochs := run.provenance.recipe.epochs) != recipe.epochs:
-        listener.note(
-            f"{run.name}: {recipe.epochs} epochs in all instead of {epochs}; {before.done} are trained already"
-        )
+        listener.note(f"{run.name}: {recipe.epochs} epochs in all instead of {epochs}; {before.done} trained already")
     if left:
         estimate = timing.first_estimate(run.settings, dataset, left, device, count)
         first = "compared with those it began with" if before else "measured and the start calibrated"

@@ -11,6 +11,7 @@ class Seen:
     """Figures of training images."""
 
     low, high, noise = 100.0, 1100.0, 20.0
+    noise_range: tuple[float, float] | None = None
 
 
 def test_an_image_is_read_plane_by_plane():
@@ -42,3 +43,19 @@ def test_what_lies_beyond_training_is_said_with_the_figures(seen, words):
     assert len(found) == len(words)
     for sentence, start in zip(found, words, strict=True):
         assert sentence.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (59, []),
+        (7, []),
+        (80, ["noise of standard deviation 80 is 2 times that of training, 10 to 40"]),
+        (5, ["noise of standard deviation 5 is 0.5 times that of training, 10 to 40"]),
+        (0, ["no noise can be seen in it, unlike those of training, 10 to 40"]),
+    ],
+)
+def test_noise_is_compared_with_all_training_images_where_their_range_is_known(noise, words):
+    seen = Seen()
+    seen.noise_range = (10.0, 40.0)
+    assert ImageStatistics(120, 1000, noise).differences(seen) == words
