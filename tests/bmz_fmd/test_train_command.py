@@ -146,7 +146,7 @@ def test_going_on_contradicts_nothing_of_the_run(here):
     run = open_run(here / "runs" / "one")
     settings = (run.folder / "settings.yaml").read_text()
     fewer = bmz_fmd("train", "--resume", "--name", "one", "--set", "epochs=1")
-    assert (fewer.code, fewer.message) == (
+    assert (fewer.code, fewer.message.partition(";")[0]) == (
         2, "bmz-fmd: --set epochs=1: runs/one is trained for 3 epochs already"
     )  # fmt: skip
     recipe = here / "mine.yaml"
