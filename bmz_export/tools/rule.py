@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+from zipfile import BadZipFile
 
 from bmz_export.inspection import Inspection
 from training.errors import UserError
@@ -69,7 +70,7 @@ class Rule:
             messages.update((message, None) for message in self.find(inspection))
         except Exception as error:  # noqa: BLE001 -- whatever a stranger wrote, the other rules shall still be applied
             said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            odd = isinstance(error, UserError | OSError | EOFError | UnicodeError)
+            odd = isinstance(error, UserError | OSError | EOFError | ValueError | BadZipFile)
             failure = ("error", f"cannot be looked through: {said}") if odd else ("warning", f"{UNEXAMINED} ({said})")
         for message in messages:
             yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
