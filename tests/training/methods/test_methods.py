@@ -210,7 +210,9 @@ def test_what_a_method_needs_and_a_sample_lacks_is_one_line_before_there_is_a_ru
         new_run(request("single", method="noise2noise"), tmp_path / "runs")
     tifffile.imwrite(tmp_path / "alone.tif", np.zeros((5, 8, 9), np.uint8), photometric="minisblack")
     alone = Request(data=DataSettings(noisy=tmp_path / "alone.tif"), network="dncnn", checkpoint="none")
-    with pytest.raises(DataError, match="`method` supervised learns from clean images: give `clean`"):
+    with pytest.raises(
+        SettingError, match="`noisy` is given without `clean`: supervised learning needs the clean image"
+    ):
         new_run(alone, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
