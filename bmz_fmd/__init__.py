@@ -10,7 +10,8 @@ Examples
 >>> denoised = denoise(image)  # doctest: +SKIP
 """
 
-from bmz_fmd.interface import check, denoise, evaluate, export, load, train
+from bmz_fmd.interface import denoise, evaluate, load, train
+from bmz_fmd.packages import check, export
 from training import errors
 from training.errors import UserError
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
+
+from bmz_fmd.paths import StrPath, as_path
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bmz_export.checking.certificate import Certificate
-    from bmz_export.exporting import Exported
-    from bmz_export.package.about import About
     from bmz_fmd.evaluation import Images
     from bmz_fmd.models import Model
     from training.checkpoints import Checkpoint
     from training.evaluation.scoring import Evaluation
     from training.runs.run import Run
     from training.util.progress import Listener
-
-StrPath = str | os.PathLike[str]
 
 
 def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> Model:
@@ -54,7 +51,7 @@ def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> M
     from bmz_fmd.models import open_model
     from training.runs.run import Run
 
-    return open_model(path.folder if isinstance(path, Run) else _path("model", path), device, trust=trust)
+    return open_model(path.folder if isinstance(path, Run) else as_path("model", path), device, trust=trust)
 
 
 @overload
@@ -193,7 +190,7 @@ def train(
 
     for what, path in (("noisy", noisy), ("clean", clean), ("data", data)):
         if path is not None:
-            _path(what, path)
+            as_path(what, path)
     given = {
         "dataset": dataset, "data": data, "noisy": noisy, "clean": clean, "pattern": pattern, "channel": channel,
         "preparation": preparation, "options": options,
@@ -203,8 +200,8 @@ def train(
         data=checked(DataSettings, given, "the data") if given else None,
         network=network,
         network_settings=network_settings or {},
-        checkpoint=None if checkpoint is None else str(_path("checkpoint", checkpoint)),
-        recipe=None if recipe is None else str(_path("recipe", recipe)),
+        checkpoint=None if checkpoint is None else str(as_path("checkpoint", checkpoint)),
+        recipe=None if recipe is None else str(as_path("recipe", recipe)),
         changes=settings,
         method=method,
         name=name,
@@ -224,129 +221,6 @@ def train(
         listener.note(f"{run.folder} holds {held}; go on with bmz-fmd train `resume` `name` {run.name}")
         raise
     return run
-
-
-def export(
-    run: StrPath | Run,
-    *,
-    name: str | None = None,
-    out: StrPath = "packages",
-    authors: Sequence[str] = (),
-    cite: Sequence[str] = (),
-    license: str | None = None,
-    about: StrPath | About | None = None,
-    example: StrPath | None = None,
-    engines: Sequence[str] | None = None,
-    timeout: float = 300.0,
-    log: Callable[[str], None] | None = None,
-) -> Exported:
-    """Make a bioimage.io package of a run, check it in every tool's engine, and write folder, zip and certificate.
-
-    Parameters
-    ----------
-    run : path, str or Run
-        A run, its folder, or its name below ``runs/``.
-    name : str, optional
-        Of the package; by default that of the run.
-    out : path
-        Folder for the package and its zip; a package of that name from an earlier export is replaced.
-    authors : sequence of str
-        ``"Name; Affiliation; ORCID"``, the last two where there are any.
-    cite : sequence of str
-        ``"Text | DOI or address"``; the network's paper is added.
-    license : str, optional
-        SPDX identifier, such as CC-BY-4.0; by default that of the checkpoint.
-    about : path or About, optional
-        The same and more, as YAML.
-    example : path, optional
-        The image of which a part becomes the public example; a test image by default.
-    engines : sequence of str, optional
-        Engines to check it with; all that are installed by default, none if empty.
-    timeout : float
-        Seconds of processor time for each engine and weights format.
-    log : callable, optional
-        Gets what is being done, a line each.
-
-    Returns
-    -------
-    Exported
-        ``folder``, ``archive`` (the zip), and what is ``missing`` before it can be published.
-
-    Raises
-    ------
-    UserError
-        If the run is not finished, something foreign stands where the package would go, or it cannot be built.
-    """
-    from bmz_export import exporting
-    from bmz_export.checking.check import certify
-    from bmz_export.checking.runner import CheckOptions
-    from bmz_export.package.about import About, read_about
-    from training.runs.run import RUNS, Run, open_run
-
-    if not isinstance(run, Run):
-        path = _path("run", run)
-        named = RUNS / path
-        run = open_run(named if named.is_dir() and not path.is_dir() else path)
-    if not isinstance(about, About):
-        about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
-    image = None if example is None else Path(example)
-    options = exporting.ExportOptions(name=name, out=Path(out), about=about, example=image)
-    asked = CheckOptions(engines=engines, timeout=timeout)
-    return exporting.export(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], log=log)
-
-
-def check(
-    package: StrPath,
-    *,
-    engines: Sequence[str] | None = None,
-    rules_only: bool = False,
-    trust: bool = False,
-    tiles: bool = False,
-    programs: Mapping[str, StrPath] | None = None,
-    timeout: float = 300.0,
-    log: Callable[[str], None] | None = None,
-) -> Certificate:
-    """Say with figures what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
-
-    Parameters
-    ----------
-    package : path
-        Folder or zip, of any origin.
-    engines : sequence of str, optional
-        Names of engines; all that are installed by default, none if empty.
-    rules_only : bool
-        Read the package and run no engine on it; torch alone loads its TorchScript, where that holds nothing but
-        computation, to list its operators.
-    trust : bool
-        Let the package's own Python run.
-    tiles : bool
-        Also tile a large image as each tool does.
-    programs : mapping, optional
-        Installed tools to run as well: from the tool's name (``deepimagej``, ``qupath``, ``ilastik`` or one that was
-        registered) to where it lies.
-    timeout : float
-        Seconds of processor time for each engine and weights format.
-    log : callable, optional
-        Gets what is being done, a line each.
-
-    Returns
-    -------
-    Certificate
-        ``exit_code`` is 0 where nothing that ran failed.
-
-    Raises
-    ------
-    UserError
-        If there is no package to read, or no such engine or program.
-    """
-    from bmz_export.checking.check import check as judge
-    from bmz_export.checking.runner import CheckOptions
-
-    places = {name: Path(place) for name, place in (programs or {}).items()}
-    options = CheckOptions(
-        rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout, programs=places
-    )
-    return judge(_path("package", package), options, log=log)
 
 
 def evaluate(
@@ -406,13 +280,3 @@ def _opened(model: StrPath | Run | Model, *, device: str, trust: bool) -> Model:
     from bmz_fmd.models import Model
 
     return model if isinstance(model, Model) else load(model, device=device, trust=trust)
-
-
-def _path(name: str, given: object) -> Path:
-    """Return what was given for a parameter as a path; a ``UserError`` where it is none."""
-    if isinstance(given, str | os.PathLike):
-        return Path(given)
-    from training.errors import SettingError
-
-    kind = "an array" if hasattr(given, "shape") else f"of type {type(given).__name__}"
-    raise SettingError(f"`{name}` is {kind}: give a folder or a file")
