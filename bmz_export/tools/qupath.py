@@ -103,8 +103,8 @@ def _script(inspection: Inspection) -> Iterator[str]:
         yield "there is no Groovy script among the attachments"
 
 
-window_tiles = blocks(tile_size, "symmetric", halo=False)
-script_tiles = blocks(lambda _: TILE, "symmetric")
+window_tiles = blocks(tile_size, "edge", halo=False)
+script_tiles = blocks(lambda _: TILE, "edge")
 
 
 def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
@@ -158,7 +158,7 @@ TOOL = Tool(
     ),
     weights_choice=first_of("torchscript"),
     tilings=(
-        ToolTiling("its own window, 512 tiles without halo", window_tiles, overlaps=False),
+        ToolTiling("its own window, 512 tiles without halo", window_tiles, overlaps=False, recommended=False),
         ToolTiling("the package's script, 512 tiles that overlap by the halo", script_tiles),
     ),
     script=Script("run_in_qupath.groovy", "run_in_qupath.groovy.j2"),

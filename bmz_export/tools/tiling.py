@@ -19,7 +19,9 @@ from bmz_export.tools import finders
 
 Span = tuple[int, int]
 Part = tuple[Span, Span, Span, Span, bool]
-Mode = Literal["symmetric", "reflect"]
+Mode = Literal["symmetric", "reflect", "edge"]
+"""What fills a tile beyond the image, in NumPy's words: the image mirrored with its edge pixel repeated (deepImageJ) or
+without (ilastik), or the edge pixel alone (QuPath)."""
 TILE = 512
 """Pixels, the tile that QuPath and ilastik aim for."""
 MAX_TILES = 2000
@@ -53,7 +55,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """All tiles of an image; what lies outside is filled ``symmetric`` (the edge pixel repeated) or by ``reflect``."""
+    """All tiles of an image, and what fills them outside of it."""
 
     shape: tuple[int, int]
     tiles: tuple[Tile, ...]
@@ -113,7 +115,7 @@ def grid(shape: tuple[int, int], along: Callable[[int, int], Sequence[Part]], mo
     along : Callable
         From axis (0 or 1) and size to (read, pad, keep, write, cut) of each tile along it.
     mode : str
-        ``symmetric`` or ``reflect``.
+        What fills a tile beyond the image.
     """
     rows, columns = along(0, shape[0]), along(1, shape[1])
     if len(rows) * len(columns) > MAX_TILES:
@@ -136,7 +138,7 @@ def blocks(
     tile : Callable
         From an axis of the input to the size of a tile along it, in pixels.
     mode : str
-        What fills a tile beyond the image, see :class:`Tiling`.
+        What fills a tile beyond the image.
     halo : bool
         Whether tiles overlap by the halo that the package declares.
     """

@@ -26,11 +26,14 @@ class ToolTiling:
         From the inspection and (height, width) in pixels to the tiles, None where they would be too many.
     overlaps : bool
         Whether the tiles overlap by the halo that the package declares.
+    recommended : bool
+        Whether it is what a user sees who follows the package's README; another way is told apart.
     """
 
     title: str
     cut: Callable[[Inspection, tuple[int, int]], Tiling | None]
     overlaps: bool = True
+    recommended: bool = True
 
 
 @dataclass(frozen=True)

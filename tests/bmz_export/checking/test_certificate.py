@@ -318,13 +318,28 @@ def test_tiles_have_the_sizes_that_the_tools_use(inspection):
     assert sizes["deepimagej"] == {(900 + 2 * halo, 1200 + 2 * halo)}
 
 
-def test_outside_the_image_each_tool_fills_in_its_own_way(inspection):
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("deepimagej", [1, 0, 0, 1], [598, 599, 599, 598]),  # mirrors, the edge pixel repeated (expandMirrorDouble)
+        ("ilastik", [2, 1, 0, 1], [598, 599, 598, 597]),  # reflects, the edge pixel once
+    ],
+)
+def test_outside_the_image_each_tool_fills_in_its_own_way(inspection, name, before, after):
     ramp = np.arange(600, dtype=np.float32).reshape(1, 1, 1, 600).repeat(600, axis=2)
-    halo = inspection.description.outputs[0].axis("y").halo
-    first = {name: next(iter(tiling.windows(ramp)))[0, 0, 300] for name, tiling in tilings(inspection, (600, 600))}
-    assert list(first["deepimagej"][halo - 2 : halo + 2]) == [1, 0, 0, 1]
-    assert list(first["ilastik"][halo - 2 : halo + 2]) == [2, 1, 0, 1]
-    assert list(first["qupath"][:3]) == [0, 1, 2]
+    tiling = dict(tilings(inspection, (600, 600)))[name]
+    lines = [window[0, 0, 300] for window in tiling.windows(ramp)]
+    begin, end = tiling.tiles[0].pad[1][0], len(lines[-1]) - tiling.tiles[-1].pad[1][1]
+    assert list(lines[0][begin - 2 : begin + 2]) == before
+    assert list(lines[-1][end - 2 : end + 2]) == after
+
+
+def test_qupath_repeats_the_edge_pixel_around_the_last_tiles(inspection):
+    ramp = np.arange(600, dtype=np.float32).reshape(1, 1, 1, 600).repeat(600, axis=2)
+    tiling = dict(tilings(inspection, (600, 600)))["qupath"]
+    first, *_, last = (window[0, 0, 300] for window in tiling.windows(ramp))
+    assert list(first[:3]) == [0, 1, 2]
+    assert list(last[[0, 211, 212, 299, 300, 511]]) == [512, 512, 512, 599, 599, 599]
 
 
 def test_regions_part_the_image(inspection):
