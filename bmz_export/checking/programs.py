@@ -29,9 +29,11 @@ from bmz_export.checking.trials import compare, defect
 from bmz_export.engines.process import PATIENCE
 from bmz_export.inspection.safety import hostile
 from bmz_export.package.builder import write_script
+from bmz_export.package.memory import Memory
 from bmz_export.package.weights import TORCHSCRIPT
 from bmz_export.tools import TOOLS, Tool, Trial
 from training.errors import PackageError
+from training.inference.denoiser import BYTES_PER_PIXEL
 
 
 def user_tools(runner: Runner) -> Iterator[Row | Fault]:
@@ -53,10 +55,19 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
         return
     with tempfile.TemporaryDirectory(prefix="bmz-fmd-", ignore_cleanup_errors=True) as name:
         trial = _prepare(runner, Path(name), np.asarray(test, np.float32))
-        halo = max((axis.halo for axis in description.outputs[0].space), default=0)
+        facts = {
+            "halo": max((axis.halo for axis in description.outputs[0].space), default=0),
+            "minimum": max((axis.at(0) for axis in description.inputs[0].space), default=1),
+        }
         for tool, program in programs:
+            if tool.script and test.shape[1] != 1:
+                yield _row(tool, "not run", f"its script denoises each channel alone; the model takes {test.shape[1]}")
+                continue
             runner.log(f"{tool.title}, yours")
-            script = write_script(trial.folder, tool.script, title="check", halo=halo) if tool.script else None
+            script = None
+            if tool.script:
+                memory = Memory(0, BYTES_PER_PIXEL)
+                script = write_script(trial.folder, tool.script, title="check", stride=64, memory=memory, **facts)
             yield from _run_and_compare(runner, tool, program, replace(trial, script=script), expected)
 
 
@@ -92,7 +103,7 @@ def _prepare(runner: Runner, folder: Path, test: NDArray[np.float32]) -> Trial:
         shutil.copyfile(weights, model / TORCHSCRIPT)  # the scripts' name for it
     tifffile.imwrite(image, test[0] if test.shape[1] > 1 else test[0, 0], imagej=True)
     np.save(array, test)
-    return Trial(folder, model / description.path.name, image, array, None, description.outputs[0].id)
+    return Trial(folder, model / description.path.name, image, array, None)
 
 
 def _run_and_compare(

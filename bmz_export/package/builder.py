@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
+from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from bmz_export.package import rdf, readme, tensors
 from bmz_export.package.about import About, citation_of, plain_name
 from bmz_export.package.licence import LICENCE, decide_licence
+from bmz_export.package.memory import MACRO_GIGABYTES, MOST_PIXELS, Memory
 from bmz_export.package.scripts import Script
 from bmz_export.package.weights import TORCHSCRIPT, write_weights
 from training.errors import PackageError
@@ -143,7 +146,9 @@ def build(
 
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
     scripts = scripts or {}
-    written = [write_script(folder, script, title=title, halo=max(tiling.halo)) for script in scripts.values()]
+    write = partial(write_script, folder, title=title, halo=max(tiling.halo), minimum=tiling.minimum)
+    memory = Memory(0, entry.bytes_per_pixel)
+    written = [write(script, stride=lcm(8, *entry.stride), memory=memory) for script in scripts.values()]
     attachments = [tensors.SAMPLE, *(path.name for path in written)]
     if provenance is not None:
         (folder / rdf.PROVENANCE).write_text(provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -190,11 +195,17 @@ def build(
     return built
 
 
-def write_script(folder: Path, script: Script, *, title: str, halo: int) -> Path:
-    """Write a tool's script for a package of this title and halo (pixels) and return its path."""
+def write_script(
+    folder: Path, script: Script, *, title: str, halo: int, minimum: int, stride: int, memory: Memory
+) -> Path:
+    """Write a tool's script for a package and return its path.
+
+    ``halo``, ``minimum`` (of a side) and ``stride`` (what tiles begin at multiples of) are in pixels.
+    """
     return script.write(
-        folder, title=title, halo=halo, tile=rdf.LARGEST_TILE, torchscript=TORCHSCRIPT, sample=tensors.SAMPLE
-    )
+        folder, title=title, halo=halo, minimum=minimum, stride=stride, memory=memory, gigabytes=MACRO_GIGABYTES,
+        most_pixels=MOST_PIXELS, tile=rdf.LARGEST_TILE, torchscript=TORCHSCRIPT, sample=tensors.SAMPLE,
+    )  # fmt: skip
 
 
 def _describe(title: str, provenance: Provenance | None) -> str:

@@ -9,14 +9,13 @@ from pathlib import Path
 from bmz_export.inspection import Inspection
 from bmz_export.inspection.torchscript import SECONDS_A_GROUP
 from bmz_export.package.description import Axis, Operation, Tensor
+from bmz_export.package.memory import MOST_PIXELS
 from bmz_export.package.scripts import Script
 from bmz_export.tools import finders, rules
 from bmz_export.tools.rule import Rule
 from bmz_export.tools.tiling import Part, Tiling, grid, window
 from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial
 
-MAX_ELEMENTS = 50_331_648
-"""Above as many elements a tile its search for a tile size never ends [run]."""
 MAX_OPSET, MAX_IR = 17, 8
 """What ONNX Runtime Java 1.12.1 loads."""
 LONGEST_WAIT = 2.0
@@ -88,7 +87,7 @@ def _sizes(inspection: Inspection) -> Iterator[str]:
             elements *= axis.at(0)
             if axis.min is not None and axis.step and axis.min % axis.step:
                 yield f"axis {axis.id!r}: sizes are {axis.min} + n * {axis.step}, but tiles multiples of {axis.step}"
-        if elements > MAX_ELEMENTS:
+        if elements > MOST_PIXELS:
             yield f"input {tensor.id!r}: its smallest tile has {elements:,} elements"
 
 
@@ -253,7 +252,7 @@ def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
     target.mkdir()
     paths = f"{trial.description.parent}|{trial.image}|{target}"
     command = [str(program), "--headless", "--console", "-macro", str(trial.script), paths]
-    return command, target / f"{trial.image.stem}_{trial.output}.tif"
+    return command, target / f"{trial.image.stem}_denoised.tif"
 
 
 TOOL = Tool(

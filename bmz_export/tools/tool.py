@@ -50,8 +50,6 @@ class Trial:
         The test image as TIFF (height x width, or channels first) and as ``.npy`` in the package's axis order.
     script : Path or None
         The tool's script, written anew; never the one that lies in the package.
-    output : str
-        Id of the first output.
     """
 
     folder: Path
@@ -59,7 +57,6 @@ class Trial:
     image: Path
     array: Path
     script: Path | None
-    output: str
 
 
 @dataclass(frozen=True)
