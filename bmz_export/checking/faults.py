@@ -11,7 +11,7 @@ MEASURED = "run here"
 """The source of a fault that no rule found: the package was run."""
 MORE_TIME = "it needs more time"
 
-Effect = Literal["refused", "other pixels", "doubt"]
+Effect = Literal["refused", "other pixels", "window", "doubt"]
 """What a fault keeps a tool from: opening the package, showing the right pixels, nothing for certain."""
 
 _EXPORT = "export the package again with bmz-fmd export, or with torch.jit.trace and torch.onnx.export(dynamo=False)"
@@ -64,4 +64,7 @@ def effect(fault: Fault) -> Effect:
     """Return what a fault keeps a tool from."""
     if fault.source == MEASURED:
         return _FAULTS[fault.rule][0]
-    return "other pixels" if any(rule.pixels for rule in distinct_rules() if rule.name == fault.rule) else "refused"
+    rules = [rule for rule in distinct_rules() if rule.name == fault.rule]
+    if any(rule.pixels for rule in rules):
+        return "other pixels"
+    return "window" if any(rule.window for rule in rules) else "refused"

@@ -20,6 +20,7 @@ PLACES: dict[Place, tuple[str, str]] = {
 _SENTENCES = {
     "refused": ("will NOT open", "because"),
     "other pixels": ("opens, but not with the right pixels", "because"),
+    "window": ("its own window will NOT open it", "because"),
     "doubt": ("opens", "but"),
 }
 
@@ -56,14 +57,18 @@ def _with_errors(ran: ToolVerdict, cause: Fault, below: int, causes: dict[str, s
         sentence += f", for the same reason as {causes[cause.message]}"
     else:
         causes[cause.message] = ran.tool
-        by_rule = ran.verdict in ("same pixels", "differs in places") and cause.source != MEASURED
+        passed = ran.verdict in ("same pixels", "differs in places")
+        by_rule = passed and effect(cause) != "window" and cause.source != MEASURED
         sentence += f": a rule says that {cause.message}" if by_rule else f", {because} {cause.message}"
         sentence += f" ({cause.seen}); {cause.way_out}"
         sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
+    if effect(cause) == "window":
+        sentence += f"; by a script: {ran.sentence}"
     if below:
         sentence += f"; {below} more below"
-    states: dict[str, State] = {"refused": "will not open", "other pixels": "other pixels", "doubt": ran.verdict}
-    return ToolVerdict(tool=ran.tool, verdict=states[effect(cause)], sentence=sentence, places=ran.places)
+    states: dict[str, State] = {"refused": "will not open", "other pixels": "other pixels"}
+    state = states.get(effect(cause), ran.verdict)
+    return ToolVerdict(tool=ran.tool, verdict=state, sentence=sentence, places=ran.places)
 
 
 def _without_errors(

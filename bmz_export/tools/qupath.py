@@ -10,7 +10,7 @@ from bmz_export.package.description import Axis, Operation, Tensor
 from bmz_export.package.scripts import Script
 from bmz_export.tools import finders, rules
 from bmz_export.tools.rule import Rule
-from bmz_export.tools.tiling import TILE, blocks
+from bmz_export.tools.tiling import TILE, Tiling, blocks, clipped
 from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial, first_of
 
 _SOURCE = "qupath-bioimageio-spec 0.2, QuPath 0.6 and 0.7"
@@ -99,12 +99,26 @@ def _suffixes(inspection: Inspection) -> Iterator[str]:
 
 
 def _script(inspection: Inspection) -> Iterator[str]:
-    if not any(file.source.lower().endswith(".groovy") for file in inspection.description.attachments):
+    if not _scripts(inspection):
         yield "there is no Groovy script among the attachments"
 
 
+def _scripts(inspection: Inspection) -> list[str]:
+    return [file.source for file in inspection.description.attachments if file.source.lower().endswith(".groovy")]
+
+
 window_tiles = blocks(tile_size, "edge", halo=False)
-script_tiles = blocks(lambda _: TILE, "edge")
+_through_qupath = blocks(lambda _: TILE, "edge")
+
+
+def script_tiles(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+    """Cut as the package's script does: ours reads its own tiles, others and our earlier ones leave it to QuPath."""
+    for path in map(inspection.package.file, _scripts(inspection)):
+        if path is not None:
+            with path.open("rb") as stream:
+                if b"extends AbstractTileableImageServer" in stream.read(2**20):
+                    return clipped(inspection, shape)
+    return _through_qupath(inspection, shape)
 
 
 def _call(program: Path, trial: Trial) -> tuple[list[str], Path]:
@@ -128,11 +142,11 @@ TOOL = Tool(
         *rules.TORCHSCRIPT,
         rules.torchscript.ONE_TENSOR,
         rules.torchscript.known_operators("2.5.1", "2.7.1"),
-        Rule("license-field", "its BioImage.IO window refuses the model; the package's script runs it all the same",
+        Rule("license-field", "its BioImage.IO window refuses the model; a script runs it all the same",
              f"{_SOURCE} [run: Required field license not found]", "state one: `license` CC-BY-4.0, for example",
-             rules.description.unlicensed),
+             rules.description.unlicensed, window=True),
         Rule("script", "its window makes pixel classifiers alone: an image cannot be turned into an image there",
-             _SOURCE, "attach a Groovy script that runs the model with ImageOps.ML.dnn", _script, "warning"),
+             _SOURCE, "attach a Groovy script that denoises the open image", _script, "warning"),
         Rule("format", "the model is not recognised", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("rdf-alone", "another description than rdf.yaml is read", f"{_SOURCE}, Model.findRdf",
              "keep rdf.yaml alone", rules.archive.problems("archive.second-description")),
@@ -159,7 +173,7 @@ TOOL = Tool(
     weights_choice=first_of("torchscript"),
     tilings=(
         ToolTiling("its own window, 512 tiles without halo", window_tiles, overlaps=False, recommended=False),
-        ToolTiling("the package's script, 512 tiles that overlap by the halo", script_tiles),
+        ToolTiling("the package's script, tiles of up to 512 that overlap by the halo", script_tiles),
     ),
     script=Script("run_in_qupath.groovy", "run_in_qupath.groovy.j2"),
     program=Program("QuPath's program itself", ("", "bin/QuPath"), _call),

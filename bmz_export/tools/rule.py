@@ -52,6 +52,8 @@ class Rule:
         ``error``: the tool fails or shows wrong pixels; ``warning``: less than that.
     pixels : bool
         Whether it concerns the pixels alone: the tool opens a package that breaks it.
+    window : bool
+        Whether it concerns the tool's own window alone: a script in the tool runs a package that breaks it.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Rule:
     find: Callable[[Inspection], Iterable[str]]
     severity: Severity = "error"
     pixels: bool = False
+    window: bool = False
 
     def check(self, inspection: Inspection) -> Iterator[Finding]:
         """Yield a finding for each violation, an error at a file that is too odd to be read, a warning at our own."""

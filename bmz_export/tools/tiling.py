@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis
 from bmz_export.tools import finders
+from training.inference.tiles import spans
 
 Span = tuple[int, int]
 Part = tuple[Span, Span, Span, Span, bool]
@@ -163,6 +164,25 @@ def blocks(
         return grid(shape, along, mode)
 
     return cut
+
+
+def clipped(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
+    """Return the cutting of our own tiles: they end with the image, and begin at multiples of the declared halo.
+
+    So nothing is filled in, and the grid of the network's strides stays, since a halo is a multiple of them.
+    """
+    halo = max(finders.declared_halo(inspection, letter) for letter in "yx")
+    side = max(TILE, 3 * halo)
+    unit = halo or side
+
+    def along(_axis: int, length: int) -> list[Part]:
+        return [
+            ((span.start, span.stop), (0, 0), (span.core_in_tile.start, span.core_in_tile.stop),
+             (span.core_start, span.core_stop), False)
+            for span in spans(length, side, halo, unit)
+        ]  # fmt: skip
+
+    return grid(shape, along, "edge")
 
 
 def window(start: int, size: int, length: int) -> tuple[Span, Span]:

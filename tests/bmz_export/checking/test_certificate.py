@@ -166,6 +166,15 @@ def test_a_rule_and_the_engine_that_passed_are_told_apart():
     )
 
 
+def test_a_rule_of_a_tools_window_is_no_word_on_its_script():
+    (rule,) = (rule for rule in TOOLS["qupath"].rules if rule.name == "license-field")
+    refused = fault().model_copy(update={"rule": rule.name, "tools": ("QuPath",), "message": "there is no license"})
+    found = words((engine_row("libtorch-2.5.1", ("QuPath",)),), faults=(refused,))["QuPath"]
+    assert found.verdict == "same pixels"
+    assert found.sentence.startswith("its own window will NOT open it, because there is no license (")
+    assert "; by a script: opens, same pixels" in found.sentence
+
+
 def test_a_doubt_keeps_what_the_engine_gave_and_is_said():
     doubt = run_fault("tensors", "the comparison ran out of memory", ("QuPath",))
     found = words((engine_row("libtorch-2.5.1", ("QuPath",)),), faults=(doubt,))["QuPath"]
@@ -313,7 +322,8 @@ def test_tiles_have_the_sizes_that_the_tools_use(inspection):
     shape = (900, 1200)
     image = np.zeros((1, 1, *shape), np.float32)
     sizes = {name: {w.shape[-2:] for w in tiling.windows(image)} for name, tiling in tilings(inspection, shape)}
-    assert sizes["qupath"] == sizes["ilastik"] == sizes["script"] == {(512, 512)}
+    assert sizes["qupath"] == sizes["ilastik"] == {(512, 512)}
+    assert max(sizes["script"]) <= (512, 512)
     halo = inspection.description.outputs[0].axis("y").halo
     assert sizes["deepimagej"] == {(900 + 2 * halo, 1200 + 2 * halo)}
 
@@ -332,6 +342,24 @@ def test_outside_the_image_each_tool_fills_in_its_own_way(inspection, name, befo
     begin, end = tiling.tiles[0].pad[1][0], len(lines[-1]) - tiling.tiles[-1].pad[1][1]
     assert list(lines[0][begin - 2 : begin + 2]) == before
     assert list(lines[-1][end - 2 : end + 2]) == after
+
+
+def test_the_script_reads_what_the_whole_image_shows_and_fills_nothing_in(inspection):
+    halo = inspection.description.outputs[0].axis("y").halo
+    script = dict(tilings(inspection, (900, 1201)))["script"]
+    for tile in script.tiles:
+        assert tile.pad == ((0, 0), (0, 0))
+        for (start, stop), (first, last), length in zip(tile.read, tile.write, (900, 1201), strict=True):
+            assert start % halo == 0
+            assert (start, stop) == (max(first - halo, 0), min(last + halo, length))
+
+
+def test_another_script_leaves_the_tiles_to_qupath_which_fills_them(tmp_path):
+    folder = small_package(tmp_path / "package")
+    (folder / "run_in_qupath.groovy").write_text("ImageOps.ML.dnn(model, 512, 512, Padding.symmetric(8))")
+    with open_package(folder) as package:
+        script = dict(tilings(Inspection(package), (600, 600)))["script"]
+    assert {window.shape[-2:] for window in script.windows(np.zeros((1, 1, 600, 600), np.float32))} == {(512, 512)}
 
 
 def test_qupath_repeats_the_edge_pixel_around_the_last_tiles(inspection):

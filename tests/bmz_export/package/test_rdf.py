@@ -179,7 +179,6 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
 def test_the_scripts_are_filled_in(package):
     groovy = (package.folder / "run_in_qupath.groovy").read_text()
     assert f"int halo = {package.tiling.halo[0]}\n" in groovy and "int tile = 512\n" in groovy
-    assert "DnnModels.registerBuilder(new DjlDnnModelBuilder())" in groovy
     macro = (package.folder / "run_in_fiji.ijm").read_text()
     assert 'run("DeepImageJ Run", "model_path=[" + model + "] input_path=["' in macro
     assert "{{" not in groovy + macro and "}}" not in groovy + macro

@@ -662,8 +662,8 @@ def test_a_halo_that_leaves_hardly_anything_of_a_tile_gives_no_tiling(spoiled, h
 
     with open_package(describe(spoiled, change)) as package:
         inspection = Inspection(package)
-        for way in (TOOLS["qupath"].tilings[1], TOOLS["ilastik"].tilings[0]):
-            assert (way.cut(inspection, (900, 1200)) is not None) == cuts
+        assert (TOOLS["ilastik"].tilings[0].cut(inspection, (900, 1200)) is not None) == cuts
+        assert TOOLS["qupath"].tilings[1].cut(inspection, (900, 1200)) is not None  # its tiles grow with the halo
 
 
 def test_a_patch_of_a_few_pixels_gives_no_tiling(spoiled):

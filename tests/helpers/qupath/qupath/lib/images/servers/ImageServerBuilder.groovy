@@ -1,0 +1,5 @@
+package qupath.lib.images.servers
+
+interface ImageServerBuilder<T> {
+    interface ServerBuilder<T> {}
+}
