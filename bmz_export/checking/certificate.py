@@ -93,6 +93,7 @@ class TileRow(_Value):
     engine: str
     image: tuple[int, int] = Field(description="height and width in pixels")
     tiles: int
+    near: int = Field(default=0, description="pixels that count as at a seam or an edge; 0: not written", ge=0)
     interior: Difference | None = None
     seam: Difference | None = None
     edge: Difference | None = None

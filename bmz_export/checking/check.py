@@ -37,7 +37,7 @@ from bmz_export.checking.formats import compare_tensors
 from bmz_export.checking.library_test import library_test
 from bmz_export.checking.programs import find_programs, user_tools
 from bmz_export.checking.runner import CheckOptions, Log, Runner
-from bmz_export.checking.tilings import tile_as_tools
+from bmz_export.checking.tilings import tile
 from bmz_export.checking.verdicts import tool_verdicts
 from bmz_export.engines import ENGINES, Engine
 from bmz_export.engines.process import workers_ended
@@ -176,7 +176,7 @@ class _Check:
 
     def _run_engines(self) -> None:
         planned = self._plan()
-        refused, (pairs, trials) = (planned, ([], [])) if isinstance(planned, str) else (None, planned)
+        refused, trials = (planned, []) if isinstance(planned, str) else (None, planned)
         with ThreadPoolExecutor(min(PARALLEL, os.cpu_count() or 1)) as pool:
             try:
                 tasks = (library_test, compare_tensors)
@@ -201,19 +201,14 @@ class _Check:
         if primary is None:
             self.seam_note = refused or "no engine gave a sound result"
             return
-        if primary.complete(trials):
-            outputs = iter(primary.outcome.outputs[len(trials) - sum(len(pair.images) for pair in pairs) :])
-            self.found += (pair.seam(*(next(outputs) for _ in pair.images)) for pair in pairs)
-        else:
-            self.seam_note = f"{primary.engine.title} did not get that far"
-        if self.runner.options.tiles:
-            try:
-                self.found += tile_as_tools(self.runner, primary, trials[0].image)
-            except (seams.UnmeasuredError, images.TooLargeError) as reason:
-                self.seam_note = str(reason)
+        try:
+            for each in tile(self.runner, primary, trials[0].image):
+                self.found.append(each)  # one by one: what was measured stays where the rest cannot be
+        except seams.UnmeasuredError as reason:
+            self.seam_note = str(reason)
 
-    def _plan(self) -> tuple[list[seams.Pair], list[images.Trial]] | str:
-        """Return the pairs of tiles and what every engine is given, theirs at the end; or why nothing can be."""
+    def _plan(self) -> list[images.Trial] | str:
+        """Return what every engine is given, or why nothing can be."""
         inputs, outputs = self.description.inputs, self.description.outputs
         if len(inputs) != 1 or len(outputs) != 1:
             return f"{len(inputs)} inputs and {len(outputs)} outputs: only one of each is tried"
@@ -222,16 +217,8 @@ class _Check:
             return "there is no readable test input"
         if test.ndim != len(inputs[0].axes) or test.dtype.kind not in "fiub":
             return "the test input does not fit the description"
-        image = np.ascontiguousarray(test, np.float32)
-        pairs = []
         try:
-            for letter in "yx":
-                try:
-                    pairs.append(seams.Pair(self.description, image, letter))
-                except seams.UnmeasuredError as reason:
-                    self.seam_note = str(reason)
-            halves = [images.Trial(f"seam along {pair.letter}", each) for pair in pairs for each in pair.images]
-            return pairs, [*images.trials(inputs[0], image), *halves]
+            return images.trials(inputs[0], np.ascontiguousarray(test, np.float32))
         except images.TooLargeError as error:
             self.found.append(run_fault("size", f"no engine is run: {error}"))
             return str(error)

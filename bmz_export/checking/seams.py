@@ -1,102 +1,120 @@
-"""What tiling costs: two tiles with the declared halo, and a large image by region of a tool's own tiling."""
+"""What tiling costs: a larger image made of the test image, its cutting into tiles, and the difference to the whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.checking.certificate import Difference, Fault
 from bmz_export.checking.faults import run_fault
-from bmz_export.checking.trials import Array, compare, fit
+from bmz_export.checking.trials import LARGEST, Array
 from bmz_export.package.description import Axis, Description, Tensor
+from bmz_export.package.halo import CONTEXT, slanted, span
 from bmz_export.tools import TOOLS
-from bmz_export.tools.tiling import Tiling
+from bmz_export.tools.tiling import Tiling, grid, inside
 
 STATED_LIMIT = 1e-2
 """A seam above this must be stated by the package."""
 WARN_LIMIT = 1e-3
-LARGE = (900, 1200)
-"""Least height and width of the image that the tools' tilings are tried on, in pixels."""
+LARGE = (620, 800)
+"""Least height and width of the image that the tools' tilings are tried on, in pixels: whole tiles of 512 and cut ones
+fit along both axes."""
 NEAR = 16
 """Pixels that count as at a seam or an edge, or the halo where that is larger."""
 _PHASE = 64
 """Pixels: a multiple of any network's total stride."""
-_CONTEXT = 48
-"""Pixels of the image that the second tile does not see, at least."""
+DARKEST = 0.4
+"""Brightness in the large image's first corner, as a part of that in the last: no two tiles have the same mean."""
 
 
 class UnmeasuredError(ValueError):
     """There is no whole image to compare tiles with; the message says why."""
 
 
-class Pair:
-    """An image and two tiles of it along one axis that overlap by the declared halo: the least in which a seam shows.
+def four_tiles(description: Description) -> Tiling:
+    """Return the cutting of an image into two tiles along each axis of free size that overlap by the declared halo.
 
-    The second tile begins where those of the tools do, the halo before a multiple of every stride (deepImageJ's one
-    tile, ilastik's full blocks, QuPath's script): with a halo that is no multiple of the network's stride the grid of
-    the strides lies elsewhere in it. ilastik's cut blocks begin anywhere, which a large image shows.
-
-    ``images`` are the whole one and its two tiles. Raises ``UnmeasuredError`` where the package leaves no room for that
-    (fixed sizes).
+    It is the least in which a seam shows. The tiles lie within the image. The second begins where those of the tools
+    do, the halo before a multiple of every stride: with a halo that is no multiple of the network's stride the grid of
+    the strides lies elsewhere in it. Raises ``UnmeasuredError`` where y or x is missing, or neither is free.
     """
+    axes, parts = _plane(description.inputs[0]), []
+    for axis, output in zip(axes, _plane(description.outputs[0]), strict=True):
+        halo = output.halo
+        size = allowed(axis, 2 * halo + CONTEXT)
+        start = -(-(size - halo) // _PHASE) * _PHASE - halo
+        length = allowed(axis, start + size)
+        two = (0, allowed(axis, start + 2 * halo)), (start, start + size)
+        parts.append([span(*each, length, halo) for each in (two if axis.step else [(0, length)])])
+    if not any(axis.step for axis in axes):
+        raise UnmeasuredError(_fixed(axes))
+    height, width = (max(each.stop for each in spans) for spans in parts)
+    tiling = grid((height, width), lambda axis, _: [inside(each) for each in parts[axis]], "edge")
+    assert tiling is not None  # of four tiles
+    return tiling
 
-    def __init__(self, description: Description, test: Array, letter: str) -> None:
-        tensor, output = description.inputs[0], description.outputs[0]
-        axis, other = tensor.axis(letter), output.axis(letter)
-        if axis is None or other is None:
-            raise UnmeasuredError(f"input and output have no axis {letter} in common")
-        if not axis.step:
-            raise UnmeasuredError(f"its size along {letter} is fixed to {axis.at(0)}, so there is no whole image")
-        if other.reference is None:
-            raise UnmeasuredError(f"the output's size along {letter} does not follow the input's")
-        self.letter, self.halo = letter, other.halo
-        self.start = -(-(_CONTEXT + self.halo) // _PHASE) * _PHASE - self.halo
-        self.tile = allowed(axis, self.start + 2 * self.halo)
-        self.axis, self.output_axis = tensor.order.index(letter), output.order.index(letter)
-        shape = list(tensor.shape(0))
-        shape[self.axis] = allowed(axis, self.start + self.tile)
-        whole = fit(tensor, test, shape)
-        if description.output_shape(output, {tensor.id: whole.shape})[self.output_axis] != shape[self.axis]:
-            raise UnmeasuredError(
-                f"the output is of another size along {letter} than the input, its seams lie elsewhere"
-            )
-        tiles = (whole.take(range(start, start + self.tile), axis=self.axis) for start in (0, self.start))
-        self.images: list[Array] = [whole, *map(np.ascontiguousarray, tiles)]
 
-    def seam(self, whole: NDArray[np.floating], *tiles: NDArray[np.floating]) -> Difference:
-        """Return the difference of what is kept of the two tiles to the whole image, relative to its range."""
-        kept = ((0, 0, self.tile - self.halo), (self.start, self.halo, self.tile - self.halo))
-        parts = [
-            (tile.take(range(low, high), axis=self.output_axis), start + low, start + high)
-            for tile, (start, low, high) in zip(tiles, kept, strict=True)
-        ]
-        found = np.concatenate([part for part, _, _ in parts], axis=self.output_axis)
-        wanted = [whole.take(range(low, high), axis=self.output_axis) for _, low, high in parts]
-        return compare(found, np.concatenate(wanted, axis=self.output_axis))
+def large_shape(description: Description) -> tuple[int, int]:
+    """Return the size of the image that the tools' tilings are tried on; ``UnmeasuredError`` where it is not free."""
+    axes = _plane(description.inputs[0])
+    if not all(axis.step for axis in axes):
+        raise UnmeasuredError(_fixed(axes))
+    height, width = (allowed(axis, least) for axis, least in zip(axes, LARGE, strict=True))
+    return height, width
+
+
+def _plane(tensor: Tensor) -> tuple[Axis, Axis]:
+    y, x = tensor.axis("y"), tensor.axis("x")
+    if y is None or x is None:
+        raise UnmeasuredError(f"{tensor.id} has the axes {tensor.order}: tools tile y and x")
+    return y, x
+
+
+def _fixed(axes: Sequence[Axis]) -> str:
+    sizes = " x ".join(str(axis.size or f"{axis.at(0)} and more") for axis in axes)
+    return f"its size is fixed to {sizes}, so there is no whole image to compare tiles with"
 
 
 def allowed(axis: Axis, least: int) -> int:
-    """Return the first size of ``min + n * step`` that is no less than ``least``."""
-    step = axis.step or 1
-    return axis.at(0) + max(-((axis.at(0) - least) // step), 0) * step
+    """Return the first size of ``min + n * step`` that is no less than ``least``; the only one where it is fixed."""
+    step = axis.step or 0
+    return axis.at(0) + (max(-((axis.at(0) - least) // step), 0) * step if step else 0)
 
 
-def large_image(tensor: Tensor, test: Array) -> Array:
-    """Return the test image mirrored up to at least ``LARGE`` under a brightness ramp, so that no two places are alike.
+def enlarged(description: Description, test: Array, shape: tuple[int, int], *, darkest: float = 1) -> Array:
+    """Return an image (..., height, width) of this size made of the test input, which has the description's axis order.
 
-    The ramp runs from the image's own darkest tenth to its full intensity, along both axes.
+    Brightness falls towards its first corner, to the part ``darkest`` of that in the last one. Raises
+    ``UnmeasuredError`` where it would be too large, or the output is of another size.
     """
-    shape = list(tensor.shape(0))
-    for letter, size in zip("yx", LARGE, strict=True):
-        axis = tensor.axis(letter)
-        if axis is not None:
-            shape[tensor.order.index(letter)] = allowed(axis, size)
-    image = fit(tensor, test, shape)
-    rows, columns = (np.linspace(0, 0.45, size, dtype=np.float32) for size in image.shape[-2:])
+    tensor, output = description.inputs[0], description.outputs[0]
+    image = planes(tensor, test)
+    if math.prod(shape) * image[..., 0, 0].size > max(LARGEST, test.size):
+        raise UnmeasuredError(f"an image of {shape[0]}x{shape[1]} is asked for, and at most {LARGEST} values are tried")
+    image = slanted(image, shape)
+    described = description.output_shape(output, {tensor.id: ordered(tensor, image).shape})
+    if [described[place] for place in _places(output)] != [*shape]:
+        raise UnmeasuredError("the output is of another size than the input, its seams lie elsewhere")
+    rows, columns = (np.linspace(0, (1 - darkest) / 2, size, dtype=np.float32) for size in shape)
     low = np.float32(image.min())
-    return low + (image - low) * (np.float32(0.1) + rows[:, None] + columns)
+    return low + (image - low) * (np.float32(darkest) + rows[:, None] + columns)
+
+
+def ordered(tensor: Tensor, image: Array) -> Array:
+    """Return an image (..., height, width) in the axis order of a tensor."""
+    return np.ascontiguousarray(np.moveaxis(image, (-2, -1), _places(tensor)))
+
+
+def planes(tensor: Tensor, image: Array) -> Array:
+    """Return an image in the axis order of a tensor as (..., height, width)."""
+    return np.moveaxis(image, _places(tensor), (-2, -1))
+
+
+def _places(tensor: Tensor) -> tuple[int, int]:
+    return tensor.order.index("y"), tensor.order.index("x")
 
 
 def by_region(
@@ -104,13 +122,13 @@ def by_region(
 ) -> dict[str, Difference | None]:
     """Return the difference of a stitched result to that of the whole image, (..., height, width), by region.
 
-    ``near`` is what counts as at a seam or an edge, in pixels.
+    ``near`` is what counts as at a seam or an edge, in pixels. What no tile wrote (NaN) counts nowhere.
     """
     range_ = float(np.ptp(whole)) or 1.0
     gap = np.abs(np.asarray(found, np.float64) - whole) / range_
     parts = {name: gap[..., region] for name, region in tiling.regions(near).items()}
     return {
-        name: Difference(largest=float(values.max()), mean=float(values.mean())) if values.size else None
+        name: Difference(largest=float(np.nanmax(values)), mean=float(np.nanmean(values))) if values.size else None
         for name, values in parts.items()
     }
 

@@ -1,4 +1,4 @@
-"""A large image through each tool's own tiling, against the whole image."""
+"""A larger image in tiles, against the whole: four tiles with the declared halo, and each tool's own tiling."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, Ti
 from bmz_export.checking.comparison import LIMIT, Result
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import Runner
-from bmz_export.checking.trials import LARGEST, Array, defect, worst
-from bmz_export.package.description import Description
+from bmz_export.checking.trials import LARGEST, Array, defect
 from bmz_export.tools import TOOLS
 from bmz_export.tools.tiling import Tiling
 from bmz_export.tools.tool import Tool, ToolTiling
@@ -27,25 +26,44 @@ class _Plan:
     tool: Tool
     way: ToolTiling
     tiling: Tiling
+    near: int
 
     def row(self, verdict: TileVerdict, note: str = "", engine: str = "-", /, **parts: Difference | None) -> TileRow:
         return TileRow(tool=self.tool.title, way=self.way.title, image=self.tiling.shape, tiles=len(self.tiling.tiles),
-                       engine=engine, verdict=verdict, note=note[:300], **parts)  # fmt: skip
+                       near=self.near, engine=engine, verdict=verdict, note=note[:300], **parts)  # fmt: skip
 
 
-def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[TileRow | Fault | Difference]:
-    """Tile the test input, mirrored up under a ramp, and yield a row a tool, faults, and the seam that remains.
+Regions = dict[str, Difference | None]
+
+
+def tile(runner: Runner, primary: Result, test: Array) -> Iterator[TileRow | Fault | Difference]:
+    """Yield the seam that remains with the declared halo, and where it was asked for a row and faults for each tool.
 
     A row is ``passed`` where no region is off the whole image by more than ``LIMIT``, and else ``shown``: no mistake of
     the package's, but what the tool's user sees. Engine and format of ``primary`` are used for all. Raises
-    ``UnmeasuredError`` where there is no large image to compare tiles with.
+    ``UnmeasuredError`` where there is no whole image to compare tiles with.
     """
     description = runner.inspection.description
-    image = _large(description, test)
-    size = image.shape[-2], image.shape[-1]
+    near = max(seams.NEAR, *(axis.halo for axis in description.outputs[0].space))
+    four = seams.four_tiles(description)
+    image = seams.enlarged(description, test, four.shape)
+    for regions, verdict, reason in _compare(runner, primary, image, [four], near):
+        if verdict == "failed":
+            yield run_fault("tiles", f"the network does not take tiles of other sizes: {reason}")
+        if verdict != "passed":
+            raise seams.UnmeasuredError(reason)
+        yield from filter(None, regions.values())
+    if runner.options.tiles:
+        yield from _as_tools(runner, primary, test, near)
+
+
+def _as_tools(runner: Runner, primary: Result, test: Array, near: int) -> Iterator[TileRow | Fault | Difference]:
+    description = runner.inspection.description
+    shape = seams.large_shape(description)
+    image = seams.enlarged(description, test, shape, darkest=seams.DARKEST)
     plans = []
     for tool, way in [(each, way) for each in TOOLS.values() for way in each.tilings]:
-        plan = _Plan(tool, way, way.cut(runner.inspection, size) or Tiling(size, (), "reflect"))
+        plan = _Plan(tool, way, way.cut(runner.inspection, shape) or Tiling(shape, (), "edge"), near)
         values = _values(plan.tiling) * image[..., 0, 0].size
         if not plan.tiling.tiles:
             yield plan.row("not run", "the declared halo leaves hardly anything of a tile")
@@ -53,56 +71,50 @@ def tile_as_tools(runner: Runner, primary: Result, test: Array) -> Iterator[Tile
             yield plan.row("not run", f"its tiles hold {values:.0e} values, at most {LARGEST:.0e} are tried")
         else:
             plans.append(plan)
-    if not plans:
+    runner.log(f"{sum(len(plan.tiling.tiles) for plan in plans)} tiles of an image of {shape[1]} x {shape[0]}")
+    engine = f"{primary.engine.title} on {primary.format}"
+    results = _compare(runner, primary, image, [plan.tiling for plan in plans], near)
+    for plan, (regions, verdict, reason) in zip(plans, results, strict=True):
+        if verdict == "failed":
+            title = plan.tool.title
+            yield run_fault("tiles", f"the network does not take {title}'s tiles: {reason}", (title,))
+        alike = all(each.largest <= LIMIT for each in regions.values() if each)
+        yield plan.row(verdict if alike else "shown", reason, engine, **regions)
+        if plan.way.overlaps and plan.way.recommended:
+            yield from filter(None, (regions.get("interior"), regions.get("seam")))
+
+
+def _compare(
+    runner: Runner, primary: Result, image: Array, tilings: Sequence[Tiling], near: int
+) -> Iterator[tuple[Regions, TileVerdict, str]]:
+    """Yield how far each tiling of an image (..., height, width) is from the whole, by region, or why none is known."""
+    if not tilings:
         return
-    images = [image, *(window for plan in plans for window in plan.tiling.windows(image))]
-    runner.log(f"{len(images) - 1} tiles of an image of {image.shape[-1]} x {image.shape[-2]}")
+    description = runner.inspection.description
+    tensor, output = description.inputs[0], description.outputs[0]
+    windows = [image, *(window for tiling in tilings for window in tiling.windows(image))]
+    images = [seams.ordered(tensor, window) for window in windows]
     alone = os.cpu_count() or 1  # nothing else runs meanwhile
     outcome = runner.run(primary.engine, primary.format, images, patience=PATIENCE, threads=alone)
-    engine = f"{primary.engine.title} on {primary.format}"
-    near = max(seams.NEAR, *(axis.halo for axis in description.outputs[0].space))
-    described = _described(description, image)
+    wrong = [
+        defect(found, description.output_shape(output, {tensor.id: given.shape}), "")
+        for found, given in zip(outcome.outputs, images, strict=False)
+    ]
     position = 1
-    for plan in plans:
-        last = position + len(plan.tiling.tiles)
-        parts, windows = outcome.outputs[position:last], images[position:last]
+    for tiling in tilings:
+        last = position + len(tiling.tiles)
+        lacking = (outcome.error or outcome.skipped or "no result") if len(outcome.outputs) < last else ""
+        broken = [f"{each} ({f'tile {at}' if at else 'the whole image'})"
+                  for at, each in enumerate(wrong) if each and (at == 0 or position <= at < last)]  # fmt: skip
+        if lacking and outcome.out_of_time:
+            yield {}, LATE, f"{lacking}; {MORE_TIME}"
+        elif lacking or broken:
+            yield {}, "failed", lacking or broken[0]
+        else:
+            parts = [seams.planes(output, found) for found in outcome.outputs[position:last]]
+            whole = seams.planes(output, outcome.outputs[0])
+            yield seams.by_region(tiling.stitch(parts), whole, tiling, near), "passed", ""
         position = last
-        reason = (outcome.error or outcome.skipped or "no result") if len(parts) < len(windows) else None
-        if reason and outcome.out_of_time:
-            yield plan.row(LATE, f"{reason}; {MORE_TIME}", engine)
-            continue
-        reason = reason or _defect((outcome.outputs[0], *parts), (image, *windows), described)
-        if reason:
-            title = plan.tool.title
-            yield plan.row("failed", reason, engine)
-            yield run_fault("tiles", f"the network does not take {title}'s tiles: {reason}", (title,))
-            continue
-        found = seams.by_region(plan.tiling.stitch(parts), outcome.outputs[0], plan.tiling, near)
-        alike = all(each.largest <= LIMIT for each in found.values() if each is not None)
-        yield plan.row("passed" if alike else "shown", "", engine, **found)
-        remains = worst([each for each in (found["interior"], found["seam"]) if each is not None])
-        if remains is not None and plan.way.overlaps:
-            yield remains
-
-
-def _large(description: Description, test: Array) -> Array:
-    """Return the large image."""
-    tensor, output = description.inputs[0], description.outputs[0]
-    if tensor.order[-2:] != "yx" or tensor.order != output.order:
-        raise seams.UnmeasuredError(
-            f"axes {tensor.order} and {output.order}: tools tile y and x as the last two of both"
-        )
-    if not all(axis.step for axis in tensor.axes[-2:]):
-        fixed = " x ".join(str(axis.at(0)) for axis in tensor.axes[:-3:-1])
-        raise seams.UnmeasuredError(f"its size is fixed to {fixed}, so there is no whole image to compare tiles with")
-    image = seams.large_image(tensor, test)
-    if _described(description, image)[-2:] != image.shape[-2:]:
-        raise seams.UnmeasuredError("the output is of another size than the input")
-    return image
-
-
-def _described(description: Description, image: Array) -> tuple[int | None, ...]:
-    return description.output_shape(description.outputs[0], {description.inputs[0].id: image.shape})
 
 
 def _values(tiling: Tiling) -> int:
@@ -111,11 +123,3 @@ def _values(tiling: Tiling) -> int:
         math.prod(end - start + sum(pad) for (start, end), pad in zip(tile.read, tile.pad, strict=True))
         for tile in tiling.tiles
     )
-
-
-def _defect(results: Sequence[Array], images: Sequence[Array], described: Sequence[int | None]) -> str | None:
-    """Say why results cannot be laid together, None where they can; the first is that of the whole image."""
-    for index, (result, image) in enumerate(zip(results, images, strict=True)):
-        if wrong := defect(result, (*described[:-2], *image.shape[-2:]), ""):
-            return f"{wrong} ({f'tile {index}' if index else 'the whole image'})"
-    return None

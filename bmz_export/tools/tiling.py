@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis
 from bmz_export.tools import finders
-from training.inference.tiles import spans
+from training.inference import tiles as own
 
 Span = tuple[int, int]
 Part = tuple[Span, Span, Span, Span, bool]
@@ -176,13 +176,15 @@ def clipped(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
     unit = halo or side
 
     def along(_axis: int, length: int) -> list[Part]:
-        return [
-            ((span.start, span.stop), (0, 0), (span.core_in_tile.start, span.core_in_tile.stop),
-             (span.core_start, span.core_stop), False)
-            for span in spans(length, side, halo, unit)
-        ]  # fmt: skip
+        return [inside(span) for span in own.spans(length, side, halo, unit)]
 
     return grid(shape, along, "edge")
+
+
+def inside(span: own.Span) -> Part:
+    """Return one of our own tiles along an axis: it lies within the image, so nothing is filled in."""
+    keep, write = span.core_in_tile, span.core
+    return (span.start, span.stop), (0, 0), (keep.start, keep.stop), (write.start, write.stop), False
 
 
 def window(start: int, size: int, length: int) -> tuple[Span, Span]:
