@@ -176,11 +176,17 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     assert f"halo of {package.tiling.halo[0]} pixels" in readme
 
 
+def test_the_readme_says_that_qupaths_window_wants_a_licence_where_there_is_none(package, tmp_path):
+    licensed = built_package(tmp_path, about=About(license="CC0-1.0"))
+    assert "refuses this model, which states no licence yet." in (package.folder / "README.md").read_text()
+    assert "its tiles show seams.\n" in (licensed.folder / "README.md").read_text()
+
+
 def test_the_scripts_are_filled_in(package):
     groovy = (package.folder / "run_in_qupath.groovy").read_text()
     assert f"int halo = {package.tiling.halo[0]}\n" in groovy and "int tile = 512\n" in groovy
     macro = (package.folder / "run_in_fiji.ijm").read_text()
-    assert 'run("DeepImageJ Run", "model_path=[" + model + "] input_path=["' in macro
+    assert "DeepImageJ Run" in macro
     assert "{{" not in groovy + macro and "}}" not in groovy + macro
 
 
