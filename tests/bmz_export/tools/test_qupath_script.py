@@ -12,17 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.building import built_package
 from helpers.maven_jar import maven_jar
 
+from bmz_export.engines import ENGINES
 from bmz_export.engines.java import java_library
 from bmz_export.tools.qupath import TOOL
+from training.inference.backends import from_torchscript
 from training.inference.tiles import plan
 
 GROOVY = {
     "4": ("4.0.26", "ae3196ed31fa11e8506f9c40a6b34fdaff06a8eeda78a8a6ebaeb1a2a0ad35dc", 7617240),
     "5": ("5.0.4", "35d6e6a658ebf549c736c06fbaf370521a3a72e3a044f6a868b33a0844d40d6c", 8059981),
 }
-STAND_INS = Path(__file__).parents[2] / "helpers" / "qupath"
+STAND_INS, LIBTORCH = (Path(__file__).parents[2] / "helpers" / name for name in ("qupath", "qupath_libtorch"))
 RADIUS, STRIDE, HALO = 20, 8, 24
 OLD = b"what was there before"
 
@@ -180,22 +183,27 @@ def write_case(folder, case, script):
     (folder / "case").write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
 
 
-def run(groovy, folder, cases):
-    """Run cases, each in a folder of its own, in one Java machine; return the folders."""
-    version, sha256, size = GROOVY[groovy]
+def groovy(kind, folders, *classes, **environment):
+    """Run the cases that lie in folders in one Java machine, with further classes in place of the stand-ins'."""
+    version, sha256, size = GROOVY[kind]
     jar = maven_jar(f"org.apache.groovy:groovy:{version}", sha256, size)
-    java = java_library().parents[2] / "bin" / "java"
+    command = [
+        java_library().parents[2] / "bin" / "java",
+        "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Dfile.encoding=UTF-8",
+        "-cp", os.pathsep.join(map(str, (jar, *classes, STAND_INS))),
+        "groovy.ui.GroovyMain", STAND_INS / "run.groovy", *folders,
+    ]  # fmt: skip
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | environment)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def run(kind, folder, cases):
+    """Run cases, each in a folder of its own, and return the folders."""
     write_scripts(folder)
     folders = {name: folder / str(index) for index, name in enumerate(cases)}
     for name, case in cases.items():
         write_case(folders[name], case, folder / case.script / TOOL.script.name)
-    command = [
-        java, "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Dfile.encoding=UTF-8",
-        "-cp", os.pathsep.join(map(str, (jar, STAND_INS))),
-        "groovy.ui.GroovyMain", STAND_INS / "run.groovy", *folders.values(),
-    ]  # fmt: skip
-    ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    groovy(kind, folders.values())
     return folders
 
 
@@ -268,6 +276,21 @@ def test_the_end_is_told(folders):
     assert "each of its channels is denoised by itself" in (folders["RGB"] / "printed").read_text()
 
 
-def test_the_newer_groovy_runs_it_alike(tmp_path):
-    case = Case((1, 1, 2, 600, 40), channels=("a", "b"))
-    assert_right(case, run("5", tmp_path, {"one": case})["one"])
+@pytest.mark.parametrize(("kind", "name"), [("4", "libtorch-2.5.1"), ("5", "libtorch-2.7.1")])
+def test_a_packages_own_script_gives_the_pixels_of_the_whole_image_on_libtorch(tmp_path, kind, name):
+    """In the versions of QuPath 0.6 and 0.7: a network with strides, whose radius the package's halo covers."""
+    engine = ENGINES[name]
+    if not engine.installed():
+        pytest.skip(f"{name} is not installed: {engine.install_hint}")
+    case = Case((1, 2, 1, 601, 95), type="UINT16")
+    write_case(tmp_path, case, tmp_path / "model" / TOOL.script.name)
+    (tmp_path / "model" / "weights.pt").unlink()
+    built_package(tmp_path / "model", "drunet", calibration={"margin": 32})
+    options = engine.options(engine.folder)
+    groovy(kind, [tmp_path], *options["jars"], LIBTORCH, DJL_CACHE_DIR=options["unpacked"], DJL_OFFLINE="true")
+    assert (tmp_path / "told").read_text() == ""
+    found, _, _ = result_of(tmp_path)
+    predict = from_torchscript(tmp_path / "model" / "weights.pt", "cpu")
+    (wanted,) = predict(pixels(case).reshape(-1, 1, *case.shape[-2:]))
+    wanted = wanted.reshape(case.shape)
+    assert np.abs(found - wanted).max() < 1e-5 * np.ptp(wanted)
