@@ -22,8 +22,14 @@ from training.inference.backends import from_torchscript
 from training.inference.tiles import plan
 
 GROOVY = {
-    "4": ("4.0.26", "ae3196ed31fa11e8506f9c40a6b34fdaff06a8eeda78a8a6ebaeb1a2a0ad35dc", 7617240),
-    "5": ("5.0.4", "35d6e6a658ebf549c736c06fbaf370521a3a72e3a044f6a868b33a0844d40d6c", 8059981),
+    "4": (
+        ("groovy:4.0.26", "ae3196ed31fa11e8506f9c40a6b34fdaff06a8eeda78a8a6ebaeb1a2a0ad35dc", 7617240),
+        ("groovy-jsr223:4.0.26", "5675036562faebfcaf6786bcca24554b4796a4f66ee7cc158f9e70bd6a2d684e", 16615),
+    ),
+    "5": (
+        ("groovy:5.0.4", "35d6e6a658ebf549c736c06fbaf370521a3a72e3a044f6a868b33a0844d40d6c", 8059981),
+        ("groovy-jsr223:5.0.4", "0dffbb03cfde9c7b6cf03080a8c18827d04f86b83c61a7bf21d2a906498d1395", 21463),
+    ),
 }
 STAND_INS, LIBTORCH = (Path(__file__).parents[2] / "helpers" / name for name in ("qupath", "qupath_libtorch"))
 RADIUS, STRIDE, HALO = 20, 8, 24
@@ -185,12 +191,11 @@ def write_case(folder, case, script):
 
 def groovy(kind, folders, *classes, **environment):
     """Run the cases that lie in folders in one Java machine, with further classes in place of the stand-ins'."""
-    version, sha256, size = GROOVY[kind]
-    jar = maven_jar(f"org.apache.groovy:groovy:{version}", sha256, size)
+    jars = [maven_jar(f"org.apache.groovy:{name}", sha256, size) for name, sha256, size in GROOVY[kind]]
     command = [
         java_library().parents[2] / "bin" / "java",
         "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Dfile.encoding=UTF-8",
-        "-cp", os.pathsep.join(map(str, (jar, *classes, STAND_INS))),
+        "-cp", os.pathsep.join(map(str, (*jars, *classes, STAND_INS))),
         "groovy.ui.GroovyMain", STAND_INS / "run.groovy", *folders,
     ]  # fmt: skip
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | environment)

@@ -1,5 +1,11 @@
-/** Run a script as QuPath does, once for each case: a folder with a file `case` of lines `key=value`. */
+/**
+ * Run scripts as QuPath does, compiled once and with its imports before, once for each case: a folder with a file `case`
+ * of lines `key=value`.
+ */
 import java.awt.image.BufferedImage
+import javax.script.ScriptContext
+import javax.script.ScriptEngineManager
+import javax.script.SimpleScriptContext
 
 import groovy.transform.CompileStatic
 import qupath.ext.djl.DjlDnnModelBuilder
@@ -87,8 +93,10 @@ static ImageServerMetadata metadata(Map<String, String> given) {
         channels: given.channels.tokenize("|").collect { new ImageChannel(it) })
 }
 
-def shell = new GroovyShell(this.class.classLoader)
-def scripts = [:].withDefault { shell.parse(new File(it)).class }
+Thread.currentThread().setContextClassLoader(this.class.classLoader)
+def engine = new ScriptEngineManager().getEngineByName("groovy")
+def imports = "import static qupath.lib.gui.scripting.QPEx.*\n"
+def scripts = [:].withDefault { engine.compile(imports + new File(it).getText("UTF-8")) }
 for (name in args) {
     def folder = new File(name)
     def given = new File(folder, "case").readLines("UTF-8").collectEntries { it.split("=", 2) as List }
@@ -102,10 +110,13 @@ for (name in args) {
     def told = ""
     def out = new StringWriter()
     try {
-        def words = given.args ? given.args.tokenize("\t") as String[] : null
-        def variables = new Binding(args: words, out: new PrintWriter(out, true))
-        scripts[given.script].getConstructor(Binding).newInstance(variables).run()
+        def context = new SimpleScriptContext()
+        context.setAttribute("args", (given.args ?: "").tokenize("\t") as String[], ScriptContext.ENGINE_SCOPE)
+        context.setWriter(out)
+        scripts[given.script].eval(context)
     } catch (Throwable error) {
+        while (error.getCause() != null)
+            error = error.getCause()
         told = error.getMessage() ?: error.toString()
     }
     new File(folder, "calls").setText(DjlDnnModelBuilder.calls.join("\n"), "UTF-8")
