@@ -141,7 +141,7 @@ def export(
         addition = Addition() if certify is None else certify(built.folder)
         with _writing(target):
             if addition != Addition():
-                built.attach(addition.files, section=addition.section)
+                built.attach(addition)
             whole = write_zip(built.folder, work / archive.name)
             _put_in_place(built.folder, target, whole, archive, work / _PREVIOUS)
     return Exported(target, archive, example, built.missing)

@@ -59,7 +59,7 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     built = build(folder, model, network=name, example=noisy, halo=(halo, halo), **words)
     options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))
-    built.attach(addition.files, section=addition.section)
+    built.attach(addition)
     print(*verdict_lines(certificate), *detail_lines(certificate), summary(certificate), sep="\n")
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / NAME, out / f"{name}.json")

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bmz_export.package.description import Description, Tensor
+from bmz_export.package.memory import Memory
 from bmz_export.tools import TOOLS
 
 NAME, PICTURE = "certificate.json", "certificate.png"
@@ -168,6 +169,9 @@ class Certificate(_Value):
         default=None, description="whether the model improves its noisy test images, as the package's provenance has it"
     )
     judgement: str = Field(default="", description="the same in a sentence, with the figures")
+    memory: Memory | None = Field(
+        default=None, description="what deepImageJ takes for the model, measured in the engine that Fiji has"
+    )
     faults: tuple[Fault, ...] = Field(default=(), description="errors first")
     hashes: dict[str, str] = Field(default={}, description="sha256 of each weights file and tensor that was tested")
     description_sha256: str = Field(default="", description="of what the description says that decides the numbers")

@@ -35,6 +35,7 @@ from bmz_export.checking.comparison import Comparison, Result
 from bmz_export.checking.faults import run_fault
 from bmz_export.checking.formats import compare_tensors
 from bmz_export.checking.library_test import library_test
+from bmz_export.checking.memory import memory_in_fiji
 from bmz_export.checking.programs import find_programs, user_tools
 from bmz_export.checking.runner import CheckOptions, Log, Runner
 from bmz_export.checking.tilings import tile
@@ -45,6 +46,7 @@ from bmz_export.inspection import Inspection
 from bmz_export.opening import stated_provenance
 from bmz_export.package.archive import open_package
 from bmz_export.package.builder import Addition
+from bmz_export.package.memory import Memory
 from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
 
@@ -108,7 +110,7 @@ def certify(
     certificate : Certificate
         Its seam is what the package states from now on.
     addition : Addition
-        The files to list as attachments and the section for the README.
+        The files to list as attachments, the section for the README, and the memory that Fiji takes if it was measured.
     """
     from bmz_export.checking.picture import draw
     from bmz_export.checking.report import section
@@ -116,7 +118,7 @@ def certify(
     certificate = check(folder, replace(options or CheckOptions(), certify=True, tiles=tiles), log=log)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")
     draw(certificate, folder / PICTURE)
-    return certificate, Addition((NAME, PICTURE), section(certificate))
+    return certificate, Addition((NAME, PICTURE), section(certificate), certificate.memory)
 
 
 class _Check:
@@ -128,6 +130,7 @@ class _Check:
         self.description = runner.inspection.description
         self.found: list[Row | TileRow | Fault | Difference] = []
         self.seam_note = ""
+        self.memory: Memory | None = None
 
     def run(self) -> Certificate:
         options = self.runner.options
@@ -162,6 +165,7 @@ class _Check:
             seam_note=self.seam_note,
             beats_noisy=provenance.beats_noisy() if provenance else None,
             judgement=(provenance and provenance.judgement()) or "",
+            memory=self.memory,
             faults=faults,
             hashes=self._hashes(),
             description_sha256=description_hash(self.description),
@@ -198,6 +202,8 @@ class _Check:
             primary = comparison.primary
         self.found += (result.row() for result in results)
         self.found += beside
+        if self.runner.options.certify and self.runner.options.tiles and refused is None:
+            self.memory = memory_in_fiji(self.runner)
         if primary is None:
             self.seam_note = refused or "no engine gave a sound result"
             return

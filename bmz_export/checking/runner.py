@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,16 @@ class Runner:
         return test.array if test else None
 
     def run(
-        self, engine: Engine, weights: str, images: Sequence[Array], *, patience: float = 1, threads: int = 1
+        self,
+        engine: Engine,
+        weights: str,
+        images: Sequence[Array],
+        *,
+        patience: float = 1,
+        threads: int = 1,
+        memory: float = inf,
     ) -> Outcome:
-        """Let an engine run these images; ``patience`` multiplies the time limit.
+        """Let an engine run these images; ``patience`` multiplies the time limit, ``memory`` lowers that of bytes.
 
         The bare network of a package that normalises outside of it gets images with the mean and deviation of the first
         one taken out of all, so that a tile of one stays a tile.
@@ -98,7 +106,8 @@ class Runner:
         if self.inspection.description.processed and not engine.processing:
             mean, deviation = images[0].mean(), images[0].std() or 1
             images = [np.asarray((image - mean) / deviation, np.float32) for image in images]
-        return engine.run(self._job(weights, images, self.options.timeout * patience, threads))
+        job = self._job(weights, images, self.options.timeout * patience, threads)
+        return engine.run(replace(job, memory_limit=int(min(job.memory_limit, memory))))
 
     def _job(self, weights: str, images: Sequence[Array], timeout: float, threads: int = 1) -> Job:
         return Job(

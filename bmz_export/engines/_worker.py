@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, the system ends this process first
     task = json.loads((folder / "job.json").read_text())
-    report: dict[str, Any] = {"seconds": [], "notes": []}
+    report: dict[str, Any] = {"seconds": [], "peaks": [], "notes": []}
     try:
         _work(folder, task, report)
         report["done"] = True
@@ -58,6 +58,7 @@ def _work(folder: Path, task: dict[str, Any], report: dict[str, Any]) -> None:
             raise ValueError(f"returns {shape}, {size}: too much for an image of {image.size} values")
         np.save(folder / f"output-{index}.npy", result)
         report["seconds"].append(seconds)
+        report["peaks"].append(_peak_memory())
         _write(folder, report)
 
 

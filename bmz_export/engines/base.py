@@ -62,6 +62,9 @@ class Outcome:
         One array an input. Where the job failed: those of the inputs before that.
     seconds
         How long the call for each of ``outputs`` took.
+    peaks
+        The most bytes that the process itself held from its start to the end of each of these calls; 0 where the system
+        does not tell.
     peak_memory
         The most bytes that the process and its children held together.
     error
@@ -76,6 +79,7 @@ class Outcome:
 
     outputs: tuple[NDArray[Any], ...] = ()
     seconds: tuple[float, ...] = ()
+    peaks: tuple[int, ...] = ()
     peak_memory: int = 0
     error: str | None = None
     out_of_time: bool = False

@@ -204,6 +204,7 @@ def _outcome(folder: Path, job: Job, code: int | None, ended: Outcome) -> Outcom
         ended,
         outputs=outputs,
         seconds=seconds,
+        peaks=tuple(report.get("peaks", ())),
         peak_memory=max(ended.peak_memory, report.get("peak_memory", 0)),
         error=error,
         skipped=report.get("skipped"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from math import lcm
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +32,21 @@ _CITATION = {"text": "Citation to be filled in", "url": "https://bioimage.io"}
 
 @dataclass(frozen=True)
 class Addition:
-    """What a check adds to a package: names of files that it wrote into the folder, and a section of the README."""
+    """What a check adds to a package.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Names of files that lie in the folder already, such as a certificate and its picture.
+    section : str
+        Markdown for the README, put behind the validation; it begins with its own heading.
+    memory : Memory or None
+        What was measured of it, in place of the estimate in the script and the README.
+    """
 
     files: tuple[str, ...] = ()
     section: str = ""
+    memory: Memory | None = None
 
 
 @dataclass
@@ -60,19 +70,14 @@ class Built:
     _description: dict[str, Any]
     _words: dict[str, Any]
     _attachments: tuple[str, ...]
+    _write_scripts: Callable[[Memory], object]
 
-    def attach(self, files: Sequence[str] = (), *, section: str = "") -> None:
-        """Add files to the package and a section to its README, then write description and README anew.
-
-        Parameters
-        ----------
-        files : sequence of str
-            Names of files that lie in ``folder`` already, such as a certificate and its picture.
-        section : str
-            Markdown, put behind the validation; it begins with its own heading.
-        """
-        self._attachments = tuple(dict.fromkeys((*self._attachments, *files)))
-        self._words["sections"] = (*self._words["sections"], *((section,) if section else ()))
+    def attach(self, addition: Addition) -> None:
+        """Add what a check found, then write scripts, README and description anew."""
+        self._attachments = tuple(dict.fromkeys((*self._attachments, *addition.files)))
+        self._words["sections"] = (*self._words["sections"], *((addition.section,) if addition.section else ()))
+        self._words["memory"] = addition.memory or self._words["memory"]
+        self._write_scripts(self._words["memory"])
         (self.folder / rdf.README).write_text(readme.compose(**self._words), encoding="utf-8")
         rdf.write_rdf(self.folder, self._axes, self.tiling, self._attachments, **self._description)
         addresses = [entry["url"] for entry in self._description["cite"] if "url" in entry]
@@ -145,11 +150,14 @@ def build(
     weights = write_weights(model, network, settings, folder, [noisy, odd])
 
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
-    scripts = scripts or {}
-    write = partial(write_script, folder, title=title, halo=max(tiling.halo), minimum=tiling.minimum)
-    memory = Memory(0, entry.bytes_per_pixel)
-    written = [write(script, stride=lcm(8, *entry.stride), memory=memory) for script in scripts.values()]
-    attachments = [tensors.SAMPLE, *(path.name for path in written)]
+    scripts = dict(scripts or {})
+    facts = {"halo": max(tiling.halo), "minimum": tiling.minimum, "stride": lcm(8, *entry.stride)}
+
+    def write_scripts(memory: Memory) -> None:
+        for script in scripts.values():
+            write_script(folder, script, title=title, memory=memory, **facts)
+
+    attachments = [tensors.SAMPLE, *(script.name for script in scripts.values())]
     if provenance is not None:
         (folder / rdf.PROVENANCE).write_text(provenance.model_dump_json(indent=2) + "\n", encoding="utf-8")
         attachments.append(rdf.PROVENANCE)
@@ -176,6 +184,7 @@ def build(
         },
         _words={},
         _attachments=tuple(attachments),
+        _write_scripts=write_scripts,
     )
     built._words = {
         **built._description,
@@ -189,9 +198,10 @@ def build(
         "data_set": _data_set(provenance),
         "example_name": example_name,
         "differences": weights.differences,
+        "memory": Memory(0, entry.bytes_per_pixel),
         "sections": (),
     }
-    built.attach()
+    built.attach(Addition())
     return built
 
 

@@ -5,6 +5,8 @@ from math import sqrt
 
 MOST_PIXELS = 50_331_648
 """Above as many pixels a tile deepImageJ's search for a tile size never ends [run]."""
+SIZES = (4, 8, 16, 32)
+"""Gigabytes for which a README states the largest image."""
 MACRO_GIGABYTES = 4
 """What the macro lets deepImageJ take at a time unless its user changes it."""
 

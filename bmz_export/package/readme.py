@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from bmz_export.package import weights
+from bmz_export.package.memory import MACRO_GIGABYTES, SIZES
 from bmz_export.package.rdf import COVER, LARGEST_TILE, PROVENANCE
 from bmz_export.package.templates import fill
 from bmz_export.package.tensors import SAMPLE
@@ -18,7 +19,7 @@ def compose(provenance: Provenance | None, **values: object) -> str:
         How the model was made.
     **values
         What ``builder.build`` knows: the description's fields, ``network``, ``calibration``, ``local``, ``tiling``,
-        ``scripts``, ``licence``, ``example_name``, ``differences`` and further ``sections``.
+        ``scripts``, ``memory``, ``licence``, ``example_name``, ``differences`` and further ``sections``.
     """
     return fill(
         "README.md.j2",
@@ -29,6 +30,8 @@ def compose(provenance: Provenance | None, **values: object) -> str:
         | {"torchscript": weights.TORCHSCRIPT, "onnx": weights.ONNX}
         | {"state_dict": weights.STATE_DICT, "architecture": weights.ARCHITECTURE},
         largest_tile=LARGEST_TILE,
+        memory_sizes=SIZES,
+        macro_gigabytes=MACRO_GIGABYTES,
         versions={name: version(name) for name in ("bmz-fmd", "torch", "onnx")},
         counts={} if provenance is None else {name: len(pairs) for name, pairs in provenance.data.splits.items()},
     )

@@ -9,7 +9,7 @@ import torch
 from bmz_export.checking import certificate as certificates
 from bmz_export.checking.check import CheckOptions, check
 from bmz_export.package.about import About
-from bmz_export.package.builder import build
+from bmz_export.package.builder import Addition, build
 from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated, Constants
 from training.networks import NETWORKS, create
@@ -85,7 +85,7 @@ def build_sound(folder, network, **calibration):
     if sees_all(network, **calibration):
         certificate = check(folder, CheckOptions(engines=("torch",), certify=True))
         (folder / certificates.NAME).write_text(certificate.to_json())
-        built.attach([certificates.NAME])
+        built.attach(Addition((certificates.NAME,)))
     return model
 
 

@@ -11,6 +11,7 @@ import yaml
 from helpers.building import built_package, noisy_image
 
 from bmz_export.package.about import About, citation_of, plain_name, read_about
+from bmz_export.package.builder import Addition
 from bmz_export.package.licence import decide_licence
 from bmz_export.package.rdf import choose_tiling, is_ours
 from bmz_export.package.tensors import choose_region
@@ -209,7 +210,7 @@ def test_what_is_missing_is_said_and_has_a_placeholder(package, described):
 def test_files_can_be_attached_to_a_finished_package(tmp_path):
     built = built_package(tmp_path)
     (tmp_path / "certificate.json").write_text("{}")
-    built.attach(["certificate.json"], section="## Certificate\n\nAll agree.")
+    built.attach(Addition(("certificate.json",), "## Certificate\n\nAll agree."))
     described = yaml.safe_load((tmp_path / "rdf.yaml").read_text())
     attached = {entry["source"]: entry["sha256"] for entry in described["attachments"]}
     assert attached["certificate.json"] == sha256(tmp_path / "certificate.json")

@@ -1,0 +1,54 @@
+"""How much memory deepImageJ takes for a package, measured at growing sizes in the engine that Fiji has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import psutil
+
+from bmz_export.checking.runner import Runner
+from bmz_export.engines import ENGINES
+from bmz_export.package.memory import Memory
+from bmz_export.package.tensors import fitted
+
+ENGINE = "libtorch-1.13.1"
+SIDES = (256, 512, 1024, 1448, 2048, 2896)
+"""Pixels: as many of them as the time and the memory of this machine allow."""
+TIME = 0.2
+"""Part of a check's limit of time that all of them may take: a minute of the usual five."""
+WORKER = 1.1
+"""Times the line's slope that deepImageJ's worker takes at most. Seen of it: 7.3 GB for DnCNN and 3000 x 3000, where
+the line says 7.6; 2.0 for DRUNet and 1000 x 1000, the line 2.2; over 12.6 for 3000 x 3000, the line 12.5."""
+FREE = 0.5
+"""Part of the machine's free memory that they may take."""
+GROWTH = 2e8
+"""Bytes by which the last image must take more: below, what it takes hides in what Java and libtorch hold anyway."""
+
+
+def memory_in_fiji(runner: Runner) -> Memory | None:
+    """Measure what images of growing size take; None where the engine is not here, or too little was measured."""
+    engine, tensors = ENGINES[ENGINE], runner.inspection.description.inputs
+    test = runner.array(tensors)
+    if test is None or tensors[0].order != "bcyx" or test.shape[1] != 1:
+        return None
+    if not (engine.installed() and runner.wants(ENGINE) and runner.inspection.weights("torchscript")):
+        return None
+    if runner.unsafe("torchscript", processing=engine.processing):
+        return None
+    runner.log(f"{engine.title}: memory at growing sizes")
+    images = [fitted(np.asarray(test[:1], np.float32), (1, 1, side, side)) for side in SIDES]
+    free = psutil.virtual_memory().available * FREE
+    outcome = runner.run(engine, "torchscript", images, patience=TIME, memory=free)
+    return line([(image.size, peak) for image, peak in zip(images, outcome.peaks, strict=False)])
+
+
+def line(found: Sequence[tuple[int, int]]) -> Memory | None:
+    """Return deepImageJ's memory by the two largest of (pixels, bytes), in order; None where they do not tell it."""
+    if len(found) < 2:
+        return None
+    (before, less), (pixels, most) = found[-2:]
+    if most - less < GROWTH:
+        return None
+    each = (most - less) / (pixels - before)
+    return Memory(max(int(most - each * pixels), 0), WORKER * each, pixels)
