@@ -139,13 +139,16 @@ class ToolVerdict(_Value):
 
     tool: str
     verdict: State = Field(
-        description="same pixels: its engine ran and gave them; differs in places: the same, but at seams or edges "
-        "where the tool tiles; not compared: it ran, with nothing to compare with; not tried: nothing of it ran"
+        description="same pixels: its engine ran and gave them, within 1e-3 of the range; differs in places: the same, "
+        "but not where a large image is tiled as the README says, at the places named; not compared: "
+        "it ran, with nothing to compare with; not tried: nothing of it ran"
     )
     sentence: str = Field(description="the verdict with its cause and the way out, to be read after the tool's name")
     places: tuple[Place, ...] = Field(
-        default=(), description="where its tiling of a large image differs from the whole by more than 1e-3"
+        default=(),
+        description="where a large image, tiled as the README says, differs from the whole by more than 1e-3",
     )
+    off: float = Field(default=0, description="largest difference there, as a part of the range", ge=0)
 
 
 class Certificate(_Value):
@@ -160,6 +163,7 @@ class Certificate(_Value):
     rules_only: bool = False
     trusted: bool = False
     rules: int = Field(description="rules that were applied, one that several tools share counted once")
+    rules_version: str = Field(default="", description="digest of the rules, trials, tilings and limits that decided")
     tools: tuple[ToolVerdict, ...] = Field(default=(), description="what comes of it, tool by tool")
     rows: tuple[Row, ...] = Field(default=(), description="what ran, and what did not")
     tiles: tuple[TileRow, ...] = ()

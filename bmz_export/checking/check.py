@@ -40,6 +40,7 @@ from bmz_export.checking.programs import find_programs, user_tools
 from bmz_export.checking.runner import CheckOptions, Log, Runner
 from bmz_export.checking.tilings import tile
 from bmz_export.checking.verdicts import tool_verdicts
+from bmz_export.checking.version import rules_version
 from bmz_export.engines import ENGINES, Engine
 from bmz_export.engines.process import workers_ended
 from bmz_export.inspection import Inspection
@@ -158,6 +159,7 @@ class _Check:
             rules_only=options.rules_only,
             trusted=options.trust,
             rules=len(distinct_rules()),
+            rules_version=rules_version(),
             tools=tuple(tool_verdicts(rows, tiles, faults, options)),
             rows=rows,
             tiles=tiles,

@@ -21,7 +21,7 @@ _EVAL = "call .eval() before exporting"
 _WAIT = "put an aten::alias after each operation while tracing"
 _CAUSE = f"see the other lines for the cause; {_MEMORY}"
 _HALO = "declare a larger halo, or take larger tiles, which have fewer seams"
-_FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
+FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
     "size": ("refused", "error", "memory runs out", "describe smaller sizes, steps and halo"),
     "runs": ("refused", "error", "the run fails", _EXPORT),
     "sound-output": ("other pixels", "error", "no image, or a blank one", _EXPORT),
@@ -54,7 +54,7 @@ _FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
 
 def run_fault(rule: str, message: str, tools: tuple[str, ...] | None = None, severity: Severity | None = None) -> Fault:
     """Return a fault by one of the rules above, for all tools and of the usual severity where none are given."""
-    _, usual, seen, way_out = _FAULTS[rule]
+    _, usual, seen, way_out = FAULTS[rule]
     tools = tools or tuple(tool.title for tool in TOOLS.values())
     return Fault(severity=severity or usual, tools=tools, rule=rule, message=message, seen=seen, way_out=way_out,
                  source=MEASURED)  # fmt: skip
@@ -63,7 +63,7 @@ def run_fault(rule: str, message: str, tools: tuple[str, ...] | None = None, sev
 def effect(fault: Fault) -> Effect:
     """Return what a fault keeps a tool from."""
     if fault.source == MEASURED:
-        return _FAULTS[fault.rule][0]
+        return FAULTS[fault.rule][0]
     rules = [rule for rule in distinct_rules() if rule.name == fault.rule]
     if any(rule.pixels for rule in rules):
         return "other pixels"

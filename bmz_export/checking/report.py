@@ -18,9 +18,11 @@ _READING = "Largest difference of a pixel, as a part of the output's range."
 _RUNS = "Each engine ran the weights of this package on its test image, at other sizes and on two images at once."
 _IMAGE = f"![Largest difference in each engine]({PICTURE})"
 _TILE_READING = (
-    "The same image cut into tiles as each tool does: largest difference to the whole image, away from seams and "
-    "edges, at seams, at the image's edge, in the last blocks that the image cuts. Shown: more than 1e-3 somewhere."
+    "The test image made larger, without symmetry, and cut into tiles as each tool does: largest difference to the "
+    "whole image inside, within {near} pixels of seams, of the image's edge, and in the last blocks that the image "
+    "cuts. Shown: more than 1e-3 somewhere."
 )
+_SAME = "Same pixels: none differs by more than 1e-3 of the output's range, BioImage.IO's own tolerance."
 
 
 def figure_of(difference: Difference | float | None) -> str:
@@ -60,10 +62,12 @@ def headline(certificate: Certificate) -> tuple[str, str]:
     where = f" {away_from(places)}" if places else "" if certificate.tiles else " on the test images"
     rest = len(certificate.tools) - untried - compared
     left = "".join(f", {count} {words}" for count, words in ((rest, "not compared"), (untried, "not tried")) if count)
+    farthest = max(certificate.tools, key=lambda tool: tool.off)
+    worst = f", up to {percent(farthest.off)} off there ({farthest.tool.partition(' (')[0]})" if farthest.off else ""
     if "interior" in places:
-        return f"other pixels where some of {compared} tools tile{left}", "partly"
+        return f"other pixels where some of {compared} tools tile{worst}{left}", "partly"
     tools = f"{compared} tool{'' if compared == 1 else 's'}"
-    return f"the same pixels{where} in {tools}{left}", "partly" if left or places else "passed"
+    return f"the same pixels{where} in {tools}{worst}{left}", "partly" if left or places else "passed"
 
 
 def verdict_lines(certificate: Certificate) -> list[str]:
@@ -78,7 +82,11 @@ def tables(certificate: Certificate) -> Iterator[tuple[str, Sequence[str], list[
     if certificate.rows:
         yield _READING, COLUMNS, [_cells(row) for row in certificate.rows]
     if certificate.tiles:
-        yield _TILE_READING, TILE_COLUMNS, [_tile_cells(row) for row in certificate.tiles]
+        yield (
+            _TILE_READING.format(near=certificate.tiles[0].near or "a few"),
+            TILE_COLUMNS,
+            [_tile_cells(row) for row in certificate.tiles],
+        )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -136,7 +144,7 @@ def section(certificate: Certificate) -> str:
     if certificate.beats_noisy is False:
         parts += ["", f"**{certificate.judgement}**"]
     if certificate.rows:
-        parts += ["", _RUNS, "Differences are parts of the output's range.", "", _IMAGE]
+        parts += ["", _SAME, _RUNS, "", _IMAGE]
     if details := detail_lines(certificate):
         parts += ["", *(f"- {line}" for line in details)]
     made = f"{certificate.made_by}, {certificate.created[:10]}, {certificate.machine}"

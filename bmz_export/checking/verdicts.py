@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import get_args
 
 from bmz_export.checking.certificate import LATE, Fault, Place, Row, State, TileRow, ToolVerdict
 from bmz_export.checking.comparison import LIMIT
@@ -11,12 +12,8 @@ from bmz_export.checking.runner import CheckOptions
 from bmz_export.tools import TOOLS, Tool
 from bmz_export.tools.rule import UNEXAMINED
 
-PLACES: dict[Place, tuple[str, str]] = {
-    "seam": ("seams", "at seams"),
-    "cut": ("the last blocks", "in the last blocks"),
-    "edge": ("the image's edge", "at the edge"),
-}
-"""Where a tool's tiling may show: away from what, and where."""
+PLACES: dict[Place, str] = {"seam": "seams", "cut": "the last blocks", "edge": "the image's edge"}
+"""Where a tool's tiling may show."""
 _SENTENCES = {
     "refused": ("will NOT open", "because"),
     "other pixels": ("opens, but not with the right pixels", "because"),
@@ -80,11 +77,10 @@ def _without_errors(
     if "failed" in found:
         return ToolVerdict(tool=tool.title, verdict="other pixels", sentence=f"fails: {found['failed'].note}")
     if "passed" in found:
-        places, words = _tiled(tool, [tile for tile in tiles if tile.tool == tool.title], options)
+        off, words = _tiled(tool, [tile for tile in tiles if tile.tool == tool.title], options)
         left = "".join(f"; {row.title} on {row.weights}: {row.verdict}" for row in own if row.verdict != "passed")
-        state: State = "differs in places" if places else "same pixels"
-        sentence = f"opens{', ' if words.startswith('same') else '; '}{words}{left}"
-        return ToolVerdict(tool=tool.title, verdict=state, sentence=sentence, places=places)
+        return ToolVerdict(tool=tool.title, verdict="differs in places" if off else "same pixels", places=tuple(off),
+                           off=max(off.values(), default=0), sentence=f"opens, {words}{left}")  # fmt: skip
     if "not compared" in found:
         words = "opens; it runs, with nothing to compare its pixels with"
         return ToolVerdict(tool=tool.title, verdict="not compared", sentence=words)
@@ -100,36 +96,50 @@ def _without_errors(
     return ToolVerdict(tool=tool.title, verdict="not tried", sentence=f"{rules}; {words}")
 
 
-def _tiled(tool: Tool, tiles: Sequence[TileRow], options: CheckOptions) -> tuple[tuple[Place, ...], str]:
-    """Return where a tool's own tiling of a large image differs from the whole, and the same in words."""
+def _tiled(tool: Tool, tiles: Sequence[TileRow], options: CheckOptions) -> tuple[dict[Place, float], str]:
+    """Return where the README's way of tiling a large image differs from the whole, by how much, and all in words."""
+    by_way = {tile.way: tile for tile in tiles if tile.verdict in ("passed", "shown")}
+    advised = [by_way.get(way.title) for way in tool.tilings if way.recommended]
     if tool.tilings and not options.tiles:
-        return (), "same pixels on the test images (tiling a large one was not requested)"
-    if tool.tilings and not any(tile.verdict in ("passed", "shown") for tile in tiles):
-        return (), "same pixels on the test images; its tiling of a large one was not measured"
-    overlapping = {way.title for way in tool.tilings if way.overlaps}
-    places, differs = _places([tile for tile in tiles if tile.way in overlapping])
-    _, bare = _places([tile for tile in tiles if tile.way not in overlapping])
-    words = f"{away_from(places)} the same pixels, {differs}" if places else "same pixels"
-    if "interior" in places:
-        words = differs
-    return places, f"{words} (in its own window, without halo: {bare})" if bare else words
+        return {}, "same pixels on the test images (tiling a large one was not requested)"
+    if None in advised or (tool.tilings and not advised):
+        return {}, "same pixels on the test images; its tiling of a large one was not measured"
+    off, words = _seen(list(filter(None, advised)))
+    others = [by_way[way.title] for way in tool.tilings if not way.recommended and way.title in by_way]
+    for other in others:
+        words += f"; not so in {other.way.partition(',')[0]}: {_seen([other])[1]}" if _seen([other])[0] else ""
+    return off, words
+
+
+def _seen(tiles: Sequence[TileRow]) -> tuple[dict[Place, float], str]:
+    """Return where a user sees other pixels than the whole image has, and what is seen inside, at seams and edges."""
+    parts: dict[Place, list[float]] = {
+        name: [part.largest for tile in tiles if (part := getattr(tile, name)) is not None] for name in get_args(Place)
+    }
+    off = {name: max(found) for name, found in parts.items() if max(found, default=0) > LIMIT}
+    near = max((tile.near for tile in tiles), default=0)
+    if "interior" in off:
+        return off, f"other pixels wherever it tiles, up to {percent(max(off.values()))} of the range off"
+    same = [name for name in PLACES if parts[name] and name not in off]
+    if not off:
+        return off, f"same pixels{', also at' if same else ''} {_listed(same)}".rstrip()
+    around = f"within {near} pixels of" if near else "at"
+    where = [
+        f"up to {percent(part)}{{}} {'in' if name == 'cut' else around} {PLACES[name]}" for name, part in off.items()
+    ]
+    differs = " and ".join(where).format(" of the range off", *[""] * len(where))
+    return off, f"same pixels inside{' and at ' * bool(same)}{_listed(same)}, but {differs}"
 
 
 def away_from(places: Collection[Place]) -> str:
     """Return what one must stay away from to see the same pixels, in words."""
-    names = [name for place, (name, _) in PLACES.items() if place in places]
-    return f"away from {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}" if names else ""
+    found = _listed([name for name in PLACES if name in places])
+    return f"away from {found}" if found else ""
 
 
-def _places(tiles: Sequence[TileRow]) -> tuple[tuple[Place, ...], str]:
-    off: dict[Place, str] = {}
-    for name in ("interior", *PLACES):
-        largest = max((part.largest for tile in tiles if (part := getattr(tile, name)) is not None), default=0.0)
-        if largest > LIMIT:
-            off[name] = percent(largest)
-    if "interior" in off:
-        return tuple(off), f"other pixels where it tiles, up to {off['interior']}"
-    return tuple(off), ", ".join(f"{PLACES[name][1]} up to {part}" for name, part in off.items())
+def _listed(places: Sequence[Place]) -> str:
+    names = [PLACES[name] for name in places]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def percent(part: float) -> str:

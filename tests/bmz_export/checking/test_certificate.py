@@ -1,6 +1,7 @@
 """A certificate: its exit code, its schema, its words, its picture, and the tilings that it reports."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -24,6 +25,7 @@ from bmz_export.checking.picture import draw
 from bmz_export.checking.report import FIGURES, detail_lines, headline, section, summary, tables
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.checking.verdicts import tool_verdicts
+from bmz_export.checking.version import rules_version
 from bmz_export.engines import ENGINES
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
@@ -62,7 +64,7 @@ def certificate(**fields):
 
 
 TILE = TileRow(
-    tool="ilastik", way="blocks", engine="torch", image=(900, 1200), tiles=6, verdict="passed",
+    tool="ilastik", way="blocks", engine="torch", image=(900, 1200), tiles=6, near=24, verdict="passed",
     interior=Difference(largest=0, mean=0), seam=Difference(largest=1e-5, mean=1e-7),
     edge=Difference(largest=2e-2, mean=1e-4),
 )  # fmt: skip
@@ -97,8 +99,8 @@ def test_one_cause_is_told_once_for_all_that_it_kept_from_running():
     assert "not run: libtorch 2.5.1 (TorchScript), other (TorchScript): a reason" in detail_lines(found)
 
 
-def tool(verdict, name="QuPath", places=()):
-    return ToolVerdict(tool=name, verdict=verdict, sentence="a sentence", places=places)
+def tool(verdict, name="QuPath", places=(), off=0):
+    return ToolVerdict(tool=name, verdict=verdict, sentence="a sentence", places=places, off=off)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +122,17 @@ def test_the_headline_claims_no_more_than_the_worst_tool(tools, said):
     assert f"\n{said[0].upper()}{said[1:]}.\n" in section(found)
 
 
-def test_the_headline_says_where_a_tools_tiling_shows():
-    shown = tool("differs in places", "ilastik", ("edge",))
+def test_the_headline_says_where_a_tools_tiling_shows_and_the_worst_that_is_seen():
+    shown = tool("differs in places", "ilastik", ("edge",), 0.07)
     found = certificate(tools=(tool("same pixels"), shown), tiles=(TILE,))
-    assert headline(found)[0] == "the same pixels away from the image's edge in 2 tools"
-    found = certificate(tools=(tool("differs in places", places=("seam",)), shown), tiles=(TILE,))
-    assert headline(found)[0] == "the same pixels away from seams and the image's edge in 2 tools"
+    assert headline(found)[0] == "the same pixels away from the image's edge in 2 tools, up to 7 % off there (ilastik)"
+    fiji = tool("differs in places", "Fiji (deepImageJ)", ("seam",), 0.2)
+    found = certificate(tools=(fiji, shown), tiles=(TILE,))
+    away = "the same pixels away from seams and the image's edge in 2 tools"
+    assert headline(found)[0] == f"{away}, up to 20 % off there (Fiji)"
+    inside = tool("differs in places", "QuPath", ("interior", "edge"), 0.2)
+    found = certificate(tools=(tool("same pixels"), inside), tiles=(TILE,))
+    assert headline(found)[0] == "other pixels where some of 2 tools tile, up to 20 % off there (QuPath)"
     assert headline(certificate(tools=(tool("same pixels"),)))[0] == "the same pixels on the test images in 1 tool"
 
 
@@ -137,13 +144,51 @@ def words(rows, *tiled, faults=(), **options):
     return {each.tool: each for each in tool_verdicts(rows, tiled, faults, CheckOptions(**options))}
 
 
-def test_a_tool_whose_edge_differs_is_said_to_give_the_same_pixels_away_from_it():
+def tiled(title, way=0, **regions):
+    """A row of a tool's tiling, with the largest difference of each region."""
+    parts = dict.fromkeys(("interior", "seam", "edge", "cut"))
+    parts |= {name: Difference(largest=largest, mean=0) for name, largest in regions.items()}
+    return TILE.model_copy(update={"tool": title, "way": TOOLS[title.lower()].tilings[way].title, "verdict": "shown",
+                                   **parts})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("regions", "said", "places"),
+    [
+        ({"interior": 0, "seam": 0, "edge": 0, "cut": 0},
+         "same pixels, also at seams, the last blocks and the image's edge", ()),
+        ({"interior": 0, "edge": 9e-4}, "same pixels, also at the image's edge", ()),
+        ({"interior": 0, "seam": 0, "edge": 0.07},
+         "same pixels inside and at seams, but up to 7 % of the range off within 24 pixels of the image's edge",
+         ("edge",)),
+        ({"interior": 0, "seam": 0.02, "edge": 0.07, "cut": 0.2},
+         "same pixels inside, but up to 2 % of the range off within 24 pixels of seams and up to 20 % in the last "
+         "blocks and up to 7 % within 24 pixels of the image's edge",
+         ("seam", "cut", "edge")),
+        ({"interior": 0.01, "edge": 0.07}, "other pixels wherever it tiles, up to 7 % of the range off",
+         ("interior", "edge")),
+    ],
+)  # fmt: skip
+def test_a_tool_says_what_its_user_sees_inside_at_seams_and_at_the_edge(regions, said, places):
     rows = (engine_row("tiktorch", ("ilastik",)),)
-    tile = TILE.model_copy(update={"way": TOOLS["ilastik"].tilings[0].title, "verdict": "shown",
-                                   "edge": Difference(largest=0.07, mean=0.01)})  # fmt: skip
-    ilastik = words(rows, tile, tiles=True)["ilastik"]
-    assert ilastik.sentence == "opens; away from the image's edge the same pixels, at the edge up to 7 %"
-    assert (ilastik.verdict, ilastik.places) == ("differs in places", ("edge",))
+    ilastik = words(rows, tiled("ilastik", **regions), tiles=True)["ilastik"]
+    assert ilastik.sentence == f"opens, {said}"
+    assert set(ilastik.places) == set(places)
+    assert ilastik.verdict == ("differs in places" if places else "same pixels")
+    assert ilastik.off == (max(regions.values()) if places else 0)
+
+
+def test_qupaths_own_window_is_told_apart_from_the_way_that_the_readme_advises():
+    rows = (engine_row("libtorch-2.5.1", ("QuPath",)),)
+    script, window = tiled("QuPath", 1, interior=0, seam=0), tiled("QuPath", 0, interior=0, seam=0.07)
+    found = words(rows, window, script, tiles=True)["QuPath"]
+    assert (found.verdict, found.off) == ("same pixels", 0)
+    assert found.sentence == (
+        "opens, same pixels, also at seams; not so in its own window: same pixels inside, "
+        "but up to 7 % of the range off within 24 pixels of seams"
+    )
+    late = script.model_copy(update={"verdict": "no answer in time"})
+    assert "was not measured" in words(rows, window, late, tiles=True)["QuPath"].sentence
 
 
 def test_the_engine_that_gave_no_answer_is_named_beside_the_one_that_did():
@@ -360,6 +405,23 @@ def test_another_script_leaves_the_tiles_to_qupath_which_fills_them(tmp_path):
     with open_package(folder) as package:
         script = dict(tilings(Inspection(package), (600, 600)))["script"]
     assert {window.shape[-2:] for window in script.windows(np.zeros((1, 1, 600, 600), np.float32))} == {(512, 512)}
+
+
+def test_the_version_of_the_rules_follows_what_decides_and_no_wording(monkeypatch):
+    now = rules_version()
+    assert now == rules_version()
+    qupath = TOOLS["qupath"]
+    reworded = replace(qupath.rules[0], breaks="in other words")
+    monkeypatch.setitem(TOOLS, "qupath", replace(qupath, rules=(reworded, *qupath.rules[1:])))
+    assert rules_version() == now
+    milder = replace(qupath.rules[0], severity="warning")
+    monkeypatch.setitem(TOOLS, "qupath", replace(qupath, rules=(milder, *qupath.rules[1:])))
+    assert rules_version() != now
+    monkeypatch.setitem(TOOLS, "qupath", replace(qupath, tilings=qupath.tilings[:1]))
+    assert rules_version() != now
+    monkeypatch.setitem(TOOLS, "qupath", qupath)
+    monkeypatch.setattr("bmz_export.checking.comparison.LIMIT", 2e-3)
+    assert rules_version() != now
 
 
 def test_qupath_repeats_the_edge_pixel_around_the_last_tiles(inspection):
