@@ -27,26 +27,11 @@ def jar() -> Path:
     """ImageJ's jar, from the cache or from Maven; skips, saying so, where it cannot be had."""
     import pytest
 
-    from bmz_export.engines import maven
-    from bmz_export.engines.java import java_library
-    from training.errors import EngineError
-    from training.util.cache import cache_folder
-    from training.util.hashing import sha256
+    from helpers.maven_jar import maven_jar
 
-    if absent := [name for name in ("jpype", "jgo") if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"ImageJ is driven by {' and '.join(absent)}: pip install 'bmz-fmd[engines]'")
-    if java_library() is None:
-        pytest.skip("there is no Java to run ImageJ")
-    wanted = maven.Jar(COORDINATE, SHA256, SIZE)
-    folder = cache_folder() / "test-material"
-    found = folder / wanted.filename
-    if not found.is_file() or sha256(found) != SHA256:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            maven.fetch(wanted, folder, lambda _count: None)
-        except EngineError as error:
-            pytest.skip(f"ImageJ cannot be fetched: {error}")
-    return found
+    if importlib.util.find_spec("jpype") is None:
+        pytest.skip("ImageJ is driven by jpype: pip install 'bmz-fmd[engines]'")
+    return maven_jar(COORDINATE, SHA256, SIZE)
 
 
 class ImageJ:
