@@ -125,6 +125,20 @@ def test_no_tool_gets_a_package_with_weights_that_nothing_here_can_judge(sound, 
     assert not any(record.exists() for record in records.values())
 
 
+def test_a_script_for_one_channel_is_not_tried_on_a_model_of_three(sound, stand_ins, tmp_path):
+    folder = copy(sound, tmp_path / "copy")
+    for name in ("test_input.npy", "test_output.npy"):
+        np.save(folder / name, np.repeat(np.load(folder / name), 3, axis=1))
+    options, records = stand_ins()
+    found = rows(check(folder, CheckOptions(engines=(), timeout=60, programs=options)))
+    assert {name: row.verdict for name, row in found.items() if name != "ilastik"} == {
+        "Fiji (deepImageJ)": "not run",
+        "QuPath": "not run",
+    }
+    assert found["QuPath"].note == "its script denoises each channel alone; the model takes 3"
+    assert not records["deepimagej"].exists()
+
+
 @pytest.mark.parametrize("tool", ["deepimagej", "qupath", "ilastik"])
 def test_a_place_that_is_not_the_tool_is_one_line(sound, tmp_path, tool):
     with pytest.raises(UserError, match=f"^{re.escape(TOOLS[tool].title)}: .*nothing: there is no .*; name [^\n]*$"):

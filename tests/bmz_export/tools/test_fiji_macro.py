@@ -1,5 +1,6 @@
 """The macro for Fiji, run in ImageJ 1.54p itself, with a stand-in for deepImageJ that keeps its contract."""
 
+import ctypes.util
 import os
 import re
 import shutil
@@ -125,13 +126,23 @@ def test_every_type_keeps_its_units(denoise, results, tmp_path, dtype):
     np.testing.assert_allclose(read(results / "cell_denoised.tif")[0], expected(noisy), atol=1e-4)
 
 
-def test_the_colours_of_rgb_are_denoised_each_by_itself(denoise, results, tmp_path):
-    noisy = np.random.default_rng(0).integers(0, 200, (70, 90, 3)).astype(np.uint8)
-    tifffile.imwrite(tmp_path / "photo.tif", noisy, photometric="rgb")
+@pytest.mark.parametrize("axes", ["", "Z", "T", "TZ"])
+def test_the_colours_of_rgb_are_denoised_each_by_itself(denoise, results, tmp_path, axes):
+    shape = tuple({"T": 2, "Z": 4}[axis] for axis in axes)
+    noisy = np.random.default_rng(0).integers(0, 200, (*shape, 70, 90, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "photo.tif", noisy, imagej=True, metadata={"axes": f"{axes}YXS"})
     denoise(tmp_path / "photo.tif")
-    found, axes, metadata = read(results / "photo_denoised.tif")
-    assert (axes, metadata["mode"]) == ("CYX", "composite")
-    np.testing.assert_array_equal(found, expected(np.moveaxis(noisy, -1, 0)))
+    found, found_axes, metadata = read(results / "photo_denoised.tif")
+    assert (found_axes, metadata["mode"]) == (f"{axes}CYX", "composite")
+    np.testing.assert_array_equal(found, expected(np.moveaxis(noisy, -1, -3)))
+
+
+def test_an_rgb_image_whose_colours_cannot_be_taken_apart_is_told(denoise, tmp_path):
+    """ImageJ itself would keep the first of its channels."""
+    noisy = np.zeros((3, 70, 90, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "photo.tif", noisy, imagej=True, metadata={"axes": "CYXS"})
+    said = denoise(tmp_path / "photo.tif")["said"]
+    assert said.splitlines()[-1] == "photo.tif: ImageJ cannot take its colours apart; save them as channels first."
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (1, 300), (300, 1), (40, 40), (63, 64), (1, 1)])
@@ -286,6 +297,8 @@ def test_without_a_window_three_paths_are_asked_for(running, tmp_path):
 def screen(tmp_path_factory):
     if shutil.which("Xvfb") is None:
         pytest.skip("no screen: Xvfb is not installed")
+    if not all(map(ctypes.util.find_library, ("Xext", "Xi", "Xtst", "Xrender", "fontconfig"))):
+        pytest.skip("Java lacks libraries for windows")
     reading, writing = os.pipe()
     process = subprocess.Popen(["Xvfb", "-displayfd", str(writing), "-nolisten", "tcp"], pass_fds=[writing])
     with os.fdopen(reading) as stream:
