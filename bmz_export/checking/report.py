@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from bmz_export.checking.certificate import PICTURE, Certificate, Difference, Row, TileRow
+from bmz_export.checking.faults import effect
 from bmz_export.checking.verdicts import away_from, percent
 
 COLUMNS = ("engine", "weights", "largest", "s", "memory", "verdict")
@@ -51,6 +52,9 @@ def headline(certificate: Certificate) -> tuple[str, str]:
     for verdict in ("will not open", "other pixels"):
         if verdict in by_verdict:
             return f"{verdict} in {', '.join(by_verdict[verdict])}", "failed"
+    windows = {tool for fault in certificate.errors if effect(fault) == "window" for tool in fault.tools}
+    if windows:
+        return f"will not open in {', '.join(sorted(windows))}'s own window", "failed"
     if certificate.exit_code:
         return "errors were found", "failed"
     untried = len(by_verdict.get("not tried", ()))

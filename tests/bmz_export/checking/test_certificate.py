@@ -218,6 +218,8 @@ def test_a_rule_of_a_tools_window_is_no_word_on_its_script():
     assert found.verdict == "same pixels"
     assert found.sentence.startswith("its own window will NOT open it, because there is no license (")
     assert "; by a script: opens, same pixels" in found.sentence
+    said = headline(certificate(faults=(refused,), tools=(found,)))
+    assert said == ("will not open in QuPath's own window", "failed")
 
 
 def test_a_doubt_keeps_what_the_engine_gave_and_is_said():
