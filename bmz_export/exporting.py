@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,28 +33,6 @@ PACKAGES = Path("packages")
 
 
 @dataclass(frozen=True)
-class ExportOptions:
-    """What a person may say of an export.
-
-    Attributes
-    ----------
-    name : str or None
-        Of the folder and the zip; the run's name by default.
-    out : Path
-        The folder that both go to.
-    about : About
-        Authors, citation, licence, words.
-    example : Path or None
-        The image whose part becomes the public example; a test image of the run by default.
-    """
-
-    name: str | None = None
-    out: Path = PACKAGES
-    about: About = field(default_factory=About)
-    example: Path | None = None
-
-
-@dataclass(frozen=True)
 class Exported:
     """A finished package.
 
@@ -76,8 +54,11 @@ class Exported:
 
 def export(
     run: Run,
-    options: ExportOptions | None = None,
     *,
+    name: str | None = None,
+    out: Path = PACKAGES,
+    about: About | None = None,
+    example: Path | None = None,
     certify: Callable[[Path], Addition] | None = None,
     log: Callable[[str], object] | None = None,
 ) -> Exported:
@@ -87,8 +68,14 @@ def export(
     ----------
     run : Run
         A trained run; its best checkpoint is exported.
-    options : ExportOptions, optional
-        Names and words.
+    name : str, optional
+        Of the folder and the zip; the run's name by default.
+    out : Path
+        The folder that both go to.
+    about : About, optional
+        Authors, citation, licence, words.
+    example : Path, optional
+        The image whose part becomes the public example; a test image of the run by default.
     certify : callable, optional
         Given the folder of the complete package before it is put in place; what it returns is added to the package.
     log : callable, optional
@@ -104,27 +91,26 @@ def export(
         When the run is not finished, something that is no package of ours stands where the package would go, or the
         package cannot be built; nothing is changed then.
     """
-    options = options or ExportOptions()
     if run.checkpoint().is_file() and not run.finished():
         raise PackageError(
             f"{run.folder}: training was cut off before its best weights were scored; "
             f"go on with bmz-fmd train `resume` `name` {run.name}"
         )
-    name = check_name(options.name or run.name)
-    target, archive = options.out / name, options.out / f"{name}.zip"
-    _recover(options.out, name)
+    name = check_name(name or run.name)
+    target, archive = out / name, out / f"{name}.zip"
+    _recover(out, name)
     _refuse_foreign(target, archive)
     provenance = run.provenance
-    image, example = _example(run, options.example)
+    image, public = _example(run, example)
     if log is not None:
-        log(f"Public from now on, as its example: a part of {example} (`example` FILE chooses another)")
+        log(f"Public from now on, as its example: a part of {public} (`example` FILE chooses another)")
     model = run.model()
     network = NETWORKS[provenance.network.name]
     halo = halo_of(model, image, network, provenance.network.settings)
-    about = options.about
+    about = about or About()
     if about.title is None and run.settings.data.dataset is None:  # a folder's name, such as "low", says nothing
         about = replace(about, title=plain_name(f"{network.title} denoiser {name}"))
-    with _workspace(options.out, name) as work:
+    with _workspace(out, name) as work:
         with _writing(target):
             built = build(
                 work / name,
@@ -132,7 +118,7 @@ def export(
                 network=network.name,
                 settings=provenance.network.settings,
                 example=image,
-                example_name=example,
+                example_name=public,
                 about=about,
                 provenance=provenance,
                 halo=halo,
@@ -144,7 +130,7 @@ def export(
                 built.attach(addition)
             whole = write_zip(built.folder, work / archive.name)
             _put_in_place(built.folder, target, whole, archive, work / _PREVIOUS)
-    return Exported(target, archive, example, built.missing)
+    return Exported(target, archive, public, built.missing)
 
 
 _PREVIOUS = "previous"  # where a replaced package waits inside the workspace until the new one stands

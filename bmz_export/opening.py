@@ -23,6 +23,7 @@ from training.inference.tiles import GLOBAL_HALO, halo_for, in_tiles, plan, smal
 from training.networks import NETWORKS
 from training.runs.provenance import Provenance
 from training.util.devices import choose_device
+from training.util.messages import one_line
 
 _LARGEST_PROVENANCE = 2**24  # bytes
 _ASSUMED_STRIDE = 16  # of a stranger's network that declares none: five levels of a U-Net
@@ -31,12 +32,18 @@ _FORMATS: tuple[Format, ...] = ("torchscript", "onnx", "pytorch_state_dict")  # 
 
 
 def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> Denoiser:
+    """Return the model of a package, a folder or a zip; see ``denoiser_of``."""
+    with open_package(path) as package:
+        return denoiser_of(package, device=device, trust=trust)
+
+
+def denoiser_of(package: Package, *, device: str = "auto", trust: bool = False) -> Denoiser:
     """Return a package's model as a function over arrays, with what its tiling needs.
 
     Parameters
     ----------
-    path : Path
-        The folder or the zip.
+    package : Package
+        Opened; the model is all in memory afterwards.
     device : str
         ``auto`` or a device in torch's words; ONNX runs on the CPU whatever is said.
     trust : bool
@@ -54,20 +61,19 @@ def open_denoiser(path: Path, *, device: str = "auto", trust: bool = False) -> D
         When the package cannot be read, takes or gives anything but single planes of one channel and one size, or holds
         no weights that may run here.
     """
-    with open_package(path) as package:
-        takes, gives = _planes_only(package)
-        format = _choose_format(package, trust)
-        place = "cpu" if format == "onnx" else choose_device(device)
-        provenance = stated_provenance(package)
-        processed = bool(takes.operations or gives.operations) or format == "pytorch_state_dict"
-        file = _safe_file(package, format, processing=processed, trust=trust)
-        if processed:
-            predict = _through_core(package, takes, gives, format, place)
-        else:
-            local = provenance is not None and _radius(provenance) is not None
-            run = from_torchscript(file, place, channels_last=local) if format == "torchscript" else from_onnx(file)
-            predict = _in_order(run, takes, gives)
-    predict = _checked(predict, path)
+    takes, gives = _planes_only(package)
+    format = _choose_format(package, trust)
+    place = "cpu" if format == "onnx" else choose_device(device)
+    provenance = stated_provenance(package)
+    processed = bool(takes.operations or gives.operations) or format == "pytorch_state_dict"
+    file = _safe_file(package, format, processing=processed, trust=trust)
+    if processed:
+        predict = _through_core(package, takes, gives, format, place)
+    else:
+        local = provenance is not None and _radius(provenance) is not None
+        run = from_torchscript(file, place, channels_last=local) if format == "torchscript" else from_onnx(file)
+        predict = _in_order(run, takes, gives)
+    predict = _checked(predict, package.path)
     halo = tuple(axis.halo for axis in _space(gives))
     halo = halo if any(halo) else (GLOBAL_HALO,) * len(halo)
     if provenance is None:
@@ -142,7 +148,7 @@ def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format
     try:
         run = pipeline(package.description.path, format, device)
     except Exception as error:  # noqa: BLE001 a stranger's package may fail in any way
-        raise PackageError(f"{package.path}: bioimageio.core cannot open it ({_line(error, 0)})") from None
+        raise PackageError(f"{package.path}: bioimageio.core cannot open it ({one_line(str(error))})") from None
 
     return _in_order(run, takes, gives, together=False)  # each image has statistics of its own
 
@@ -188,9 +194,8 @@ def _checked(run: Predict, path: Path) -> Predict:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            # TorchScript says last what went wrong, behind the lines of its code
             raise PackageError(
-                f"{path}: its model fails on an image of {_size(images)} ({_line(error, -1)}); "
+                f"{path}: its model fails on an image of {_size(images)} ({one_line(str(error))}); "
                 f"bmz-fmd check {path} says more"
             ) from None
         if result.shape != images.shape:
@@ -276,7 +281,3 @@ def _radius(provenance: Provenance) -> tuple[int, ...] | None:
 
 def _size(images: NDArray[np.float32]) -> str:
     return " x ".join(map(str, images.shape))
-
-
-def _line(error: Exception, which: Literal[0, -1]) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[which][:200]

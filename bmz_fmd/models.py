@@ -121,14 +121,13 @@ def open_model(path: Path, device: str = "auto", *, trust: bool = False) -> Mode
         denoiser = run.denoiser(device=device)
         best = run.checkpoint()
         return Model(path, "run", denoiser, best.name, sha256(best), run.provenance, run)
-    from bmz_export.opening import open_denoiser, stated_provenance
-    from bmz_export.package.archive import DESCRIPTION_NAMES, open_package
+    from bmz_export.opening import denoiser_of, stated_provenance
+    from bmz_export.package.archive import open_package
 
-    denoiser = open_denoiser(path, device=device, trust=trust)
     with open_package(path) as package:
-        provenance = stated_provenance(package)
-    hashed = path if path.is_file() else next(path / name for name in DESCRIPTION_NAMES if (path / name).is_file())
-    return Model(path, "package", denoiser, hashed.name, sha256(hashed), provenance)
+        denoiser = denoiser_of(package, device=device, trust=trust)
+        hashed = path if path.is_file() else package.description.path
+        return Model(path, "package", denoiser, hashed.name, sha256(hashed), stated_provenance(package))
 
 
 def model_kind(path: Path) -> Literal["run", "package"]:

@@ -78,10 +78,16 @@ def export(
         run = open_run(named if named.is_dir() and not path.is_dir() else path)
     if not isinstance(about, About):
         about = read_about(None if about is None else Path(about), authors=authors, cite=cite, license=license)
-    image = None if example is None else Path(example)
-    options = exporting.ExportOptions(name=name, out=Path(out), about=about, example=image)
     asked = CheckOptions(engines=engines, timeout=timeout)
-    return exporting.export(run, options, certify=lambda folder: certify(folder, asked, log=log)[1], log=log)
+    return exporting.export(
+        run,
+        name=name,
+        out=Path(out),
+        about=about,
+        example=None if example is None else Path(example),
+        certify=lambda folder: certify(folder, asked, log=log)[1],
+        log=log,
+    )
 
 
 def check(

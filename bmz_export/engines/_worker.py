@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bmz_export.engines.messages import one_line
 from bmz_export.engines.runtimes import NotRunError, Predict
+from training.util.messages import one_line
 
 TIMES, ALWAYS = 64, 2**25
 """A result may hold this many times the bytes of its image, and this many bytes in any case."""

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from bmz_export.engines.base import GIB, Job, Outcome
-from bmz_export.engines.messages import last_line
+from training.util.messages import last_line
 
 PATIENCE = 5
 """Times a job's limit of processor time: what may pass on the clock for a worker that waits, or gets no processor."""

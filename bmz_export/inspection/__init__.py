@@ -5,8 +5,10 @@ A TorchScript archive whose code stays inside its computation is loaded by torch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from bmz_export.inspection.onnx_file import Onnx, read_onnx
 from bmz_export.inspection.pickles import Pickle, read_pickle
@@ -18,6 +20,9 @@ from bmz_export.package.description import Description, File, Tensor
 from training.util.hashing import sha256
 
 __all__ = ["Archive", "Inspection", "Onnx", "Pickle", "Source", "TestTensor", "TorchScript"]
+
+
+T = TypeVar("T")
 
 
 class Inspection:
@@ -44,11 +49,14 @@ class Inspection:
         entry = self.description.weights.get(name)
         return self.package.file(entry.source) if entry else None
 
+    def _read(self, name: str, read: Callable[[Path], T]) -> T | None:
+        path = self.weights(name)
+        return read(path) if path else None
+
     @cached_property
     def torchscript_archive(self) -> Archive | None:
         """What the TorchScript shows before anything loads it."""
-        path = self.weights("torchscript")
-        return read_archive(path) if path else None
+        return self._read("torchscript", read_archive)
 
     @cached_property
     def torchscript(self) -> TorchScript | None:
@@ -76,20 +84,17 @@ class Inspection:
     @cached_property
     def onnx(self) -> Onnx | None:
         """The ONNX file's graph."""
-        path = self.weights("onnx")
-        return read_onnx(path) if path else None
+        return self._read("onnx", read_onnx)
 
     @cached_property
     def state_dict(self) -> Pickle | None:
         """The opcodes of the state dict's pickle."""
-        path = self.weights("pytorch_state_dict")
-        return read_pickle(path) if path else None
+        return self._read("pytorch_state_dict", read_pickle)
 
     @cached_property
     def torchscript_pickle(self) -> Pickle | None:
         """The opcodes of the TorchScript archive's pickles."""
-        path = self.weights("torchscript")
-        return read_pickle(path) if path else None
+        return self._read("torchscript", read_pickle)
 
     @cached_property
     def architecture(self) -> Source | None:

@@ -1,10 +1,10 @@
 """Which licence a package may carry: that of the checkpoint it began from binds what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bmz_export.package.templates import fill
+from training.checkpoints import Origin
 from training.errors import PackageError
-from training.runs.provenance import CheckpointUsed
 
 LICENCE = "LICENSE"
 _UNSTATED = "not stated: ask whoever made the file before you publish anything made of it"
@@ -35,14 +35,14 @@ class Licence:
     missing: bool = False
 
 
-def decide_licence(asked: str | None, checkpoint: CheckpointUsed | None) -> Licence:
+def decide_licence(asked: str | None, checkpoint: Origin | None) -> Licence:
     """Return the package's licence from what the author asks for and what the checkpoint allows.
 
     Parameters
     ----------
     asked : str or None
         SPDX identifier.
-    checkpoint : CheckpointUsed or None
+    checkpoint : Origin or None
         Where the weights began; None when they began from random numbers.
 
     Raises
@@ -61,7 +61,7 @@ def decide_licence(asked: str | None, checkpoint: CheckpointUsed | None) -> Lice
     if checkpoint.licence is None:
         if asked is not None:
             return Licence(asked, None, f"Licence: {asked}, as the author of this package states; {began}.")
-        unstated = checkpoint.model_copy(update={"licence": _UNSTATED})
+        unstated = replace(checkpoint, licence=_UNSTATED)
         line = f"Licence: none yet; {began}, whose licence nobody stated. See the file {LICENCE}."
         return Licence(None, fill("LICENSE.j2", checkpoint=unstated), line, missing=True)
     if checkpoint.spdx is None:

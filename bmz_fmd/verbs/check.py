@@ -41,23 +41,24 @@ def command(
 
     Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
     """
+    import bmz_fmd
     from bmz_export.checking.certificate import Certificate
-    from bmz_export.checking.check import CheckOptions, check
     from training.inference.files import check_replaceable
     from training.util.writing import write_text
 
     if json is not None:
         check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
     named = {"deepimagej": fiji, "qupath": qupath, "ilastik": ilastik, **dict(map(_named, program or ()))}
-    options = CheckOptions(
+    certificate = bmz_fmd.check(
+        package,
+        engines=engine_names(engines),
         rules_only=rules_only,
         trust=trust,
         tiles=tiles,
-        engines=engine_names(engines),
-        timeout=timeout,
         programs={name: place for name, place in named.items() if place is not None},
+        timeout=timeout,
+        log=lambda line: console.note(f"  {line}"),
     )
-    certificate = check(package, options, log=lambda line: console.note(f"  {line}"))
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         write_text(json, certificate.to_json())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,13 +13,6 @@ from bmz_fmd.options import Device, ModelPath, Pattern, Tile, Trust
 if TYPE_CHECKING:
     from bmz_fmd.models import Model
     from training.evaluation.scoring import Evaluation, Figures
-
-
-class Convention(StrEnum):
-    """How images are brought to the clean one before they are scored: ``training.evaluation.metrics.Convention``."""
-
-    RAW = "raw"
-    AFFINE = "affine"
 
 
 _COLUMNS = (
@@ -43,9 +35,9 @@ def command(
     pattern: Pattern = None,
     channel: Annotated[str | None, typer.Option(help="The channel to score: its name, or number from 0.")] = None,
     convention: Annotated[
-        Convention,
+        Literal["raw", "affine"],
         typer.Option(help="affine: noisy and denoised are first fitted to the clean image; raw: as they are."),
-    ] = Convention.AFFINE,
+    ] = "affine",
     data_range: Annotated[
         float | None,
         typer.Option(help="Peak of PSNR and SSIM in units of the clean images; default: 255 for 8 bits.", min=0),
@@ -83,7 +75,7 @@ def command(
         result = score(
             opened,
             pairs,
-            convention=convention.value,
+            convention=convention,
             data_range=data_range,
             tile=tile,
             progress=lambda: advance(1, ""),

@@ -12,7 +12,7 @@ from helpers.building import built_package
 from helpers.hostile_archives import writing_archive
 from helpers.small_run import small_run
 
-from bmz_export.exporting import ExportOptions, export
+from bmz_export.exporting import export
 from bmz_export.opening import _any_size, open_denoiser
 from bmz_export.package.reading import read_description
 from training.errors import UserError
@@ -24,7 +24,7 @@ from training.runs.run import open_run
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     run = open_run(small_run(folder / "one"))
-    return run, export(run, ExportOptions(out=folder / "packages"))
+    return run, export(run, out=folder / "packages")
 
 
 @pytest.mark.parametrize("where", ["folder", "archive"])

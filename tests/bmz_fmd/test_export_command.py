@@ -18,7 +18,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_it_writes_the_package_and_says_what_is_public_and_what_is_missing(here):
-    ended = bmz_fmd("export", "--dataset", "simulated")
+    ended = bmz_fmd("export", "--dataset", "simulated", "--engines", "torch")
     assert ended.code == 1, ended.err  # without a licence QuPath's window refuses it
     assert "QuPath: its own window will NOT open it, because there is no license" in ended.out
     assert "packages/one.zip (unpacked: packages/one)" in ended.out

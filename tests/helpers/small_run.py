@@ -4,11 +4,13 @@ from dataclasses import asdict
 
 import torch
 
+from training.calibration.intensity import Intensity
 from training.calibration.layer import Calibrated, Constants
 from training.data import open_dataset
 from training.data.settings import DataSettings
+from training.inference.statistics import TrainedOn
 from training.networks import create
-from training.runs.provenance import DataUsed, IntensityFitUsed, NetworkUsed, Provenance, TrainedOnData, now
+from training.runs.provenance import DataUsed, NetworkUsed, Provenance, now
 from training.runs.run import create_run
 from training.runs.settings import Recipe, Settings
 
@@ -35,8 +37,8 @@ def small_run(folder, *, data=None, statistics="dataset"):
             network=NetworkUsed(name="dncnn", settings=NETWORK),
             calibration=asdict(constants),
             checkpoint=None,
-            trained_on=TrainedOnData(dtype="uint16", low=50, high=400, noise=10),
-            intensity_fit=IntensityFitUsed(mode="dataset", slope=1, offset=0),
+            trained_on=TrainedOn(dtype="uint16", low=50, high=400, noise=10),
+            intensity_fit=Intensity(mode="dataset", slope=1, offset=0),
             data=DataUsed.of(dataset),
             recipe=run.settings.recipe,
             scored=True,

@@ -31,10 +31,10 @@ class Origin:
         Of the file.
     licence : str or None
         In words; None where nobody stated one: a file of unknown origin.
-    spdx : str or None
-        Its SPDX identifier, where it has one.
     source : str
         Address where it was published, or the name of the file.
+    spdx : str or None
+        The licence's SPDX identifier, where it has one.
     citation : str or None
         What to cite.
     """
@@ -42,9 +42,9 @@ class Origin:
     name: str
     sha256: str
     licence: str | None
-    spdx: str | None
     source: str
-    citation: str | None
+    spdx: str | None = None
+    citation: str | None = None
 
 
 def load_weights(
@@ -91,8 +91,8 @@ def _origin(name: str, path: Path) -> Origin | None:
     digest = sha256(path)
     known = published_checkpoints().get(name) or _published(path, digest)
     if known is not None:
-        return Origin(known.name, digest, known.licence, known.spdx, known.source, known.citation)
-    unknown = Origin(path.name, digest, None, None, path.name, None)
+        return Origin(known.name, digest, known.licence, known.source, known.spdx, known.citation)
+    unknown = Origin(path.name, digest, None, path.name)
     try:
         before = json.loads((path.parent / "provenance.json").read_text(encoding="utf-8"))["checkpoint"]
         if before is None:

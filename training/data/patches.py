@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -59,6 +59,10 @@ class Images:
             self._room -= nbytes
             self._kept[index] = self._read(index, None)
         return tuple(image[region] for image in self._kept[index])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is kept in memory: another process reads for itself."""
+        return {**self.__dict__, "_scalings": {}, "_kept": {}, "_room": MEMORY}
 
     def _read(self, index: int, region: Region | None) -> tuple[Image, ...]:
         sample = self._samples[index]

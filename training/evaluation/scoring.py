@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from training.calibration.intensity import fit_affine
+from training.calibration.intensity import Intensity, fit_affine
 from training.errors import UserError
 from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
 from training.evaluation.overlap import Overlap
@@ -222,8 +222,7 @@ def images_to_show(
     for sample in samples:
         if sample.name in chosen:
             noisy, clean = sample.pair()
-            slope, offset = fit_affine(clean, noisy)
-            fitted = (slope * clean.astype(np.float64) + offset).astype(np.float32)
+            fitted = Intensity("image", 1.0, 0.0).apply(noisy, clean)
             image = chosen[sample.name]
             plane = image.largest_deviation_at[:-2]  # of a volume
             noisy, denoised, fitted = (part[plane] for part in (noisy, denoise(noisy), fitted))

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from training.calibration.intensity import Intensity
 from training.calibration.layer import Calibrated
-from training.data.patches import Batch, Images, Patches
+from training.data.patches import Batch, Patches
 from training.errors import RunError
-from training.methods import METHODS, Method
+from training.methods import Method
 from training.runs.run import LOSSES, Run, write_rows
 from training.runs.settings import Recipe
 from training.util.writing import replacing
@@ -32,7 +31,7 @@ _LOGGERS = tuple(map(logging.getLogger, ("lightning.pytorch", "lightning.fabric"
 
 
 class Learner(L.LightningModule):
-    """The calibrated network, the method that it learns by, and its optimiser.
+    """The calibrated network, the method that it learns by, its optimiser, and the patches that it learns from.
 
     Parameters
     ----------
@@ -42,15 +41,34 @@ class Learner(L.LightningModule):
         Learning rate and seed.
     method : Method
         Makes batches, and says what is made small and what an epoch is judged by.
+    patches : Patches
+        Of the training images; a process of its own reads them anew.
+    validation : sequence of Batch
+        The validation patches.
+    batch : int
+        Patches in a step of one device.
     done : int
         Epochs trained before.
     """
 
-    def __init__(self, model: Calibrated, recipe: Recipe, method: Method, done: int) -> None:
+    def __init__(
+        self,
+        model: Calibrated,
+        recipe: Recipe,
+        method: Method,
+        *,
+        patches: Patches,
+        validation: Sequence[Batch],
+        batch: int,
+        done: int,
+    ) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
         self.method = method
+        self.patches = patches
+        self.validation = validation
+        self.batch = batch
         self.done = done
 
     @property
@@ -61,6 +79,15 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam with its published constants."""
         return torch.optim.Adam(self.model.parameters(), lr=self.recipe.lr)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the patches of the present epoch: the trainer asks anew for each."""
+        self.patches.set_epoch(self.epoch)
+        return DataLoader(self.patches, batch_size=self.batch)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation patches, one by one, for they may differ in size."""
+        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
         """Set this epoch's learning rate."""
@@ -80,68 +107,7 @@ class Learner(L.LightningModule):
         self.log_dict(self.method.score(self.model, tuple(batch)), sync_dist=True, batch_size=1)
 
 
-class Data(L.LightningDataModule):
-    """Patches for training and validation; a process of its own opens the data set anew.
-
-    Parameters
-    ----------
-    run : Run
-        Says where the pairs are.
-    intensity : Intensity
-        Clean onto noisy.
-    size : tuple of int or None
-        Of the patches, one number an axis; None: whole images.
-    batch : int
-        Patches in a step of one device.
-    validation : sequence of Batch
-        The validation patches.
-    done : int
-        Epochs trained before.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        intensity: Intensity,
-        *,
-        size: tuple[int, ...] | None,
-        batch: int,
-        validation: Sequence[Batch],
-        done: int,
-    ) -> None:
-        super().__init__()
-        self.run = run
-        self.intensity = intensity
-        self.size = size
-        self.batch = batch
-        self.validation = list(validation)
-        self.done = done
-        self.patches: Patches | None = None
-
-    def setup(self, stage: str) -> None:
-        """Open the training images, where that was not done yet."""
-        if self.patches is None:
-            recipe = self.run.settings.recipe
-            frames = METHODS[self.run.settings.method].needs.frames
-            images = Images(self.run.dataset(compared=False).train, self.intensity.scaling, frames)
-            self.patches = Patches(images, self.size, recipe.augment, recipe.seed)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the patches of the present epoch: the trainer asks anew for each."""
-        assert self.patches is not None and self.trainer is not None
-        self.patches.set_epoch(self.done + self.trainer.current_epoch + 1)
-        return DataLoader(self.patches, batch_size=self.batch)
-
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Return the validation patches, one by one, for they may differ in size."""
-        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the open data set, which no other process could use."""
-        return {**self.__dict__, "patches": None}
-
-
-class Record(L.Callback):
+class Recorder(L.Callback):
     """Writes the table, the best and the last weights after each epoch, each file whole or not at all.
 
     The order counts: whatever moment a run is killed at, what ``last.ckpt`` says is true of the other files after the

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from training.calibration.intensity import Intensity
 from training.calibration.layer import Calibrated
 from training.data import ImageDataset, Sample
 from training.evaluation import pictures as figures
@@ -103,7 +102,6 @@ def _rows(
 ) -> Iterator[figures.Shown]:
     """Yield a few test images, spread over all, any clean ones on the noisy scale; PSNR by the affine convention."""
     denoise = as_denoiser(model, provenance, device).tiled()
-    intensity = Intensity(**provenance.intensity_fit.model_dump())
     for index in np.unique(np.linspace(0, len(samples) - 1, _SHOWN).round().astype(int)):
         sample = samples[int(index)]
         noisy, clean = sample.pair() if sample.clean is not None else (sample.frame(), None)
@@ -111,6 +109,6 @@ def _rows(
         shown, scores = [noisy, denoised], []
         if clean is not None:
             scores = [psnr(clean, image, data_range=data_range, convention="affine") for image in shown]
-            shown.append(intensity.apply(noisy, clean))
+            shown.append(provenance.intensity_fit.apply(noisy, clean))
         planes = (image[(image.shape[0] // 2,) * (image.ndim - 2)] for image in shown)  # the middle one of a volume
         yield figures.Shown(sample.name, *planes, *scores)

@@ -13,25 +13,17 @@ import torch
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
 from training.calibration.statistics import Statistics, measure
-from training.checkpoints import load_weights
+from training.checkpoints import Origin, load_weights
 from training.data import ImageDataset
 from training.errors import DataError
 from training.evaluation.metrics import is_constant
 from training.fitting.report import score
 from training.inference.backends import convolve_channels_last
+from training.inference.statistics import TrainedOn
 from training.methods import METHODS
 from training.networks import NETWORKS, create
 from training.runs.model import build
-from training.runs.provenance import (
-    CheckpointUsed,
-    DataUsed,
-    IntensityFitUsed,
-    NetworkUsed,
-    Provenance,
-    TrainedOnData,
-    now,
-    versions,
-)
+from training.runs.provenance import DataUsed, NetworkUsed, Provenance, now, versions
 from training.runs.run import Run, load_checkpoint
 from training.runs.settings import Settings
 from training.util.devices import quick_in_half
@@ -92,14 +84,14 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         network=used,
         calibration=asdict(constants),
         checkpoint=origin,
-        trained_on=TrainedOnData(
+        trained_on=TrainedOn(
             dtype=dataset.source.dtype,
             low=measured.low,
             high=measured.high,
             noise=measured.noise,
             noise_range=measured.noise_range,
         ),
-        intensity_fit=IntensityFitUsed(**asdict(measured.intensity)),
+        intensity_fit=measured.intensity,
         data=DataUsed.of(dataset),
         method=settings.method,
         recipe=recipe,
@@ -155,7 +147,7 @@ def _trainable(measured: Statistics, dataset: ImageDataset) -> None:
             )
 
 
-def _start(settings: Settings, listener: Listener) -> tuple[torch.nn.Module, CheckpointUsed | None]:
+def _start(settings: Settings, listener: Listener) -> tuple[torch.nn.Module, Origin | None]:
     """Return the bare network that training starts from, and where its weights come from."""
     torch.manual_seed(settings.recipe.seed)
     try:
@@ -164,8 +156,7 @@ def _start(settings: Settings, listener: Listener) -> tuple[torch.nn.Module, Che
         raise DataError(f"`network` {settings.network}: {error}") from None
     if settings.checkpoint is None:
         return denoiser, None
-    origin = load_weights(settings.checkpoint, denoiser, progress=True)
-    return denoiser, None if origin is None else CheckpointUsed(**asdict(origin))
+    return denoiser, load_weights(settings.checkpoint, denoiser, progress=True)
 
 
 def resumed_state(run: Run, dataset: ImageDataset) -> State:
@@ -180,7 +171,7 @@ def resumed_state(run: Run, dataset: ImageDataset) -> State:
     shapes = {sample.shape for sample in dataset.train}
     return State(
         model,
-        Intensity(**provenance.intensity_fit.model_dump()),
+        provenance.intensity_fit,
         _range(provenance.trained_on),
         tuple(min(lengths) for lengths in zip(*shapes, strict=True)),
         len(shapes) == 1,
@@ -191,5 +182,5 @@ def resumed_state(run: Run, dataset: ImageDataset) -> State:
     )
 
 
-def _range(images: Statistics | TrainedOnData) -> Range:
+def _range(images: Statistics | TrainedOn) -> Range:
     return Range(images.low, images.high - images.low if images.high > images.low else 1.0)

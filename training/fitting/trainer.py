@@ -6,7 +6,6 @@ import math
 import re
 import signal
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from training.data import ImageDataset
 from training.data.patches import Batch, Images, Patches, patch_size, validation_patches
 from training.errors import DiskFullError, RunError, UserError
 from training.fitting import timing
-from training.fitting.loop import COLUMNS, Data, Learner, Record, figure, quiet, save_best
+from training.fitting.loop import COLUMNS, Learner, Recorder, figure, quiet, save_best
 from training.fitting.report import finish
 from training.fitting.state import State, new_state, resumed_state
 from training.inference.backends import convolve_channels_last
@@ -162,13 +161,15 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
     pixels = int(share * len(patches) * area)
     validation = validation_patches(Images(dataset.validation, scaling, frames), size, pixels, recipe.seed)
     model = Calibrated(state.model.denoiser, replace(state.model.constants, margin=0))
-    learner = Learner(model, recipe, method, state.done).to(device)
+    each = math.ceil(batch / count)
+    learner = Learner(model, recipe, method, patches=patches, validation=validation, batch=each, done=state.done)
+    learner.to(device)
     convolve_channels_last(learner)
     if state.done == 0:
-        _epoch_zero(run, state, learner, validation, device)
+        _epoch_zero(run, state, learner, device)
     left = recipe.epochs - state.done
     steps = math.ceil(len(patches) / batch)
-    pixel = _seconds_per_pixel(learner, validation[0], batch, device)
+    pixel = _seconds_per_pixel(learner, batch, device)
     seconds = timing.training_seconds(pixel, left * len(patches) * area, device, count)
     scoring = f" and {duration(state.scoring)} for the test images" if state.scoring else ""
     listener.note(
@@ -180,17 +181,15 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
             f"{run.settings.network} would train for {duration(seconds)} here; `network` dncnn is far quicker, "
             "or train on a machine with a GPU"
         )
-    data = Data(run, state.intensity, size=size, batch=math.ceil(batch / count), validation=validation, done=state.done)
-    data.patches = patches
     with listener.progress("training", steps * left) as advance, quiet():
-        record = Record(run, state.rows, state.best, state.optimizer, advance)
+        recorder = Recorder(run, state.rows, state.best, state.optimizer, advance)
         trainer = L.Trainer(
             accelerator="gpu" if device.startswith("cuda") else device,
             devices=[int(device.partition(":")[2])] if ":" in device else count,
             strategy="ddp_spawn" if count > 1 else "auto",
             precision="bf16-mixed" if quick_in_half(device) else "32-true",
             max_epochs=left,
-            callbacks=[record],
+            callbacks=[recorder],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -202,7 +201,7 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
         )
         # from here on best.ckpt may be another than the scores are of
         run.write_provenance(run.provenance.model_copy(update={"scored": False}))
-        _interruptible(trainer, learner, data)
+        _interruptible(trainer, learner)
 
 
 def _patch_size(recipe: Recipe, state: State, listener: Listener) -> tuple[tuple[int, ...] | None, int]:
@@ -218,12 +217,12 @@ def _patch_size(recipe: Recipe, state: State, listener: Listener) -> tuple[tuple
     return size, recipe.batch
 
 
-def _epoch_zero(run: Run, state: State, learner: Learner, validation: Sequence[Batch], device: str) -> None:
+def _epoch_zero(run: Run, state: State, learner: Learner, device: str) -> None:
     """Score the noisy and the calibrated start on the validation patches, and write the start as the best so far."""
     learner.eval()
     with torch.inference_mode(), torch.autocast(learner.device.type, torch.bfloat16, enabled=quick_in_half(device)):
-        found = [learner.method.score(learner.model, _to(patches, device)) for patches in validation]
-        noisy = [learner.method.score(torch.nn.Identity(), _to(patches, device)) for patches in validation]
+        found = [learner.method.score(learner.model, _to(patches, device)) for patches in learner.validation]
+        noisy = [learner.method.score(torch.nn.Identity(), _to(patches, device)) for patches in learner.validation]
     means = {key: float(np.mean([scores[key] for scores in found])) for key in found[0]}
     if "psnr" in means:
         before = float(np.mean([scores["psnr"] for scores in noisy]))
@@ -236,8 +235,9 @@ def _epoch_zero(run: Run, state: State, learner: Learner, validation: Sequence[B
     learner.train()
 
 
-def _seconds_per_pixel(learner: Learner, patches: Batch, batch: int, device: str) -> float:
+def _seconds_per_pixel(learner: Learner, batch: int, device: str) -> float:
     """Return what a step costs a pixel, measured on a validation patch."""
+    patches = learner.validation[0]
     if device == "cpu":
         patches = tuple(image[..., : timing.TIMED, : timing.TIMED] for image in patches)
     else:
@@ -250,7 +250,7 @@ def _to(patches: Batch, device: str) -> Batch:
     return tuple(image.to(device) for image in patches)
 
 
-def _interruptible(trainer: L.Trainer, learner: Learner, data: Data) -> None:
+def _interruptible(trainer: L.Trainer, learner: Learner) -> None:
     """Run the trainer; it answers Ctrl-C by leaving Python, which is turned into a ``KeyboardInterrupt`` here.
 
     A process of its own, one a GPU, hands an error over as the text of its traceback.
@@ -260,7 +260,7 @@ def _interruptible(trainer: L.Trainer, learner: Learner, data: Data) -> None:
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT) if main else None
     try:
-        trainer.fit(learner, datamodule=data)
+        trainer.fit(learner)
     except SystemExit:
         raise KeyboardInterrupt from None
     except ProcessRaisedException as error:

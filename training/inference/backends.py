@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from training.errors import ModelError
 from training.util.allocator import keep_freed_memory
+from training.util.messages import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +80,7 @@ def from_torchscript(file: Path, device: str = "cpu", *, channels_last: bool = F
             warnings.filterwarnings("ignore", message=".*deprecated")
             module = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"{file.name}: not TorchScript that this torch loads ({_first_line(error)})") from None
+        raise ModelError(f"{file.name}: not TorchScript that this torch loads ({one_line(str(error))})") from None
 
     if channels_last and device == "cpu":
         convolve_channels_last(module)
@@ -121,10 +122,6 @@ def from_onnx(file: Path, *, threads: int = 0, beside: bool = False) -> Run:
         model = str(file) if beside else file.read_bytes()  # from memory, no file beside it is found
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 its errors share no base of their own
-        raise ModelError(f"{file.name}: not ONNX that this runtime loads ({_first_line(error)})") from None
+        raise ModelError(f"{file.name}: not ONNX that this runtime loads ({one_line(str(error))})") from None
     name = session.get_inputs()[0].name
     return lambda images: list(session.run(None, {name: images}))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

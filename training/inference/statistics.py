@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, prod, sqrt
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from training.calibration.noise import noise_level
 from training.images import planes
@@ -22,24 +23,23 @@ _INTENSITY_MARGIN = 0.1  # of the trained range: an image may reach so far beyon
 _NOISE_FACTOR = 1.5  # an image's noise may be so much beyond that of any training image
 
 
-class TrainedOn(Protocol):
-    """What a model saw in training, in the units of its training images."""
+class TrainedOn(BaseModel):
+    """Type, intensities and noise of the noisy images that a model was trained on, in image units."""
 
-    @property
-    def low(self) -> float:
-        """0.1 percentile of the noisy images."""
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @property
-    def high(self) -> float:
-        """99.9 percentile of the noisy images."""
+    dtype: str
+    low: float
+    """0.1 percentile over all of them."""
 
-    @property
-    def noise(self) -> float:
-        """Median standard deviation of their noise."""
+    high: float
+    """99.9 percentile over all of them."""
 
-    @property
-    def noise_range(self) -> tuple[float, float] | None:
-        """The same of the image with the least and the most noise; None where only the median is known."""
+    noise: float
+    """Median of ``training.calibration.noise.noise_level``."""
+
+    noise_range: tuple[float, float] | None = None
+    """The same of the image with the least and the most noise; None in runs of version 0.1."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from training.calibration.intensity import Intensity
+from training.checkpoints.loading import Origin
+from training.inference.statistics import TrainedOn
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
 from training.util.text import composed, counted
@@ -42,46 +45,6 @@ class NetworkUsed(_Part):
         if name not in NETWORKS:
             raise ValueError(f"{name} is none of {', '.join(NETWORKS)}")
         return name
-
-
-class CheckpointUsed(_Part):
-    """Where the weights started from; its licence goes into every package made of the run.
-
-    ``licence`` is in words, None where nobody stated one: a file of unknown origin.
-    """
-
-    name: str
-    sha256: str
-    licence: str | None
-    spdx: str | None = None
-    source: str
-    citation: str | None = None
-
-
-class TrainedOnData(_Part):
-    """Intensities and noise of the noisy training images, in image units.
-
-    ``low`` and ``high`` are the 0.1 and 99.9 percentiles over all of them, ``noise`` the median of
-    :func:`training.calibration.noise.noise_level`, ``noise_range`` the same of the image with the least and the most
-    (None in runs of version 0.1).
-    """
-
-    dtype: str
-    low: float
-    high: float
-    noise: float
-    noise_range: tuple[float, float] | None = None
-
-
-class IntensityFitUsed(_Part):
-    """How the clean images were brought onto the noisy ones' scale: ``slope * clean + offset``.
-
-    With ``mode`` "image" every image has its own; slope and offset here are the medians over the training set.
-    """
-
-    mode: Literal["dataset", "image", "none"]
-    slope: float
-    offset: float
 
 
 class DataUsed(_Part):
@@ -153,9 +116,9 @@ class Provenance(_Part):
 
     network: NetworkUsed
     calibration: dict[str, Any]
-    checkpoint: CheckpointUsed | None
-    trained_on: TrainedOnData
-    intensity_fit: IntensityFitUsed
+    checkpoint: Origin | None
+    trained_on: TrainedOn
+    intensity_fit: Intensity
     data: DataUsed
     method: str = "supervised"
     recipe: Recipe

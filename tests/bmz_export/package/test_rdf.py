@@ -15,8 +15,8 @@ from bmz_export.package.builder import Addition
 from bmz_export.package.licence import decide_licence
 from bmz_export.package.rdf import choose_tiling, is_ours
 from bmz_export.package.tensors import choose_region
+from training.checkpoints import Origin
 from training.errors import UserError
-from training.runs.provenance import CheckpointUsed
 from training.util.hashing import sha256
 
 
@@ -319,7 +319,7 @@ def test_a_missing_about_file_is_named(tmp_path):
 
 
 def checkpoint(spdx, licence="its own words"):
-    return CheckpointUsed(name="weights-1", sha256="0" * 64, licence=licence, spdx=spdx, source="https://example.org")
+    return Origin(name="weights-1", sha256="0" * 64, licence=licence, spdx=spdx, source="https://example.org")
 
 
 def test_the_checkpoints_licence_is_carried_over():

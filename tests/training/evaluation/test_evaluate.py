@@ -18,7 +18,7 @@ from training.evaluation.scoring import evaluate, images_to_show, is_result
 from training.images import open_image, source_in
 from training.inference.denoiser import Denoiser
 from training.inference.files import check_replaceable
-from training.runs.provenance import TrainedOnData
+from training.inference.statistics import TrainedOn
 from training.util.hashing import sha256
 
 SHAPE = (96, 128)
@@ -171,7 +171,7 @@ def test_a_result_that_is_no_closer_to_the_clean_image_says_so():
 
 
 def test_an_image_unlike_those_of_training_is_named():
-    seen = TrainedOnData(dtype="uint8", low=30, high=230, noise=11)
+    seen = TrainedOn(dtype="uint8", low=30, high=230, noise=11)
     model = replace(UNCHANGED, trained_on=seen)
     bright = Sample.of_arrays("bright", 10 * scene()[1], 10 * scene()[0])
     alike, other = evaluate([pair(), bright], model, convention="raw", data_range=255).images

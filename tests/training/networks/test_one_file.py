@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bmz_export.exporting import ExportOptions, export
+from bmz_export.exporting import export
 from bmz_export.opening import open_denoiser
 from bmz_export.package.weights import compose_architecture
 from training.checkpoints import default_checkpoint
@@ -83,7 +83,7 @@ def test_a_network_of_one_file_is_trained_and_exported(blend, tmp_path):
     run = train(create_run(settings, tmp_path / "first"), device="cpu")
     assert [row["epoch"] for row in run.history()] == [0, 1]
     assert run.provenance.calibration["multiple"] == [2, 1]
-    package = export(run, ExportOptions(out=tmp_path / "packages"))
+    package = export(run, out=tmp_path / "packages")
     image = run.dataset().test[0].noisy[0].read()[None, None].astype(np.float32)
     expected = run.denoiser(device="cpu").predict(image)
     np.testing.assert_allclose(open_denoiser(package.archive).predict(image), expected, rtol=1e-4)

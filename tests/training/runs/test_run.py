@@ -9,20 +9,20 @@ import pytest
 import tifffile
 import torch
 
+from training.calibration.intensity import Intensity
 from training.calibration.layer import Constants
+from training.checkpoints import Origin
 from training.data import open_dataset
 from training.data.settings import DataSettings
 from training.errors import UserError
+from training.inference.statistics import TrainedOn
 from training.networks import NETWORKS, create
 from training.runs.provenance import (
-    CheckpointUsed,
     DataUsed,
-    IntensityFitUsed,
     NetworkUsed,
     Provenance,
     Score,
     Scores,
-    TrainedOnData,
     ValidationScores,
     now,
 )
@@ -43,11 +43,9 @@ def provenance(data="simulated"):
     return Provenance(
         network=NetworkUsed(name="dncnn", settings=SMALL),
         calibration=asdict(Constants(transform="anscombe", gain=2.0, scale=3.0, margin=3)),
-        checkpoint=CheckpointUsed(
-            name="a", sha256="0", licence="MIT License", spdx="MIT", source="https://example.org"
-        ),
-        trained_on=TrainedOnData(dtype="uint16", low=90, high=1000, noise=12),
-        intensity_fit=IntensityFitUsed(mode="dataset", slope=1.5, offset=-3),
+        checkpoint=Origin(name="a", sha256="0", licence="MIT License", spdx="MIT", source="https://example.org"),
+        trained_on=TrainedOn(dtype="uint16", low=90, high=1000, noise=12),
+        intensity_fit=Intensity(mode="dataset", slope=1.5, offset=-3),
         data=DataUsed(name=data, hashes={"a.tif": "0"}, splits={"train": ["a"]}, source={"dtype": "uint16"}),
         recipe=Recipe(),
         seed=0,
