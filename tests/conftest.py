@@ -1,10 +1,14 @@
 """Fixtures of all tests."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 from helpers.shared import shared_path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the processors; torch and NumPy ask when they are imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

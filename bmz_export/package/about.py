@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 
 from training.errors import PackageError
+from training.util.text import unknown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -112,9 +113,7 @@ def _read_file(file: Path) -> About:
     known = list(About.__dataclass_fields__)
     for key in content:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise PackageError(f"`about` {file}: unknown key {key!r}; {hint}the keys are {', '.join(known)}")
+            raise PackageError(f"`about` {file}: the key {key!r} is {unknown(str(key), known)}")
     where = f"`about` {file}"
     return About(
         title=_title(content.get("title"), where),

@@ -21,6 +21,11 @@ from training.util.hashing import sha256
 
 RDF, README, COVER, PROVENANCE = "rdf.yaml", "README.md", "cover.png", "provenance.json"
 TEST_INPUT, TEST_OUTPUT = "test_input.npy", "test_output.npy"
+_HASHED = {"state_dict": STATE_DICT, "architecture": ARCHITECTURE, "torchscript": TORCHSCRIPT, "onnx": ONNX}
+_HASHED |= {"test_input": TEST_INPUT, "test_output": TEST_OUTPUT}
+FILES = {**_HASHED, "readme": README, "cover": COVER, "provenance": PROVENANCE}
+"""Files of a package by what templates call them."""
+
 PYTORCH_VERSION = "2.5.1"
 """Stated for both torch formats: proven in QuPath 0.6, in conda-forge, and one that lets deepImageJ choose TorchScript
 over ONNX (whose wrapper there ends the program). The version that exported stands in the README."""
@@ -109,15 +114,6 @@ def write_rdf(folder: Path, axes: str, tiling: Tiling, attachments: Sequence[str
         ``name``, ``description``, ``authors``, ``cite``, ``license``, ``tags``, ``version``, ``timestamp``,
         ``training_data`` and ``kwargs``, as the template names them.
     """
-    hashed = (
-        STATE_DICT,
-        ARCHITECTURE,
-        TORCHSCRIPT,
-        ONNX,
-        TEST_INPUT,
-        TEST_OUTPUT,
-        *attachments,
-    )
     text = fill(
         "rdf.yaml.j2",
         mark=f"{MARK} {version('bmz-fmd')}",
@@ -126,10 +122,8 @@ def write_rdf(folder: Path, axes: str, tiling: Tiling, attachments: Sequence[str
         pytorch_version=PYTORCH_VERSION,
         opset_version=OPSET,
         callable=CALLABLE,
-        files={"state_dict": STATE_DICT, "architecture": ARCHITECTURE}
-        | {"torchscript": TORCHSCRIPT, "onnx": ONNX}
-        | {"test_input": TEST_INPUT, "test_output": TEST_OUTPUT, "readme": README, "cover": COVER},
-        sha256={name: sha256(folder / name) for name in hashed},
+        files=FILES,
+        sha256={name: sha256(folder / name) for name in (*_HASHED.values(), *attachments)},
         attachments=attachments,
         **values,
     )

@@ -2,9 +2,8 @@
 
 from importlib.metadata import version
 
-from bmz_export.package import weights
 from bmz_export.package.memory import MACRO_GIGABYTES, SIZES
-from bmz_export.package.rdf import COVER, LARGEST_TILE, PROVENANCE
+from bmz_export.package.rdf import FILES, LARGEST_TILE
 from bmz_export.package.templates import fill
 from bmz_export.package.tensors import SAMPLE
 from training.runs.provenance import Provenance
@@ -26,9 +25,7 @@ def compose(provenance: Provenance | None, **values: object) -> str:
         provenance=provenance,
         verdict=provenance.judgement() if provenance is not None and provenance.beats_noisy() is False else None,
         **values,
-        files={"cover": COVER, "provenance": PROVENANCE, "sample": SAMPLE}
-        | {"torchscript": weights.TORCHSCRIPT, "onnx": weights.ONNX}
-        | {"state_dict": weights.STATE_DICT, "architecture": weights.ARCHITECTURE},
+        files=FILES | {"sample": SAMPLE},
         largest_tile=LARGEST_TILE,
         memory_sizes=SIZES,
         macro_gigabytes=MACRO_GIGABYTES,

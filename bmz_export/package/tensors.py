@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bmz_export.package.rdf import TEST_INPUT, TEST_OUTPUT
 from training.errors import PackageError
+from training.evaluation.pictures import busiest_window
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
@@ -18,7 +19,7 @@ T = TypeVar("T", bound=np.generic)
 SAMPLE = "sample_input.tif"
 SIDE = 256
 """Pixels a side, where the declared minimum allows: every engine runs the example several times."""
-_BLOCK = 16  # pixels: structure is looked for in means of such blocks, where noise averages out
+_SMOOTHED = 16  # pixels a side: structure is looked for in means over such squares, where noise averages out
 
 
 def choose_region(image: NDArray[Any], minimum: int) -> NDArray[Any]:
@@ -46,10 +47,10 @@ def choose_region(image: NDArray[Any], minimum: int) -> NDArray[Any]:
     if not np.isfinite(image).all():
         raise PackageError("the example holds NaN or infinity; choose another with `example` FILE")
     image = fitted(image, [max(minimum, size) for size in image.shape])
-    height, width = (min(size, max(minimum, SIDE)) for size in image.shape)
-    places = [(top, left) for top in _starts(image.shape[0], height) for left in _starts(image.shape[1], width)]
-    regions = [image[top : top + height, left : left + width] for top, left in places]
-    return np.ascontiguousarray(max(regions, key=_structure))
+    from scipy.ndimage import uniform_filter
+
+    smooth = uniform_filter(image.astype(np.float64), _SMOOTHED)
+    return np.ascontiguousarray(image[busiest_window(smooth, max(minimum, SIDE))])
 
 
 def fitted(image: NDArray[T], shape: Sequence[int]) -> NDArray[T]:
@@ -115,15 +116,3 @@ def _imagej_type(sample: NDArray[Any]) -> type[np.generic]:
         if low >= 0 and high < 2**16:
             return np.uint16
     return np.float32
-
-
-def _starts(size: int, part: int) -> list[int]:
-    """Where parts begin that overlap by half, the last one flush with the end."""
-    return sorted({*range(0, size - part + 1, max(part // 2, 1)), size - part})
-
-
-def _structure(part: NDArray[Any]) -> float:
-    """Standard deviation of block means: high where there is something to see, whatever the noise."""
-    rows, columns = (size // _BLOCK * _BLOCK for size in part.shape)
-    blocks = part[:rows, :columns].astype(np.float64).reshape(rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
-    return float(blocks.mean(axis=(1, 3)).std())

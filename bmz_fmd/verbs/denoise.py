@@ -15,13 +15,13 @@ from bmz_fmd.options import Device, ModelPath, Tile, Trust
 from training.errors import DiskFullError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import xarray as xr
 
     from training.inference.denoiser import Denoiser
 
-_SAID = 6  # images whose warnings are printed one by one
+_SAID = 6  # files left out that are named
 
 
 def command(
@@ -107,7 +107,7 @@ def command(
             if source not in stacks:
                 continue
             with failed.noting(source):
-                step = _step(advance, result.name)
+                step = lambda planes, name=result.name: advance(planes, name)  # noqa: E731
                 denoised = denoise(stacks[source], denoiser, tile=tile, channel=channel, progress=step)
                 note = partial(record.add, source, result)
                 write_image(result, denoised, like=stacks[source], dtype=dtype, overwrite=overwrite, written=note)
@@ -139,10 +139,6 @@ class _Failed:
             self.reasons.append(reason if str(source) in reason else f"{source}: {reason}")
 
 
-def _step(advance: Callable[[float, str], None], name: str) -> Callable[[int], None]:
-    return lambda planes: advance(planes, name)
-
-
 def _differences(stack: xr.DataArray, denoiser: Denoiser, channel: str | None) -> list[str]:
     """Read an image once, so that a damaged one is known now, and return in what it is unlike those of training."""
     from training.images import channel_number
@@ -160,10 +156,7 @@ def _differences(stack: xr.DataArray, denoiser: Denoiser, channel: str | None) -
 
 
 def _say_what_was_seen(stacks: Mapping[Path, xr.DataArray], unlike: Sequence[str], channel: str | None) -> None:
-    for difference in unlike[:_SAID]:
-        console.warn(f"{difference}; look at the result with care")
-    if unlike[_SAID:]:
-        console.warn(f"and {len(unlike) - _SAID} more like these")
+    console.warn_some(f"{difference}; look at the result with care" for difference in unlike)
     several = [stack for stack in stacks.values() if stack.sizes.get("C", 1) > 1]
     if several and channel is None:
         console.note(

@@ -1,12 +1,11 @@
 """Data sets: each gives samples, split for training, validation and test. A new one is a file in ``sets``."""
 
-import difflib
-
 from training.data.options import FOLDERS, check_options
 from training.data.sample import ImageDataset, Sample
 from training.data.sets import DATASETS, register
 from training.data.settings import DataSettings
 from training.errors import DataError
+from training.util.text import unknown
 
 __all__ = ["DATASETS", "DataSettings", "ImageDataset", "Sample", "open_dataset", "register"]
 
@@ -28,9 +27,7 @@ def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> 
     """
     name = settings.dataset or FOLDERS
     if name not in DATASETS:
-        near = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise DataError(f"`dataset` {name} is unknown: {hint}the names are {', '.join(DATASETS)}")
+        raise DataError(f"`dataset` {name}: {unknown(name, list(DATASETS))}")
     if settings.dataset is None and not {"noisy", "clean"} & settings.options.keys():
         raise DataError("nothing to train on: give `dataset` NAME, or `noisy` DIR and `clean` DIR")
     dataset = DATASETS[name]

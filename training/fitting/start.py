@@ -11,9 +11,19 @@ from training.data import DataSettings, ImageDataset, open_dataset
 from training.errors import CheckpointError, SettingError
 from training.methods import METHODS
 from training.networks import NETWORKS, create
-from training.runs.run import RUNS, Run, create_run, free_name, open_run
-from training.runs.settings import Recipe, Settings, as_written, change_recipe, check_name, load_recipe, unknown
+from training.runs.run import RUNS, Run, create_run, free_name, open_run, run_names
+from training.runs.settings import (
+    Recipe,
+    Settings,
+    as_written,
+    change_recipe,
+    check_method,
+    check_name,
+    check_network,
+    load_recipe,
+)
 from training.util.lock import run_lock
+from training.util.text import unknown
 
 if TYPE_CHECKING:
     from training.checkpoints import Checkpoint
@@ -83,7 +93,7 @@ def new_run(
     UserError
         For what cannot be trained, and where weights would have to be fetched and that was not confirmed.
     """
-    network = _network(request.network or "drunet")
+    network = check_network(request.network or "drunet")
     network_settings = _network_settings(network, request.network_settings)
     recipe = load_recipe(request.recipe or network, request.changes)
     if request.name is not None and (runs / check_name(request.name)).exists():
@@ -92,7 +102,7 @@ def new_run(
             f"or go on with `resume` `name` {request.name}"
         )
     data = request.data or DataSettings()
-    method = _method(request.method)
+    method = check_method(request.method or "supervised")
     if METHODS[method].needs.clean and data.options.get("noisy") and not data.options.get("clean"):
         raise SettingError(
             f"`noisy` is given without `clean`: {method} learning needs the clean image of each noisy one: give `clean`"
@@ -123,8 +133,8 @@ def new_run(
 def resumed_run(request: Request, runs: Path = RUNS) -> Run:
     """Return the run that is named, where its settings are not contradicted; other ``epochs`` are taken over."""
     if request.name is None:
-        known = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
-        raise SettingError(f"`resume`: say which run with `name` NAME; there are {', '.join(known) or 'none yet'}")
+        there = ", ".join(run_names(runs)) or "none yet"
+        raise SettingError(f"`resume`: say which run with `name` NAME; there are {there}")
     folder = open_run(runs / check_name(request.name)).folder
     with run_lock(folder):
         return _agreeing(open_run(folder), request)
@@ -173,25 +183,12 @@ def _same(what: str, wanted: object, was: object) -> None:
         )
 
 
-def _network(name: str) -> str:
-    if name not in NETWORKS:
-        raise SettingError(f"`network` {name}: {unknown(name, list(NETWORKS))}")
-    return name
-
-
 def _network_settings(network: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     known = list(NETWORKS[network].settings)
     for key in asked:
         if key not in known:
             raise SettingError(f"`network_settings` {key}: {unknown(key, known)}")
     return as_written(asked)
-
-
-def _method(name: str | None) -> str:
-    name = name or "supervised"
-    if name not in METHODS:
-        raise SettingError(f"`method` {name}: {unknown(name, list(METHODS))}")
-    return name
 
 
 def _checkpoint(

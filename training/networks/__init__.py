@@ -10,8 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module, util
 from pathlib import Path
@@ -122,16 +121,6 @@ def register(path: Path) -> Network:
         raise ValueError(f"{path}: there is a network {network.name} already; give the file another name")
     NETWORKS[network.name] = network
     return network
-
-
-@contextmanager
-def registered(path: Path) -> Iterator[Network]:
-    """Have the network of a file in ``NETWORKS`` for a while, as in a test."""
-    network = register(path)
-    try:
-        yield network
-    finally:
-        del NETWORKS[network.name]
 
 
 def create(name: str, **settings: object) -> nn.Module:

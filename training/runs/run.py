@@ -188,7 +188,7 @@ def open_run(folder: Path) -> Run:
     """Return the run of a folder; a folder without settings is an error."""
     folder = Path(folder)
     if not folder.is_dir():
-        known = _names(folder.parent)
+        known = run_names(folder.parent)
         hint = f"; there are {', '.join(known)}" if known else ""
         raise RunError(f"{folder}: no such run{hint}; start one with bmz-fmd train")
     if not (folder / SETTINGS).is_file():
@@ -200,7 +200,7 @@ def newest_run(dataset: str, runs: Path = RUNS) -> Run:
     """Return the newest run trained on the named data set (by its provenance, not by its folder's name)."""
     found: list[tuple[str, Run]] = []
     others: set[str] = set()
-    for name in _names(runs):
+    for name in run_names(runs):
         try:
             run = open_run(runs / name)
             provenance = run.provenance
@@ -239,7 +239,8 @@ def write_rows(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[s
             writer.writerow({key: "" if math.isnan(value) else f"{value:.8g}" for key, value in values.items()})
 
 
-def _names(runs: Path) -> list[str]:
+def run_names(runs: Path = RUNS) -> list[str]:
+    """Return the names of the runs in a folder; hidden ones are left out."""
     if not runs.is_dir():
         return []
     return sorted(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from training.calibration.intensity import IntensityFit
 from training.data.options import plain_message
 from training.data.settings import Augment, DataSettings
 from training.errors import SettingError
 from training.networks import NETWORKS
+from training.util.text import unknown
 
 Statistics = Literal["dataset", "instance"]
 Transform = Literal["auto", "affine", "anscombe"]
@@ -88,48 +88,6 @@ class Recipe(BaseModel):
         return rate
 
 
-class Settings(BaseModel):
-    """All settings of a run: with these and the same data it can be repeated."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    network: str
-    network_settings: dict[str, Any] = Field(default_factory=dict)
-    checkpoint: str | None = Field(
-        None, description="a published checkpoint's name, or a file; none: from scratch (Kaiming start)"
-    )
-    data: DataSettings
-    method: str = "supervised"
-    recipe: Recipe
-
-    @field_validator("network_settings")
-    @classmethod
-    def _as_read_again(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        return as_written(settings)
-
-    @field_validator("method")
-    @classmethod
-    def _known_method(cls, method: str) -> str:
-        from training.methods import METHODS  # imports torch
-
-        if method not in METHODS:
-            raise ValueError(unknown(method, list(METHODS)))
-        return method
-
-    @field_validator("name")
-    @classmethod
-    def _file_name(cls, name: str) -> str:
-        return check_name(name)
-
-    @field_validator("network")
-    @classmethod
-    def _known(cls, network: str) -> str:
-        if network not in NETWORKS:
-            raise ValueError(unknown(network, list(NETWORKS)))
-        return network
-
-
 def check_name(name: str) -> str:
     """Return a run's name if it can be a folder's name on every system; else raise ``UserError``."""
     allowed = name and all(c.isalnum() or c in "._-+" for c in name) and not name.startswith(".") and len(name) <= 100
@@ -138,6 +96,43 @@ def check_name(name: str) -> str:
             f"`name` {name!r}: use up to 100 letters, digits and . _ - +, with no dot at the beginning or the end"
         )
     return name
+
+
+def check_network(name: str) -> str:
+    """Return the name of a network; ``UserError`` where there is none such."""
+    if name not in NETWORKS:
+        raise SettingError(f"`network` {name}: {unknown(name, list(NETWORKS))}")
+    return name
+
+
+def check_method(name: str) -> str:
+    """Return the name of a method; ``UserError`` where there is none such."""
+    from training.methods import METHODS  # imports torch
+
+    if name not in METHODS:
+        raise SettingError(f"`method` {name}: {unknown(name, list(METHODS))}")
+    return name
+
+
+class Settings(BaseModel):
+    """All settings of a run: with these and the same data it can be repeated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, AfterValidator(check_name)]
+    network: Annotated[str, AfterValidator(check_network)]
+    network_settings: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: str | None = Field(
+        None, description="a published checkpoint's name, or a file; none: from scratch (Kaiming start)"
+    )
+    data: DataSettings
+    method: Annotated[str, AfterValidator(check_method)] = "supervised"
+    recipe: Recipe
+
+    @field_validator("network_settings")
+    @classmethod
+    def _as_read_again(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return as_written(settings)
 
 
 def load_recipe(recipe: str, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -188,14 +183,6 @@ def parse_changes(changes: Sequence[str], option: str, known: Sequence[str] | No
 def as_written(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return a network's settings as a file holds them: lists where tuples were given."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
-
-
-def unknown(word: str, known: Sequence[str]) -> str:
-    """Return the end of a message about an unknown word: the nearest known one, or all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f"unknown; did you mean {near[0]}?"
-    return f"unknown; choose from {', '.join(known)}"
 
 
 def save_settings(settings: Settings) -> str:

@@ -1,6 +1,8 @@
 """Names, and numbers in sentences."""
 
+import difflib
 import unicodedata
+from collections.abc import Sequence
 
 
 def composed(name: str) -> str:
@@ -11,6 +13,12 @@ def composed(name: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return ``1 image`` or ``2 images``."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def unknown(word: str, known: Sequence[str]) -> str:
+    """Return the end of a message about an unknown word: the nearest known one, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"unknown; did you mean {near[0]}?" if near else f"unknown; choose from {', '.join(known)}"
 
 
 def data_size(nbytes: float) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.registered import registered
 
 from bmz_export.exporting import export
 from bmz_export.opening import open_denoiser
@@ -16,7 +17,7 @@ from training.data.settings import DataSettings
 from training.errors import SettingError
 from training.fitting.start import Request, new_run
 from training.fitting.trainer import train
-from training.networks import NETWORKS, create, register, registered
+from training.networks import NETWORKS, create, register
 from training.runs.run import create_run
 from training.runs.settings import Settings, load_recipe
 
