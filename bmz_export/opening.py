@@ -5,18 +5,18 @@ from __future__ import annotations
 import warnings
 from math import lcm
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bmz_export.engines.runtimes.bioimageio_core import Format, pipeline
 from bmz_export.inspection import Inspection
 from bmz_export.inspection.safety import unsafe
 from bmz_export.package.archive import Package, open_package
 from bmz_export.package.description import Axis, Tensor
 from bmz_export.package.rdf import PROVENANCE, is_ours
 from training.errors import PackageError
-from training.inference.backends import Predict, Run, from_onnx, from_torchscript
+from training.inference.backends import Forward, Predict, from_onnx, from_torchscript
 from training.inference.denoiser import Denoiser, TilesChangeTheResult
 from training.inference.memory import is_out_of_memory
 from training.inference.tiles import GLOBAL_HALO, halo_for, in_tiles, plan, smallest_tile
@@ -27,7 +27,6 @@ from training.util.messages import one_line
 
 _LARGEST_PROVENANCE = 2**24  # bytes
 _ASSUMED_STRIDE = 16  # of a stranger's network that declares none: five levels of a U-Net
-Format = Literal["torchscript", "onnx", "pytorch_state_dict"]
 _FORMATS: tuple[Format, ...] = ("torchscript", "onnx", "pytorch_state_dict")  # the last runs Python of the package
 
 
@@ -143,8 +142,6 @@ def _safe_file(package: Package, format: Format, *, processing: bool, trust: boo
 
 def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format, device: str) -> Predict:
     """bioimageio.core runs what has operations of its own, as the reference of what they mean, and state dicts."""
-    from bmz_export.engines.runtimes.bioimageio_core import pipeline
-
     try:
         run = pipeline(package.description.path, format, device)
     except Exception as error:  # noqa: BLE001 a stranger's package may fail in any way
@@ -153,7 +150,7 @@ def _through_core(package: Package, takes: Tensor, gives: Tensor, format: Format
     return _in_order(run, takes, gives, together=False)  # each image has statistics of its own
 
 
-def _in_order(run: Run, takes: Tensor, gives: Tensor, *, together: bool = True) -> Predict:
+def _in_order(run: Forward, takes: Tensor, gives: Tensor, *, together: bool = True) -> Predict:
     """Give the model its own order of axes, one image at a time where it takes no batch."""
     batch = takes.axis("b")
     together = together and batch is not None and batch.size is None

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-ModelPath = Annotated[
-    Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.", show_default=False)
-]
+ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.")]
 Tile = Annotated[
     int | None, typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows.")
 ]
@@ -15,7 +13,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Run Python of a package that has a state dict alone.")]
 Pattern = Annotated[
     str | None,
-    typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif.", show_default=False),
+    typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif."),
 ]
 Engines = Annotated[
     str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bmz_export.package.templates import fill
 from training.errors import PackageError
-from training.inference.backends import Predict, Run, from_module, from_onnx, from_torchscript
+from training.inference.backends import Forward, Predict, from_module, from_onnx, from_torchscript
 from training.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -320,5 +320,5 @@ def _from_state_dict(folder: Path, kwargs: Mapping[str, Mapping[str, Any]]) -> "
     return module.eval()
 
 
-def _first(run: Run) -> Predict:
+def _first(run: Forward) -> Predict:
     return lambda images: run(images)[0]

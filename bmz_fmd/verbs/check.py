@@ -32,8 +32,7 @@ def command(
         Path | None, typer.Option(help="Your ilastik's folder: run the model in its Python.", metavar="DIR")
     ] = None,
     program: Annotated[
-        list[str] | None,
-        typer.Option(help="Run the model in a tool that you have; repeatable.", metavar="NAME=PLACE"),
+        list[str] | None, typer.Option(help="Run the model in a tool that you have; repeatable.", metavar="NAME=PLACE")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the certificate as JSON.", metavar="FILE")] = None,
 ) -> None:

@@ -26,14 +26,11 @@ _SAID = 6  # files left out that are named
 
 def command(
     images: Annotated[
-        list[Path],
-        typer.Argument(metavar="IMAGE...", help="TIFF, OME-TIFF or PNG files, or folders of them.", show_default=False),
+        list[Path], typer.Argument(metavar="IMAGE...", help="TIFF, OME-TIFF or PNG files, or folders of them.")
     ],
     *,
     model: ModelPath,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the results; made if it is missing.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is missing.")],
     as_float: Annotated[
         bool, typer.Option("--float", help="Write float32 instead of each image's own type: nothing is rounded.")
     ] = False,
@@ -44,8 +41,7 @@ def command(
         bool, typer.Option("--recursive", "-r", help="Also the images in subfolders; results keep the subfolders.")
     ] = False,
     stop_at_first_error: Annotated[
-        bool,
-        typer.Option("--stop-at-first-error", help="Let one image that cannot be denoised stop the others."),
+        bool, typer.Option("--stop-at-first-error", help="Let one image that cannot be denoised stop the others.")
     ] = False,
     channel: Annotated[
         str | None,

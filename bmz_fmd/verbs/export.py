@@ -17,22 +17,16 @@ if TYPE_CHECKING:
 def command(
     *,
     dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", help="Export the newest run that was trained on this data set.", show_default=False),
+        str | None, typer.Option(help="Export the newest run that was trained on this data set.")
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="Export this run folder, such as runs/NAME.", show_default=False)
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the package; default: that of the run.", show_default=False)
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Export this run folder, such as runs/NAME.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the package; default: that of the run.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the package and its zip.")] = Path("packages"),
     author: Annotated[
         list[str] | None,
         typer.Option(
             metavar="'NAME; AFFILIATION; ORCID'",
             help="An author; again for each further one. Affiliation and ORCID may be left out.",
-            show_default=False,
         ),
     ] = None,
     cite: Annotated[
@@ -40,28 +34,21 @@ def command(
         typer.Option(
             metavar="'TEXT | DOI or address'",
             help="How to cite the model; again for each further citation. The network's paper is added.",
-            show_default=False,
         ),
     ] = None,
     licence: Annotated[
-        str | None,
-        typer.Option(
-            "--license", metavar="SPDX", help="Such as CC-BY-4.0; default: the checkpoint's.", show_default=False
-        ),
+        str | None, typer.Option("--license", metavar="SPDX", help="Such as CC-BY-4.0; default: the checkpoint's.")
     ] = None,
     about: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.yaml",
             help="The same and more as YAML: title, description, authors, cite, license, tags, version.",
-            show_default=False,
         ),
     ] = None,
     example: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="The image that becomes the public example; default: a test image.", show_default=False
-        ),
+        typer.Option(metavar="FILE", help="The image that becomes the public example; default: a test image."),
     ] = None,
     engines: Engines = "all",
     timeout: Timeout = 300,

@@ -18,16 +18,14 @@ if TYPE_CHECKING:
 def command(
     *,
     dataset: Annotated[
-        str | None, typer.Option(help="A data set by name: nucleus, membrane, ..., or simulated.", show_default=False)
+        str | None, typer.Option(help="A data set by name: nucleus, membrane, ..., or simulated.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The folder somewhere below which its files lie.")] = None,
     noisy: Annotated[Path | None, typer.Option(help="Your noisy images: a folder, or one stack.")] = None,
     clean: Annotated[Path | None, typer.Option(help="Your clean images, of the same names.")] = None,
     pattern: Pattern = None,
     channel: Annotated[str | None, typer.Option(help="The channel that trains: its name, or number from 0.")] = None,
-    preparation: Annotated[
-        str | None, typer.Option(help="Of a named data set: whole, quarter or c-quarter.", show_default=False)
-    ] = None,
+    preparation: Annotated[str | None, typer.Option(help="Of a named data set: whole, quarter or c-quarter.")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Of a named data set (simulated: images=40, size=256)."),
@@ -41,8 +39,7 @@ def command(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE|none",
-            help="Weights to start from; none: from scratch. [default: the published ones]",
+            metavar="NAME|FILE|none", help="Weights to start from; none: from scratch. [default: the published ones]"
         ),
     ] = None,
     recipe: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -65,18 +66,16 @@ def score(
         return {}
     denoise = as_denoiser(model, provenance, device).tiled()
     conventions: tuple[Convention, ...] = ("raw", "affine")
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    found: dict[tuple[str, str], list[list[float]]] = {}
     with listener.progress("scoring the test images", len(samples)) as advance:
         for sample in samples:
             noisy, clean = sample.pair()
             images = {"denoised": denoise(noisy)} | ({"noisy": noisy} if before is None else {})
-            for convention in conventions:
-                for which, image in images.items():
-                    figures_ = (
-                        psnr(clean, image, data_range=data_range, convention=convention),
-                        ssim(clean, image, data_range=data_range, convention=convention),
-                    )
-                    found.setdefault((convention, which), []).append(figures_)
+            for convention, (which, image) in product(conventions, images.items()):
+                measured = [
+                    measure(clean, image, data_range=data_range, convention=convention) for measure in (psnr, ssim)
+                ]
+                found.setdefault((convention, which), []).append(measured)
             advance(1, "")
     result: dict[str, Scores] = {}
     for convention in conventions:
@@ -92,7 +91,7 @@ def score(
     return result
 
 
-def _summary(values: Sequence[tuple[float, float]]) -> Score:
+def _summary(values: Sequence[Sequence[float]]) -> Score:
     (ratio, ratio_std), (similarity, similarity_std) = map(mean_and_deviation, zip(*values, strict=True))
     return Score(psnr=ratio, psnr_std=ratio_std, ssim=similarity, ssim_std=similarity_std)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
+Forward = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
 """From one float32 array to all tensors that the network returns, in their own types."""
 
 
@@ -55,7 +55,7 @@ def from_module(model: nn.Module) -> Predict:
     return predict
 
 
-def from_torchscript(file: Path, device: str = "cpu", *, channels_last: bool = False) -> Run:
+def from_torchscript(file: Path, device: str = "cpu", *, channels_last: bool = False) -> Forward:
     """Load a TorchScript archive, in evaluation mode.
 
     Parameters
@@ -94,7 +94,7 @@ def from_torchscript(file: Path, device: str = "cpu", *, channels_last: bool = F
     return run
 
 
-def from_onnx(file: Path, *, threads: int = 0, beside: bool = False) -> Run:
+def from_onnx(file: Path, *, threads: int = 0, beside: bool = False) -> Forward:
     """Load an ONNX file, on the CPU.
 
     Parameters

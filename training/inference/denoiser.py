@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from training.inference.tiles import in_tiles, largest_tile, plan, smallest_tile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    from training.inference.backends import Predict
 
 BYTES_PER_PIXEL = 8192
 """Working memory that a pixel of a tile is taken to need where nothing is known of the network: that of KBNet."""

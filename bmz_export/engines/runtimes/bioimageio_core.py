@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bmz_export.engines.runtimes import NotRunError, Predict
 from bmz_export.package.archive import DESCRIPTION_NAMES
-from training.inference.backends import Run
+from training.inference.backends import Forward
 
 Format = Literal["pytorch_state_dict", "torchscript", "onnx"]
 
@@ -30,7 +30,7 @@ def load(task: dict[str, Any]) -> Predict:
     return pipeline(next(file for file in files if file.is_file()), task["weights_format"], device)
 
 
-def pipeline(description: Path, weights_format: Format, device: str) -> Run:
+def pipeline(description: Path, weights_format: Format, device: str) -> Forward:
     """Return the prediction of the package that a file describes, which takes arrays in the package's axis order."""
     from bioimageio.core import create_prediction_pipeline
     from bioimageio.core.digest_spec import create_sample_for_model, get_axes_infos, get_member_ids
