@@ -16,17 +16,17 @@ from bmz_export.engines.browser import BROWSER_ENGINE
 from bmz_export.engines.web import PageServer
 from bmz_export.package.archive import Package
 from training.errors import EngineError
+from training.evaluation.pictures import WRITER
 from training.util.writing import replacing
 
 LARGEST = 512
 """Pixels a side that the page takes from the middle of an image: WebAssembly is slow."""
-_WRITER = "bmz-fmd engines view"  # what the picture says of its origin
 
 
 def write_screenshot(package: Package, plane: NDArray[Any], target: Path, *, title: str) -> None:
     """Denoise the middle of a plane (H, W) in headless Chromium and write a picture of the page as PNG.
 
-    Whether ``target`` may be replaced is the caller's to ask, with ``is_screenshot``. A ``UserError`` says where the
+    Whether ``target`` may be replaced is the caller's to ask. A ``UserError`` says where the
     package has no ONNX weights, the engine is not installed, or the page failed. Whether its files may be loaded is the
     caller's to ask too.
     """
@@ -38,24 +38,13 @@ def write_screenshot(package: Package, plane: NDArray[Any], target: Path, *, tit
     _store(outcome.outputs[0].tobytes(), target)
 
 
-def is_screenshot(path: Path) -> bool:
-    """Return whether a file that exists is a picture that ``write_screenshot`` wrote."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            return picture.info.get("Software") == _WRITER
-    except (UnidentifiedImageError, OSError):
-        return False
-
-
 def _store(png: bytes, target: Path) -> None:
     """Write the page's PNG, with its origin in it."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     origin = PngInfo()
-    origin.add_text("Software", _WRITER)
+    origin.add_text("Software", WRITER)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as beside, Image.open(BytesIO(png)) as picture:
         picture.save(beside, format="PNG", pnginfo=origin)

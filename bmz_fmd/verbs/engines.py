@@ -59,15 +59,16 @@ def view(
     screenshot: Annotated[Path | None, typer.Option(help="Write a picture of the page (.png) instead.")] = None,
 ) -> None:
     """Denoise an image in the browser and look at it before and after."""
-    from bmz_export.engines.viewer import is_screenshot, serve, write_screenshot
+    from bmz_export.engines.viewer import serve, write_screenshot
     from bmz_export.inspection import Inspection
     from bmz_export.inspection.safety import check_loadable
     from bmz_export.package.archive import open_package
+    from training.evaluation.pictures import is_ours
     from training.images import open_image, planes
     from training.inference.files import check_replaceable
 
     if screenshot is not None:
-        check_replaceable(screenshot, "--screenshot", ".png", is_screenshot)
+        check_replaceable(screenshot, "--screenshot", ".png", is_ours)
     _, plane = next(iter(planes(open_image(image))))
     with open_package(package) as opened:
         check_loadable(Inspection(opened), "onnx")

@@ -70,33 +70,7 @@ def fit_noise(noisy: ArrayLike, clean: ArrayLike) -> NoiseModel:
     return _model(*_line(centres, variances, counts=counts, floor=floor))
 
 
-@dataclass(frozen=True)
-class NoiseEstimate:
-    """A noise model fitted from noisy images alone, and how well they determine it.
-
-    Attributes
-    ----------
-    model : NoiseModel
-        In image units.
-    gain_interval : tuple of float
-        95 % interval of the gain.
-    zero_level : float or None
-        Intensity at which the fitted line has no variance: the camera's offset where it has no read noise. None where
-        the noise does not grow with the intensity.
-    zero_level_interval : tuple of float or None
-        95 % interval of it.
-    correlation : tuple of float
-        Of the noise of neighbours along each axis, as :func:`correlation`; the model's variance is corrected for it.
-    """
-
-    model: NoiseModel
-    gain_interval: tuple[float, float]
-    zero_level: float | None
-    zero_level_interval: tuple[float, float] | None
-    correlation: tuple[float, ...]
-
-
-def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) -> NoiseEstimate:
+def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) -> NoiseModel:
     """Fit noise variance against intensity as a straight line, from noisy images alone.
 
     In small blocks the variance of a second difference along Y and X, which takes away smooth structure, is set against
@@ -113,7 +87,8 @@ def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) 
 
     Returns
     -------
-    NoiseEstimate
+    NoiseModel
+        In image units; the correlation of neighbours does not move it.
 
     Raises
     ------
@@ -155,24 +130,14 @@ def estimate_noise(images: Sequence[ArrayLike], dark: Sequence[ArrayLike] = ()) 
         if kept.sum() < len(kept) / 4:
             kept[:] = True
         slope, intercept = _line(means[kept], variances[kept], expected[kept], floor=floor)
-    means, variances, expected = means[kept], variances[kept], np.maximum(slope * means + intercept, floor)[kept]
-    model, level = _model(slope, intercept), None
-    if dark:
-        frames = [_clipped(np.asarray(each, dtype=np.float64).ravel()) for each in dark]
-        level, read = (float(np.mean([getattr(frame, what)() for frame in frames])) for what in ("mean", "var"))
-        lever = (means - level) / expected
-        slope = max(float(lever @ ((variances - read) / expected) / (lever @ lever)), 0.0)
-        intercept = read - slope * level
-        model = NoiseModel(slope, level, float(np.sqrt(read)))
-    errors = _errors(means, variances, slope, intercept, expected, fixed=level)
-    zero = -intercept / slope if slope > 0 else None
-    return NoiseEstimate(
-        model,
-        (max(slope - errors[0], 0.0), slope + errors[0]),
-        zero,
-        None if zero is None else (zero - errors[1], zero + errors[1]),
-        neighbours,
-    )
+    if not dark:
+        return _model(slope, intercept)
+    expected = np.maximum(slope * means + intercept, floor)[kept]
+    frames = [_clipped(np.asarray(each, dtype=np.float64).ravel()) for each in dark]
+    level, read = (float(np.mean([getattr(frame, what)() for frame in frames])) for what in ("mean", "var"))
+    lever = (means[kept] - level) / expected
+    gain = max(float(lever @ ((variances[kept] - read) / expected) / (lever @ lever)), 0.0)
+    return NoiseModel(gain, level, float(np.sqrt(read)))
 
 
 def correlation(image: ArrayLike) -> tuple[float, ...]:
@@ -273,31 +238,6 @@ def _line(
             slope, intercept = 0.0, float(np.average(variances, weights=weights**2))
         fitted = np.maximum(slope * centres + intercept, floor)
     return slope, intercept
-
-
-def _errors(
-    means: NDArray[np.float64],
-    variances: NDArray[np.float64],
-    slope: float,
-    intercept: float,
-    expected: NDArray[np.float64],
-    *,
-    fixed: float | None,
-) -> tuple[float, float]:
-    """Return half the 95 % intervals of slope and zero level, from how the blocks scatter around the line.
-
-    At ``fixed``, where it is given, the variance is known.
-    """
-    centre = float(means.mean()) if fixed is None else fixed
-    columns = [means - centre, *([np.ones_like(means)] if fixed is None else [])]
-    design = np.stack(columns, axis=1) / expected[:, None]
-    residual = (variances - slope * means - intercept) / expected
-    inverse = np.linalg.pinv(design.T @ design)
-    covariance = inverse @ (design.T * residual**2) @ design @ inverse
-    if slope <= 0:
-        return 1.96 * float(np.sqrt(covariance[0, 0])), 0.0
-    gradient = np.array([(slope * centre + intercept) / slope**2, -1 / slope])[: len(columns)]
-    return 1.96 * float(np.sqrt(covariance[0, 0])), 1.96 * float(np.sqrt(gradient @ covariance @ gradient))
 
 
 def _model(slope: float, intercept: float) -> NoiseModel:

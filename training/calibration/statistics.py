@@ -125,7 +125,7 @@ def measure(
 def _without_clean(samples: Sequence[Sample]) -> NoiseModel:
     """Return the noise model of noisy images alone, of as many evenly spread as make about ``_SAMPLE`` pixels."""
     step = -(-sum(math.prod(sample.shape) for sample in samples) // _SAMPLE)
-    return estimate_noise([sample.frame() for sample in samples[::step]]).model
+    return estimate_noise([sample.frame() for sample in samples[::step]])
 
 
 def _intensity(

@@ -137,6 +137,17 @@ def residual_picture(
     _save(figure, path)
 
 
+def is_ours(path: Path) -> bool:
+    """Return whether a file that exists is a picture that this program wrote."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get("Software", "")).startswith(WRITER)
+    except (ValueError, OSError):  # what Pillow raises at a file that is no image is an OSError
+        return False
+
+
 def busiest_window(image: NDArray[Any], side: int) -> Window:
     """Return the window of at most ``side`` pixels a side in which an image (H, W) varies most."""
     from scipy import ndimage

@@ -13,7 +13,7 @@ from training.calibration.intensity import Intensity, fit_affine
 from training.errors import UserError
 from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
 from training.evaluation.overlap import Overlap
-from training.evaluation.pictures import WRITER, Shown
+from training.evaluation.pictures import Shown, is_ours
 from training.evaluation.residuals import LIMIT, correlation, deviation_map, largest_deviation
 from training.inference.statistics import image_statistics
 
@@ -232,14 +232,11 @@ def images_to_show(
 
 def is_result(path: Path) -> bool:
     """Return whether a file that exists, ``.json`` or ``.png``, is one that an evaluation wrote."""
+    if path.suffix.lower() == ".png":
+        return is_ours(path)
     try:
-        if path.suffix.lower() == ".png":
-            from PIL import Image
-
-            with Image.open(path) as picture:
-                return picture.info.get("Software") == WRITER
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):  # what Pillow raises at a file that is no image is an OSError
+    except (ValueError, OSError):
         return False
     return isinstance(content, dict) and {"convention", "data_range", "images", "mean", "sd"} <= content.keys()
 
