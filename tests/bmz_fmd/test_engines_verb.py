@@ -15,6 +15,7 @@ from PIL import Image
 from bmz_export.engines import ENGINES, Outcome, browser, java, maven, npm, viewer
 from bmz_export.engines.cache import install_into
 from training.errors import UserError
+from training.evaluation.pictures import is_ours
 
 JAVA = "onnxruntime-java-1.12.1"
 LOCKED = (*java.JAVA_ENGINES, browser.BROWSER_ENGINE)
@@ -271,5 +272,5 @@ def test_a_screenshot_replaces_no_image(cache, tmp_path, image, name, reason):
 def test_a_screenshot_is_told_from_any_other_picture(tmp_path, image):
     target = tmp_path / "new" / "page.png"
     viewer._store(image.read_bytes(), target)
-    assert viewer.is_screenshot(target) and not viewer.is_screenshot(image)
+    assert is_ours(target) and not is_ours(image)
     assert [path.name for path in target.parent.iterdir()] == ["page.png"]

@@ -9,8 +9,9 @@ from helpers import engine_packages as tiny
 
 from bmz_export.engines import ENGINES, GIB, Job
 from bmz_export.engines.process import run_worker, workers_ended
-from bmz_export.engines.viewer import is_screenshot, write_screenshot
+from bmz_export.engines.viewer import write_screenshot
 from bmz_export.package.archive import open_package
+from training.evaluation.pictures import is_ours
 
 SHAPES = ((1, 1, 64, 64), (1, 1, 48, 80), (2, 1, 40, 32))
 WEIGHTS = {"pytorch_state_dict": "weights.pth", "torchscript": "weights.pt", "onnx": "weights.onnx"}
@@ -232,7 +233,7 @@ def test_the_browsers_page_shows_an_image_before_and_after(package, tmp_path):
     for _ in range(2):  # the second takes the place of the first
         with open_package(package) as opened:
             write_screenshot(opened, tiny.images((90, 120))[0], target, title="cells.tif")
-        assert is_screenshot(target)
+        assert is_ours(target)
     with Image.open(target) as picture:
         assert picture.size == (2880, 1800)
         colours = picture.convert("RGB").getcolors(maxcolors=2**24)
