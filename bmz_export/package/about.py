@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import yaml
-
 from training.errors import PackageError
+from training.runs.settings import read_yaml
 from training.util.text import unknown
 
 if TYPE_CHECKING:
@@ -100,21 +99,12 @@ def plain_name(text: str) -> str:
 
 
 def _read_file(file: Path) -> About:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PackageError(f"`about` {file}: no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PackageError(
-            f"`about` {file}: not readable as YAML ({type(error).__name__}); write lines such as 'license: CC-BY-4.0'"
-        ) from None
-    if not isinstance(content, Mapping):
-        raise PackageError(f"`about` {file}: not a YAML mapping; write lines such as 'license: CC-BY-4.0'")
+    where = f"`about` {file}"
+    content = read_yaml(file, where)
     known = list(About.__dataclass_fields__)
     for key in content:
         if key not in known:
-            raise PackageError(f"`about` {file}: the key {key!r} is {unknown(str(key), known)}")
-    where = f"`about` {file}"
+            raise PackageError(f"{where}: the key {key!r} is {unknown(str(key), known)}")
     return About(
         title=_title(content.get("title"), where),
         description=_text(content.get("description"), f"{where}: description"),

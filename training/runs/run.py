@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -221,12 +222,9 @@ def newest_run(dataset: str, runs: Path = RUNS) -> Run:
 def free_name(dataset: str, network: str, runs: Path = RUNS) -> str:
     """Return ``<dataset>-<network>-<date>``, with a number behind where that run exists."""
     stem = "".join(c if c.isalnum() or c in "._-+" else "-" for c in dataset).strip(".-")[:60] or "data"
-    name = base = check_name(f"{stem}-{network}-{datetime.now(UTC).date().isoformat()}")
-    number = 1
-    while (runs / name).exists():
-        number += 1
-        name = f"{base}-{number}"
-    return name
+    name = check_name(f"{stem}-{network}-{datetime.now(UTC).date().isoformat()}")
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(name for name in names if not (runs / name).exists())
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, float]], columns: Sequence[str]) -> None:

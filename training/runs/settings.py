@@ -192,7 +192,7 @@ def save_settings(settings: Settings) -> str:
 
 def load_settings(path: Path) -> Settings:
     """Return the settings of a ``settings.yaml``; a file that is none raises ``UserError``."""
-    return checked(Settings, _read_yaml(path), str(path))
+    return checked(Settings, read_yaml(path), str(path))
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
@@ -201,23 +201,27 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
     path = Path(recipe)
     if not path.is_file():
         raise SettingError(f"`recipe` {recipe}: neither a file nor a network; {unknown(recipe, list(NETWORKS))}")
-    return _read_yaml(path)
+    return read_yaml(path)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, what: str = "") -> dict[str, Any]:
+    """Return the keys of a YAML file; ``UserError`` where it has none names the file, or ``what`` it was given as."""
+    what = what or str(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingError(f"{what}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path}: cannot be read as text ({type(error).__name__})") from None
+        raise SettingError(f"{what}: cannot be read as text ({type(error).__name__})") from None
     except (yaml.YAMLError, ValueError) as error:
         line = (
             f" in line {error.problem_mark.line + 1}"
             if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark
             else ""
         )
-        raise SettingError(f"{path}: no YAML{line}; write one `key: value` a line") from None
+        raise SettingError(f"{what}: no YAML{line}; write one `key: value` a line") from None
     if not isinstance(content, dict):
-        raise SettingError(f"{path}: no settings; write one `key: value` a line")
+        raise SettingError(f"{what}: no settings; write one `key: value` a line")
     return content
 
 

@@ -294,7 +294,7 @@ def test_wrong_words_are_one_line_with_a_way_out(words, message):
     ("text", "message"),
     [
         ("authros: [A]", "did you mean authors?"),
-        ("- a list", "not a YAML mapping"),
+        ("- a list", "no settings; write one `key: value` a line"),
         ("title: 'a/b/c/d'", "use 5 to 64 letters"),
         ("title: [1, 2]", "text is wanted"),
         ("version: new", "write a version such as"),
@@ -302,7 +302,7 @@ def test_wrong_words_are_one_line_with_a_way_out(words, message):
         ("authors: [5]", "text or a mapping is wanted"),
         ("cite: [{text: a}]", "citation 'a'"),
         ("authors: [{name: A, shoe: 44}]", "author 'A'"),
-        ("a: [", "not readable as YAML"),
+        ("a: [", "no YAML in line 1"),
     ],
 )
 def test_a_wrong_about_file_is_one_line_that_names_it(tmp_path, text, message):
