@@ -192,7 +192,14 @@ def save_settings(settings: Settings) -> str:
 
 def load_settings(path: Path) -> Settings:
     """Return the settings of a ``settings.yaml``; a file that is none raises ``UserError``."""
-    return checked(Settings, read_yaml(path), str(path))
+    keys = read_yaml(path)
+    try:
+        return Settings.model_validate(keys)
+    except ValidationError as errors:
+        reason = _explain(errors, Settings)
+    except SettingError as error:
+        reason = str(error)
+    raise SettingError(f"{path}: {reason}")
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
