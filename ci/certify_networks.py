@@ -36,7 +36,7 @@ def main() -> int:
     arguments.add_argument("networks", nargs="*", default=["drunet", "restormer", "kbnet"], metavar="NAME")
     arguments.add_argument("--out", type=Path, default=Path("docs/certificates"))
     arguments.add_argument("--timeout", type=float, default=1800.0, help="seconds for each engine")
-    arguments.add_argument("--no-tiles", action="store_true", help="leave out the tools' tilings of 1200 x 900 pixels")
+    arguments.add_argument("--no-tiles", action="store_true", help="leave out the tools' tilings of 800 x 620 pixels")
     arguments.add_argument("--keep", type=Path, help="a folder for the packages themselves; they go otherwise")
     given = arguments.parse_args()
     codes = []

@@ -111,15 +111,15 @@ def certify(
     certificate : Certificate
         Its seam is what the package states from now on.
     addition : Addition
-        The files to list as attachments, the section for the README, and the memory that Fiji takes if it was measured.
+        The files to list as attachments, the section for the README, and what was measured of memory and edges.
     """
     from bmz_export.checking.picture import draw
-    from bmz_export.checking.report import section
+    from bmz_export.checking.report import edges, section
 
     certificate = check(folder, replace(options or CheckOptions(), certify=True, tiles=tiles), log=log)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")
     draw(certificate, folder / PICTURE)
-    return certificate, Addition((NAME, PICTURE), section(certificate), certificate.memory)
+    return certificate, Addition((NAME, PICTURE), section(certificate), certificate.memory, edges(certificate))
 
 
 class _Check:

@@ -44,6 +44,11 @@ def way_name(row: TileRow) -> str:
     return row.way.partition(",")[0].partition(" (")[0]
 
 
+def edges(certificate: Certificate) -> dict[str, str]:
+    """Return how far each way to cut images is off at the image's edge, by its tool and a few words of it."""
+    return {f"{row.tool}, {way_name(row)}": figure_of(row.edge) for row in certificate.tiles if row.edge}
+
+
 def headline(certificate: Certificate) -> tuple[str, str]:
     """Return what the worst of the tools allows to say of all, and how good that is: a row's verdict, or "partly"."""
     by_verdict: dict[str, list[str]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from math import lcm
 from pathlib import Path
@@ -42,11 +42,14 @@ class Addition:
         Markdown for the README, put behind the validation; it begins with its own heading.
     memory : Memory or None
         What was measured of it, in place of the estimate in the script and the README.
+    edges : mapping
+        From each tool's way to cut images to how far it is off at the image's edge, in words; empty: not measured.
     """
 
     files: tuple[str, ...] = ()
     section: str = ""
     memory: Memory | None = None
+    edges: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,6 +80,7 @@ class Built:
         self._attachments = tuple(dict.fromkeys((*self._attachments, *addition.files)))
         self._words["sections"] = (*self._words["sections"], *((addition.section,) if addition.section else ()))
         self._words["memory"] = addition.memory or self._words["memory"]
+        self._words["edges"] = addition.edges
         self._write_scripts(self._words["memory"])
         (self.folder / rdf.README).write_text(readme.compose(**self._words), encoding="utf-8")
         rdf.write_rdf(self.folder, self._axes, self.tiling, self._attachments, **self._description)
@@ -199,6 +203,7 @@ def build(
         "example_name": example_name,
         "differences": weights.differences,
         "memory": Memory(0, entry.bytes_per_pixel),
+        "edges": {},
         "sections": (),
     }
     built.attach(Addition())

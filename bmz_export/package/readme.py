@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from bmz_export.package.memory import MACRO_GIGABYTES, SIZES
-from bmz_export.package.rdf import FILES, LARGEST_TILE
+from bmz_export.package.rdf import FILES
 from bmz_export.package.templates import fill
 from bmz_export.package.tensors import SAMPLE
 from training.runs.provenance import Provenance
@@ -18,7 +18,7 @@ def compose(provenance: Provenance | None, **values: object) -> str:
         How the model was made.
     **values
         What ``builder.build`` knows: the description's fields, ``network``, ``calibration``, ``local``, ``tiling``,
-        ``scripts``, ``memory``, ``licence``, ``example_name``, ``differences`` and further ``sections``.
+        ``scripts``, ``memory``, ``edges``, ``licence``, ``example_name``, ``differences`` and further ``sections``.
     """
     return fill(
         "README.md.j2",
@@ -26,7 +26,6 @@ def compose(provenance: Provenance | None, **values: object) -> str:
         verdict=provenance.judgement() if provenance is not None and provenance.beats_noisy() is False else None,
         **values,
         files=FILES | {"sample": SAMPLE},
-        largest_tile=LARGEST_TILE,
         memory_sizes=SIZES,
         macro_gigabytes=MACRO_GIGABYTES,
         versions={name: version(name) for name in ("bmz-fmd", "torch", "onnx")},

@@ -19,7 +19,7 @@ def command(
     rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package, run no engine on it.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
     engines: Engines = "all",
-    tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 1200 x 900 as each tool does.")] = False,
+    tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 800 x 620 as each tool does.")] = False,
     timeout: Timeout = 300,
     fiji: Annotated[
         Path | None,

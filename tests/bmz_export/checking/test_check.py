@@ -14,7 +14,7 @@ from bmz_export.checking import trials as numbers
 from bmz_export.checking.certificate import Certificate, TileRow
 from bmz_export.checking.check import CheckOptions, certify, check
 from bmz_export.checking.comparison import Comparison, Result
-from bmz_export.checking.report import detail_lines, headline, section, verdict_lines
+from bmz_export.checking.report import detail_lines, figure_of, headline, section, verdict_lines
 from bmz_export.checking.runner import Runner
 from bmz_export.checking.tilings import tile
 from bmz_export.engines import ENGINES, Outcome
@@ -355,6 +355,7 @@ def test_a_certified_package_states_its_seam_and_still_passes(spoiled, small_til
     assert addition.section.startswith("## ")
     assert (spoiled / "certificate.png").read_bytes().startswith(b"\x89PNG")
     assert {tile.tool for tile in certificate.tiles} == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
+    assert addition.edges["ilastik, its blocks"] == figure_of(certificate.tiles[-1].edge) != "0"
     stored = Certificate.read(spoiled / "certificate.json")
     assert stored == certificate
     again = check(spoiled, options)

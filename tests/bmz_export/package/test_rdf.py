@@ -1,6 +1,7 @@
 """The description of a package: what every tool needs of it, and what the author may say."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -175,6 +176,37 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     for tool in ("Fiji", "QuPath", "ilastik", "Python"):
         assert f"\n### {tool}\n" in readme
     assert f"halo of {package.tiling.halo[0]} pixels" in readme
+
+
+def test_the_commands_of_the_readme_run_as_they_stand(package, tmp_path):
+    readme = (package.folder / "README.md").read_text()
+    commands = [
+        *re.findall(r"^    (python -c .+)$", readme, re.MULTILINE),
+        *re.findall(r"`(bmz-fmd denoise .+?)`", readme),
+    ]
+    assert len(commands) == 3
+    given = {"IMAGE.tif": "sample_input.tif", "PACKAGE": str(package.folder), "DIR": str(tmp_path / "out")}
+    for command in commands:
+        filled = re.sub("|".join(given), lambda word: given[word[0]], command)
+        words = shlex.split(filled.replace("bmz-fmd", "python -m bmz_fmd"))
+        subprocess.run([sys.executable, *words[1:]], cwd=package.folder, check=True, timeout=120, capture_output=True)
+    (result,) = (tmp_path / "out").glob("*.tif")
+    sample = tifffile.imread(package.folder / "sample_input.tif")
+    assert (tifffile.imread(result).shape, tifffile.imread(result).dtype) == (sample.shape, sample.dtype)
+
+
+def test_the_readme_says_how_far_the_tools_were_off_at_the_edge_and_nothing_where_it_was_not_measured(tmp_path):
+    built = built_package(tmp_path)
+    readme = tmp_path / "README.md"
+    assert "of the range off" not in readme.read_text()
+    built.attach(Addition(edges={"Fiji (deepImageJ), the whole image": "0", "ilastik, its blocks": "7 %"}))
+    words = " ".join(readme.read_text().split())
+    assert "ilastik's result is up to 7 % of the range off the whole image's in Python" in words
+    assert (
+        "pixels of an image's edge tools may differ, since each extends the image in its own way: up to 0 in Fiji ("
+        in words
+    )
+    assert "7 % in ilastik, its blocks (of the range, off the whole image in Python)." in words
 
 
 def test_the_readme_says_that_qupaths_window_wants_a_licence_where_there_is_none(package, tmp_path):
