@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ class ImageJ:
     def __init__(self, temporary: Path, *, screen: str | None = None):
         from bmz_export.engines.java import java_library
 
+        library = Path(importlib.util.find_spec("training").origin).parents[1]
+        environment = {"DISPLAY": screen or "", "PYTHONPATH": str(library)}
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(java_library()), str(jar()), str(temporary), str(int(screen is not None))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"DISPLAY": screen or ""},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment,
         )  # fmt: skip
 
     def run(self, macro: Path, argument: str, **behaviour: object) -> dict[str, Any]:
@@ -68,6 +71,19 @@ def network(plane: np.ndarray) -> np.ndarray:
     result[::STRIDE] += 1
     result[:, ::STRIDE] += 2
     return result.astype(np.float32)
+
+
+def torchscript(weights: Path, halo: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A package's own model, as deepImageJ runs it: in one tile, with a halo mirrored around the image."""
+    from training.inference.backends import from_torchscript
+
+    run = from_torchscript(weights)
+
+    def compute(plane: np.ndarray) -> np.ndarray:
+        padded = np.pad(np.asarray(plane, np.float32), halo, mode="symmetric")
+        return run(padded[None, None])[0][0, 0, halo : halo + plane.shape[0], halo : halo + plane.shape[1]]
+
+    return compute
 
 
 class _DeepImageJ:
@@ -99,12 +115,14 @@ class _DeepImageJ:
         if slices > 1 and frames > 1:
             planes = planes.reshape(frames, slices, *planes.shape[1:])[:, 0]  # of each frame, z = 0 alone
         size = planes.shape[1:]
-        tile = [max(MINIMUM, length + 2 * HALO) for length in size]
+        halo = self.behaviour.get("halo", HALO)
+        tile = [max(self.behaviour.get("minimum", MINIMUM), length + 2 * halo) for length in size]
         if any(have * 3 < want or have == 1 for have, want in zip(size, tile, strict=True)):
             raise ValueError("The axes size cannot be bigger than 3 times the image size of that same axes.")
         if len(planes) * tile[0] * tile[1] > self.behaviour.get("most", MOST):
             raise TimeoutError("its search for a tile size never ends")
-        result = np.stack([network(plane) for plane in planes])
+        compute = torchscript(model / "weights.pt", halo) if (model / "weights.pt").is_file() else network
+        result = np.stack([compute(plane) for plane in planes])
         name = f"{image.stem.replace(' ', '')}_denoised.tif"
         axes = {"axes": "TYX"} if len(planes) > 1 else {"axes": "YX"}
         result = result if len(planes) > 1 else result[0]

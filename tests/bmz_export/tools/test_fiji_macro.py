@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 from helpers import imagej
-from helpers.imagej import HALO, MINIMUM, STRIDE, ImageJ, network
+from helpers.building import built_package
+from helpers.imagej import HALO, MINIMUM, STRIDE, ImageJ, network, torchscript
 from helpers.small_disk import small_disk
 
 from bmz_export.package.builder import write_script
@@ -166,6 +167,24 @@ def test_tiles_show_no_seam(denoise, results, tmp_path, shape, pixels):
         assert all(np.prod([length + 2 * HALO for length in call["shape"]]) <= pixels for call in answer["calls"])
 
 
+@pytest.mark.parametrize("name", ["dncnn", "drunet"])
+def test_a_package_gives_the_whole_images_pixels_in_tiles(running, results, tmp_path, name):
+    """Its own macro and weights; the image is larger than the memory that the macro may take."""
+    built = built_package(tmp_path / "model", name)
+    halo, minimum = max(built.tiling.halo), built.tiling.minimum
+    noisy = write(tmp_path / "cell.tif", (601, 470), "YX")
+    macro = built.folder / "run_in_fiji.ijm"
+    pixel = float(re.search(r"var pixelBytes = ([\d.]+);", macro.read_text(encoding="utf-8"))[1])
+    small = pixel * (4 * halo + 200) ** 2 / 1e9
+    macro.write_text(macro.read_text(encoding="utf-8").replace("var gigabytes = 4;", f"var gigabytes = {small};"))
+    paths = f"{built.folder}|{tmp_path / 'cell.tif'}|{results}"
+    answer = running.run(macro, paths, halo=halo, minimum=minimum)
+    wanted = torchscript(built.folder / "weights.pt", halo)(noisy)
+    difference = np.abs(read(results / "cell_denoised.tif")[0] - wanted).max() / np.ptp(wanted)
+    assert len(answer["calls"]) > 4
+    assert difference < 1e-5
+
+
 def test_planes_are_given_together_as_far_as_they_fit(denoise, results, tmp_path):
     noisy = write(tmp_path / "series.tif", (20, 64, 64), "TYX")
     answer = denoise(tmp_path / "series.tif", pixels=8 * 96 * 96)
@@ -307,10 +326,12 @@ def screen(tmp_path_factory):
     process.wait()
 
 
-def test_with_a_window_the_result_is_shown(screen, model, results, tmp_path):
-    noisy = write(tmp_path / "cell.tif", (3, 70, 90), "ZYX")
-    program = ImageJ(tmp_path, screen=screen)
-    answer = program.run(write_macro(tmp_path), f"{model}|{tmp_path / 'cell.tif'}|{results}")
+def test_with_a_window_the_result_is_shown_and_those_of_a_folder_are_saved_alone(screen, model, results, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    noisy = write(folder / "cell.tif", (3, 70, 90), "ZYX")
+    program, macro = ImageJ(tmp_path, screen=screen), write_macro(tmp_path)
+    answers = [program.run(macro, f"{model}|{each}|{results}") for each in (folder, folder / "cell.tif")]
     program.close()
-    assert answer["shown"] == ["cell_denoised.tif"]
+    assert [answer["shown"] for answer in answers] == [[], ["cell_denoised.tif"]]
     np.testing.assert_array_equal(read(results / "cell_denoised.tif")[0], expected(noisy))
