@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from bmz_export.package.memory import Memory
 from bmz_export.package.tensors import fitted
 
 ENGINE = "libtorch-1.13.1"
-SIDES = (256, 512, 1024, 1448, 2048, 2896)
+SIDES = (256, 512, 1024, 2048, 2896)
 """Pixels: as many of them as the time and the memory of this machine allow."""
 TIME = 0.2
 """Part of a check's limit of time that all of them may take: a minute of the usual five."""
@@ -39,7 +40,8 @@ def memory_in_fiji(runner: Runner) -> Memory | None:
     runner.log(f"{engine.title}: memory at growing sizes")
     images = [fitted(np.asarray(test[:1], np.float32), (1, 1, side, side)) for side in SIDES]
     free = psutil.virtual_memory().available * FREE
-    outcome = runner.run(engine, "torchscript", images, patience=TIME, memory=free)
+    threads = os.cpu_count() or 1  # as many as deepImageJ's worker takes
+    outcome = runner.run(engine, "torchscript", images, patience=TIME, threads=threads, memory=free)
     return line([(image.size, peak) for image, peak in zip(images, outcome.peaks, strict=False)])
 
 
