@@ -210,7 +210,7 @@ class _Check:
             self.seam_note = refused or "no engine gave a sound result"
             return
         try:
-            for each in tile(self.runner, primary, trials[0].image):
+            for each in tile(self.runner, primary, trials[images.TEST].image):
                 self.found.append(each)  # one by one: what was measured stays where the rest cannot be
         except seams.UnmeasuredError as reason:
             self.seam_note = str(reason)
@@ -237,7 +237,7 @@ class _Check:
         if refused := refused or self.runner.unsafe(weights, processing=engine.processing):
             return Result(engine, weights, verdict="not run", notes=[refused])
         self.runner.log(f"{engine.title} on {weights}")
-        outcome = self.runner.run(engine, weights, [trial.image for trial in trials])
+        outcome = self.runner.run(engine, weights, [trial.image for trial in trials], like=images.TEST)
         if outcome.skipped:
             return Result(engine, weights, outcome, verdict="not run", notes=[outcome.skipped])
         return Result(engine, weights, outcome)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bmz_export.checking.certificate import LATE, Difference, Fault, Row, Verdict
 from bmz_export.checking.faults import MORE_TIME, run_fault
-from bmz_export.checking.trials import REPEATS, Trial, compare, defect, worst
+from bmz_export.checking.trials import NOISE, REPEATS, TEST, Trial, compare, defect, worst
 from bmz_export.engines import Engine, Outcome
 from bmz_export.package.description import Description
 from bmz_export.tools import TOOLS
@@ -21,6 +21,8 @@ LIMIT = 1e-3
 CLOSE = 1e-4
 """What a good export keeps; between this and ``LIMIT`` is a warning."""
 REPEATABLE = 1e-5
+_PLAINEST = ("runs", "sizes", "larger-image", "intensities")
+"""Of the images on which two results differ, by their rules, the one that is told."""
 WAIT_FACTOR, WAIT_SECONDS = 2.0, 0.5
 """A call at a new size that takes this many times the steady time, and this much longer, is a wait."""
 
@@ -37,7 +39,7 @@ class Result:
     differences: list[Difference] = field(default_factory=list)
     shapes: tuple[str, ...] = ()
     sound: bool = False
-    warm: int = 0  # the trial that repeats the test image
+    odd: set[int] = field(default_factory=set)  # trials whose results are none that could be compared
 
     @property
     def tools(self) -> tuple[str, ...]:
@@ -51,8 +53,9 @@ class Result:
         return self.verdict not in ("not run", "not installed")
 
     def complete(self, trials: Sequence[Trial]) -> bool:
-        """Whether there is a result for each trial."""
-        return len(self.outcome.outputs) == len(trials)
+        """Whether there is a result for each trial, of the size described."""
+        sized = all(trials[index].rule not in ("sizes", "larger-image") for index in self.odd)
+        return sized and len(self.outcome.outputs) == len(trials)
 
     def add_difference(self, difference: Difference) -> None:
         """Note how far it is from something else: it counts as passed, unless it failed."""
@@ -69,7 +72,7 @@ class Result:
     def row(self) -> Row:
         """Return it as a row of the certificate."""
         outcome = self.outcome
-        seconds = outcome.seconds[self.warm] if len(outcome.seconds) > self.warm else None
+        seconds = min(outcome.seconds[: TEST + 1]) if len(outcome.seconds) > TEST else None  # two images of one size
         return Row(tools=self.tools, engine=self.engine.name, title=self.engine.title, version=self.engine.version,
                    weights=self.format, sizes=self.shapes, difference=worst(self.differences),
                    seconds=None if seconds is None else round(seconds, 4), peak_memory=outcome.peak_memory or None,
@@ -91,6 +94,8 @@ class Comparison:
         self.results = [result for result in results if result.ran]
         self.primary: Result | None = None
         self._compiles = compiles
+        roots = [name for name, entry in description.weights.items() if entry.parent is None]
+        self._original = roots[0] if len(roots) == 1 else None  # what the other formats were made from
         self._found: dict[tuple[str, str], list[tuple[Result, float, str]]] = {}
 
     def run(self, expected: NDArray[Any] | None, *, same_tensors: bool = False) -> None:
@@ -118,31 +123,66 @@ class Comparison:
         outputs, error = result.outcome.outputs, result.outcome.error
         result.shapes = tuple(dict.fromkeys(trial.shape for trial in self.trials[: len(outputs)]))
         tensor, output = self.description.inputs[0], self.description.outputs[0]
-        result.sound = len(outputs) > (1 if error else 0)
-        result.warm = next((index for index, trial in enumerate(self.trials) if trial.name == "test again"), 0)
         dtype = "" if self.description.processed and not result.engine.processing else output.dtype
-        for trial, found in zip(self.trials, outputs, strict=False):
-            if wrong := defect(found, self.description.output_shape(output, {tensor.id: trial.image.shape}), dtype):
-                result.sound = False
-                self._fail("sound-output", result, f"{wrong} ({trial.shape})")
-                break
+        wrong: dict[str, str] = {}
+        for index, (trial, found) in enumerate(zip(self.trials, outputs, strict=False)):
+            if result.odd.intersection(trial.like):  # what is wrong with it is known
+                result.odd.add(index)
+            elif what := defect(found, self.description.output_shape(output, {tensor.id: trial.image.shape}), dtype):
+                result.odd.add(index)
+                rule = "sizes" if trial.rule == "intensities" and "NaN" not in what else self._rule(trial)
+                wrong.setdefault(rule, f"{what}, for {trial.name} ({trial.shape})")
+        result.sound = len(outputs) > TEST and TEST not in result.odd
+        if TEST in result.odd:  # what is wrong there is the cause of all else
+            wrong = {"sound-output": wrong["runs"]}
         if error and not result.outcome.out_of_time:
-            self._fail("runs", result, error)
-        for trial, found in zip(self.trials, outputs if result.sound else (), strict=False):
-            if trial.like is not None and (gap := compare(found, outputs[trial.like]).largest) > REPEATABLE:
-                result.sound = False  # there is nothing to compare in a result that is another one each time
-                self._fail("repeatable", result, f"gives another result each time, by {gap:.1e} of the range", gap)
-                break
+            failing = self.trials[len(outputs)]
+            cause = error.removeprefix(f"on an input of shape {failing.image.shape}: ")
+            rule = self._rule(failing) if len(outputs) > TEST else "runs"
+            wrong[rule] = error if cause == error else f"fails on {failing.name} ({failing.shape}): {cause}"
+        if "sizes" in wrong:
+            wrong.pop("larger-image", None)
+        for rule, text in wrong.items():
+            self._fail(rule, result, text)
+        if result.sound:
+            self._check_repeats(result)
         if result.sound and self._compiles and result.engine.compiles:
             self._check_wait(result)
+
+    def _check_repeats(self, result: Result) -> None:
+        """Compare images that come again, or two at once, with what they gave alone."""
+        outputs, axis = result.outcome.outputs, max(self.description.outputs[0].order.find("b"), 0)
+        for index, (trial, found) in enumerate(zip(self.trials, outputs, strict=False)):
+            if not trial.like or result.odd & {index, *trial.like}:
+                continue
+            parts = np.split(found, len(trial.like), axis=axis)
+            gap = max(self._gap(part, result, of).largest for part, of in zip(parts, trial.like, strict=True))
+            if len(parts) > 1 and gap > LIMIT:
+                self._fail("batch", result, f"changes an image by {gap:.1e} of the range when two come at once", gap)
+            elif len(parts) == 1 and gap > REPEATABLE:
+                result.sound = False  # there is nothing to compare in a result that is another one each time
+                self._fail(trial.rule, result, f"gives another result for {trial.name}, by {gap:.1e} of the range", gap)
+                return
+
+    def _rule(self, trial: Trial) -> str:
+        larger = any(
+            size > tested for size, tested in zip(trial.image.shape, self.trials[TEST].image.shape, strict=True)
+        )
+        return "larger-image" if trial.rule == "sizes" and larger else trial.rule
+
+    def _gap(self, found: NDArray[Any], result: Result, index: int) -> Difference:
+        """Return how far an array is from a result of a trial, as a part of its range; see ``NOISE``."""
+        wanted, test = result.outcome.outputs[index], result.outcome.outputs[TEST]
+        least = 0 if index == TEST else NOISE * max(float(np.ptp(test)), float(np.abs(wanted).max()))
+        return compare(found, wanted, least)
 
     def _check_wait(self, result: Result) -> None:
         """Look for a libtorch that compiles at the second or third call with a new size."""
         seconds = result.outcome.seconds
-        repeats = [index for index, trial in enumerate(self.trials[: len(seconds)]) if trial.name == "again"]
+        repeats = [index for index, trial in enumerate(self.trials[: len(seconds)]) if trial.rule == "repeatable"]
         if len(repeats) < REPEATS - 1:
             return
-        times = [seconds[index] for index in (self.trials[repeats[0]].like or 0, *repeats)]
+        times = [seconds[index] for index in (*self.trials[repeats[0]].like, *repeats)]
         wait, steady = max(times[1:3]), min(times)
         if wait > max(WAIT_FACTOR * steady, steady + WAIT_SECONDS):
             result.notes.append(f"waits {wait:.1f} s at a new size, {steady:.1f} s once steady")
@@ -150,53 +190,64 @@ class Comparison:
 
     def _compare_group(self, results: Sequence[Result], expected: NDArray[Any] | None, same_tensors: bool) -> None:
         sound = [result for result in results if result.sound]
-        gaps = {id(result): _gap(result, expected) for result in sound}
+        gaps = {id(result): _from_test(result, expected) for result in sound}
         if not sound:
             return
-        primary = min(sound, key=lambda each: (not each.complete(self.trials), _largest(gaps[id(each)]) > CLOSE))
-        self.primary = self.primary or primary
-        agree = [result for result in sound if self._compare_with(result, primary, alone=gaps[id(primary)] is None)]
+
+        def rank(each: Result) -> tuple[bool, ...]:
+            return not each.complete(self.trials), bool(each.odd), _largest(gaps[id(each)]) > CLOSE
+
+        self.primary = self.primary or min(sound, key=rank)
+        reference = min(sound, key=lambda each: (*rank(each), each.format != self._original))
+        agree = [each for each in sound if self._agrees(each, reference, alone=gaps[id(reference)] is None)]
         off = [result for result in sound if _largest(gaps[id(result)]) > LIMIT]
         several = same_tensors or len({result.format for result in sound}) > 1
         rule = "test-output" if several and len(off) == len(sound) == len(agree) else "agrees-with-test"
         for result in sound:
-            self._judge(result, gaps[id(result)], "the test output", rule, "close-to-test")
+            self._judge(result, gaps[id(result)], rule)
 
-    def _compare_with(self, result: Result, primary: Result, *, alone: bool) -> bool:
-        """Compare all trials with those of the primary result, and pairs with their halves; say whether they agree.
+    def _agrees(self, result: Result, reference: Result, *, alone: bool) -> bool:
+        """Compare all trials with those of the reference, and say whether they agree.
 
-        Where the primary result was compared with no test output (``alone``), one that agrees with it is its proof.
+        Where the reference was compared with no test output (``alone``), one that agrees with it is its proof. Where it
+        is not what the other formats were made from, either of the two may be wrong, and both are named.
         """
-        trials = zip(self.trials, result.outcome.outputs, primary.outcome.outputs, strict=False)
-        gaps = [compare(a, b) for trial, a, b in trials if trial.like is None and a.shape == b.shape]
-        gap = worst(gaps) if result is not primary else None
-        if gap is not None and alone and gap.largest <= LIMIT:
-            primary.add_difference(gap)
-        self._judge(result, gap, f"{primary.format} in {primary.engine.title}", "engines-agree", "engines-close")
-        self._check_batch(result)
-        return _largest(gap) <= LIMIT
+        if result is reference:
+            return True
+        outputs = result.outcome.outputs[: len(reference.outcome.outputs)]
+        gaps = [
+            (trial, self._gap(found, reference, index))
+            for index, (trial, found) in enumerate(zip(self.trials, outputs, strict=False))
+            if not trial.like and index not in result.odd | reference.odd
+        ]
+        wanted = f"{reference.format} in {reference.engine.title}"
+        whole = worst([gap for trial, gap in gaps if trial.rule != "intensities"])
+        if alone and whole and whole.largest <= LIMIT:
+            reference.add_difference(whole)
+        if whole:
+            result.add_difference(whole)
+        off = [(trial, gap) for trial, gap in gaps if gap.largest > LIMIT]
+        if off:
+            trial, gap = min(off, key=lambda each: (_PLAINEST.index(self._rule(each[0])), -each[1].largest))
+            text = f"is up to {gap.largest:.1e} of the range off {wanted}, on {trial.name} ({trial.shape})"
+            rule = "engines-agree" if trial.rule == "runs" else self._rule(trial)
+            self._fail(rule, result, text, gap.largest)
+            if reference.format != self._original:
+                self._found[rule, result.format].append((reference, gap.largest, text))
+        elif whole and whole.largest > CLOSE:
+            self._add("engines-close", result, f"is {whole.largest:.1e} of the range off {wanted}", whole.largest)
+        return not off
 
-    def _check_batch(self, result: Result) -> None:
-        axis = self.description.outputs[0].order.find("b")
-        outputs = {trial.name: found for trial, found in zip(self.trials, result.outcome.outputs, strict=False)}
-        for name, found in outputs.items():
-            alone = outputs.get(name.removesuffix(", two at once"))
-            if axis < 0 or alone is None or alone is found:
-                continue
-            first = found.take([0], axis=axis)
-            if first.shape == alone.shape and (gap := compare(first, alone).largest) > LIMIT:
-                self._fail("batch", result, f"changes an image by {gap:.1e} of the range when two come at once", gap)
-                return
-
-    def _judge(self, result: Result, gap: Difference | None, wanted: str, wrong: str, close: str) -> None:
-        """Note how far a result is from what is wanted, by one rule above ``LIMIT``, by another above ``CLOSE``."""
+    def _judge(self, result: Result, gap: Difference | None, rule: str) -> None:
+        """Note how far a result is from the test output, by ``rule`` above ``LIMIT``."""
         if gap is None:
             return
         result.add_difference(gap)
         if gap.largest > LIMIT:
-            self._fail(wrong, result, f"is up to {gap.largest:.1e} of the range off {wanted}", gap.largest)
+            self._fail(rule, result, f"is up to {gap.largest:.1e} of the range off the test output", gap.largest)
         elif gap.largest > CLOSE:
-            self._add(close, result, f"is {gap.largest:.1e} of the range off {wanted}", gap.largest)
+            text = f"is {gap.largest:.1e} of the range off the test output"
+            self._add("close-to-test", result, text, gap.largest)
 
     def _fail(self, rule: str, result: Result, text: str, value: float = 0) -> None:
         result.fail(text)
@@ -211,13 +262,16 @@ class Comparison:
             message = max(found, key=lambda entry: entry[1])[2]
             engines = ", ".join(dict.fromkeys(result.engine.title for result, _, _ in found))
             tools = tuple(dict.fromkeys(tool for result, _, _ in found for tool in result.tools))
+            if rule == "one-at-a-time":  # no other tool sends several
+                tools = tuple(tool.title for tool in TOOLS.values() if "test" in tool.library)
             yield run_fault(rule, f"{weights} {message} (in {engines})", tools)
 
 
-def _gap(result: Result, expected: NDArray[Any] | None) -> Difference | None:
-    if expected is None or result.outcome.outputs[0].shape != expected.shape or not np.isfinite(expected).all():
+def _from_test(result: Result, expected: NDArray[Any] | None) -> Difference | None:
+    found = result.outcome.outputs[TEST]
+    if expected is None or found.shape != expected.shape or not np.isfinite(expected).all():
         return None
-    return compare(result.outcome.outputs[0], expected)
+    return compare(found, expected)
 
 
 def _largest(gap: Difference | None) -> float:

@@ -18,6 +18,8 @@ _EXPORT = "export the package again with bmz-fmd export, or with torch.jit.trace
 _AGAIN = "export the package again from one network"
 _MEMORY = "if it is a matter of memory: a larger machine"
 _EVAL = "call .eval() before exporting"
+_SIZES = "export with free height and width, or describe the sizes that the network takes (min and step)"
+_STATE = "keep nothing in forward: write to no buffer and no attribute, and export again"
 _WAIT = "put an aten::alias after each operation while tracing"
 _CAUSE = f"see the other lines for the cause; {_MEMORY}"
 _HALO = "declare a larger halo, or take larger tiles, which have fewer seams"
@@ -25,7 +27,20 @@ FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
     "size": ("refused", "error", "memory runs out", "describe smaller sizes, steps and halo"),
     "runs": ("refused", "error", "the run fails", _EXPORT),
     "sound-output": ("other pixels", "error", "no image, or a blank one", _EXPORT),
+    "sizes": ("other pixels", "error", "no image, or a wrong one, for images of some sizes", _SIZES),
+    "larger-image": ("other pixels", "error", "no image, or a wrong or cropped one, for images larger than the example",
+                     _SIZES),
+    "intensities": ("other pixels", "error",
+                    "a blank or wrong image where intensities are unlike the example's (dark, saturated, faint, "
+                    "negative), for an empty frame, and in QuPath and ilastik for an empty tile",
+                    "let forward take every finite image: divide by nothing that may be 0, compute in float32, round "
+                    "and cut off no intensities"),
+    "one-at-a-time": ("refused", "error",
+                      "the model is marked as failing: it is tested with two images at once; tools that send one image "
+                      "at a time show it as ever",
+                      "export with a free batch axis (an example of two images), or describe a batch of `size: 1`"),
     "repeatable": ("other pixels", "error", "another picture at each run", _EVAL),
+    "carries-over": ("other pixels", "error", "a picture that depends on which images were opened before", _STATE),
     "no-wait": ("refused", "warning", "waits at each new image size", _WAIT),
     "test-output": ("doubt", "error", "every format agrees with the others: it is the test output that is wrong",
                     "make the test tensors again with the network itself"),
@@ -33,7 +48,8 @@ FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
     "close-to-test": ("other pixels", "warning", "pixels that differ slightly from the author's", _EXPORT),
     "engines-agree": ("other pixels", "error", "other pixels than in the other tools", _EXPORT),
     "engines-close": ("other pixels", "warning", "pixels that differ slightly from other tools", _EXPORT),
-    "batch": ("other pixels", "error", "another picture when several images are processed at once", _EXPORT),
+    "batch": ("other pixels", "error", "another picture when several images are processed at once",
+              "let forward treat each image by itself: no statistics over the batch; call .eval() before exporting"),
     "tiles": ("other pixels", "error", "a part of the image is missing", "export with free sizes"),
     "seam": ("other pixels", "error", "lines where tiles meet", _HALO),
     "certificate": ("doubt", "warning", "figures of another model", "certify it again with bmz-fmd export"),

@@ -97,14 +97,15 @@ class Runner:
         patience: float = 1,
         threads: int = 1,
         memory: float = inf,
+        like: int = 0,
     ) -> Outcome:
         """Let an engine run these images; ``patience`` multiplies the time limit, ``memory`` lowers that of bytes.
 
-        The bare network of a package that normalises outside of it gets images with the mean and deviation of the first
-        one taken out of all, so that a tile of one stays a tile.
+        The bare network of a package that normalises outside of it gets images with the mean and deviation of one of
+        them, ``like``, taken out of all, so that a tile of it stays a tile.
         """
         if self.inspection.description.processed and not engine.processing:
-            mean, deviation = images[0].mean(), images[0].std() or 1
+            mean, deviation = images[like].mean(), images[like].std() or 1
             images = [np.asarray((image - mean) / deviation, np.float32) for image in images]
         job = self._job(weights, images, self.options.timeout * patience, threads)
         return engine.run(replace(job, memory_limit=int(min(job.memory_limit, memory))))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,22 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trial:
-    """One image that every engine is given, in the package's axis order."""
+    """One image that every engine is given, in the package's axis order.
+
+    Attributes
+    ----------
+    name : str
+        The image in words.
+    rule : str
+        What is broken where the network fails on this image and not on the test image.
+    like : tuple of int
+        Indices of the trials whose results, one after the other, this one must repeat.
+    """
 
     name: str
     image: Array
-    like: int | None = None
-    """Index of the trial whose result this one must repeat."""
+    rule: str = "sizes"
+    like: tuple[int, ...] = ()
 
     @property
     def shape(self) -> str:
@@ -34,45 +45,98 @@ class Trial:
 
 LARGEST = 2**25
 """Values of the largest image that is made of a smaller test image: 5800 x 5800 pixels, 128 MB. All that are tried
-together, pairs and repeats included, then take about a gigabyte here and as much on disk; a test image that is larger
-itself is tried as it is."""
+together then take about a gigabyte here and as much on disk; a test image that is larger itself is tried as it is."""
+FAR = 521
+"""Pixels: longer than the tiles of 512 that QuPath and ilastik cut, and a multiple of no stride."""
+SATURATED = 65535.0
+"""The brightest value of a 16-bit camera, beyond the range of float16."""
+FAINT = 64
+"""What the test image's contrast is divided by for the faint image: steps of less than 1 for most cameras."""
+NOISE = 1 / 32
+"""A difference on an image of other intensities counts as a part of its own range, or of this much of the test output's
+range and of its own brightness where that is more: on an image of one value, rounding would count else."""
+TEST = 1
+"""Index of the test image: the second, since what a network keeps of the image before would change its result."""
+REPEATS = 4
+"""Calls with one new size: the second and third are those at which old versions of libtorch compile."""
 
 
 class TooLargeError(ValueError):
     """An image is asked for that nobody would try a package on."""
 
 
-REPEATS = 4
-"""Calls with one new size: the second and third are those at which old versions of libtorch compile."""
-
-
 def trials(tensor: Tensor, test: Array) -> list[Trial]:
-    """Return what to try: the test input, three sizes, one size several times, and all of them in a batch of two.
+    """Return what to try: the test input, other intensities, other sizes, one of them several times, and two at once.
 
-    Smaller and larger images are cut from the test input or mirrored up.
+    All are cut from the test input or mirrored up, and hold what the description allows. Most are as small as may be:
+    two are of the test input's size, and one is larger along both axes.
     """
-    found = [Trial("test", test)]
-    for n in range(3):
-        image = fit(tensor, test, tensor.shape(n))
-        if image.shape not in {trial.image.shape for trial in found}:
-            found.append(Trial(f"min + {n} step" if n else "min", image))
-    again = len(found) - 1 if len(found) == 1 else 1
-    found += [Trial("again", found[again].image, again) for _ in range(REPEATS - 1)]
-    found.append(Trial("test again", test, 0))
-    return [*found, *_in_pairs(tensor, [trial for trial in found if trial.like is None])]
+    low, high = float(test.min()), float(test.max())
+
+    def made(name: str, size: tuple[int, int], factor: float = 1, offset: float = 0) -> Trial:
+        image = fit(tensor, test, _shape(tensor, *size))
+        if (factor, offset) != (1, 0):
+            return Trial(name, _within(tensor, image * np.float32(factor) + np.float32(offset)), "intensities")
+        return Trial(name, image)
+
+    small = made("an image of the least size", (0, 0))
+    found = [
+        Trial("a faint image", _within(tensor, low + (test - low) / FAINT), "intensities"),
+        Trial("the test image", test, "runs"),
+        small,
+        *(Trial("the same image again", small.image, "repeatable", (2,)) for _ in range(REPEATS - 1)),
+        made("a saturated image", (0, 0), 0, SATURATED if high > 1 else 16 * high),
+        made("an image of the next size", (1, 1)),
+        made("a tall image", (FAR, 1)),
+        made("a wide image", (1, FAR)),
+        made("a negative image", (1, 0), -1),
+        made("an image of zeros", (0, 1), 0),
+    ]
+    image = _larger(tensor, test)
+    found += [] if image is None else [Trial("an image larger than the test image", image)]
+    found += [Trial("an image that it had before", small.image, "carries-over", (2,))]
+    return [*found, *_at_once(tensor, found, (2, 2 + REPEATS))]
 
 
-def _in_pairs(tensor: Tensor, single: Sequence[Trial]) -> list[Trial]:
+def _at_once(tensor: Tensor, found: Sequence[Trial], both: tuple[int, int]) -> list[Trial]:
     axis = tensor.order.find("b")
-    if axis < 0 or tensor.axes[axis].size not in (None, 2):
+    one, two = (found[index].image for index in both)
+    if axis < 0 or tensor.axes[axis].size not in (None, 2) or one.shape[axis] != 1:
         return []
-    pairs = []
-    for trial in single:
-        if trial.image.shape[axis] == 1:
-            space = tuple(index for index, axis in enumerate(tensor.axes) if axis.type == "space")
-            turned = np.flip(trial.image, axis=space or None)
-            pairs.append(Trial(f"{trial.name}, two at once", np.concatenate([trial.image, turned], axis=axis)))
-    return pairs
+    return [Trial("two images at once", np.concatenate([one, two], axis=axis), "one-at-a-time", both)]
+
+
+def _shape(tensor: Tensor, height: int, width: int) -> list[int]:
+    """Return the first shape of at least that height and width; 0 is the least size, 1 the next."""
+    wanted = {"y": height, "x": width}
+    sizes = [(axis, wanted.get(axis.letter, 0)) for axis in tensor.axes]
+    return [axis.at_least(size if size > 1 else axis.at(0) + size) for axis, size in sizes]
+
+
+def _larger(tensor: Tensor, test: Array) -> Array | None:
+    """Return an image larger than the test image along y and x, by no multiple of a stride; None where none may be."""
+    shape = list(test.shape)
+    for index, axis in enumerate(tensor.axes):
+        if axis.letter in "yx":
+            more = (axis.at_least(shape[index] + 5 + 6 * (axis.letter == "x") + n * (axis.step or 0)) for n in range(6))
+            shape[index] = min(more, key=lambda size: math.gcd(size, 6))
+    try:
+        image = fit(tensor, test, shape)
+    except TooLargeError:
+        return None
+    return image if image.size > test.size else None
+
+
+def _within(tensor: Tensor, image: Array) -> Array:
+    """Return an image with the values that the description allows: its type's, and those of its ``range``."""
+    data = tensor.raw.get("data")
+    limits = data.get("range") if isinstance(data, Mapping) else None
+    low, high = limits if isinstance(limits, list) and len(limits) == 2 else (None, None)
+    if re.fullmatch("u?int(8|16|32|64)", tensor.dtype):
+        kind = np.iinfo(tensor.dtype)
+        image = np.rint(image).clip(kind.min, kind.max)
+    low, high = (each if isinstance(each, int | float) else edge for each, edge in ((low, -np.inf), (high, np.inf)))
+    return np.clip(image, low, high).astype(np.float32)
 
 
 def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
@@ -90,10 +154,13 @@ def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
     return fitted(image, wanted)
 
 
-def compare(found: NDArray[Any], wanted: NDArray[Any]) -> Difference:
-    """Return how far ``found`` is from ``wanted`` (same shape, finite), relative to the range of ``wanted``."""
+def compare(found: NDArray[Any], wanted: NDArray[Any], least: float = 0) -> Difference:
+    """Return how far ``found`` is from ``wanted`` (same shape, finite), relative to the range of ``wanted``.
+
+    ``least`` is what the range counts as where it is less.
+    """
     a, b = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
-    spread = float(np.ptp(b)) or float(np.abs(b).max()) or 1.0
+    spread = max(float(np.ptp(b)), least) or float(np.abs(b).max()) or 1.0
     gap = np.abs(a - b)
     return Difference(largest=float(gap.max()) / spread, mean=float(gap.mean()) / spread)
 

@@ -90,6 +90,10 @@ class Axis:
             return self.size
         return (self.min or 1) + n * (self.step or 0)
 
+    def at_least(self, size: int) -> int:
+        """Return the first size that may be and is no less than ``size``, the largest where all are less."""
+        return self.at(max(-((self.at(0) - size) // self.step), 0)) if self.step else self.at(0)
+
 
 @dataclass(frozen=True)
 class Operation:
