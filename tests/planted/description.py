@@ -110,7 +110,7 @@ def min_no_multiple_of_step(package):
 
 
 @DESCRIPTION.fault(
-    "sizes", "fails on an image of the next size", network="drunet", engines=("torch",), fails=ANY_TORCHSCRIPT,
+    "larger-image", "fails on an image of the next size", network="drunet", engines=("torch",), fails=ANY_TORCHSCRIPT,
 )  # fmt: skip
 def strides_not_declared(package):
     """A network with strides of 8 and no padding of its own declares that it takes any size"""
