@@ -127,7 +127,7 @@ def _larger(tensor: Tensor, test: Array) -> Array | None:
     return image if image.size > test.size else None
 
 
-def _within(tensor: Tensor, image: Array) -> Array:
+def _within(tensor: Tensor, image: NDArray[Any]) -> Array:
     """Return an image with the values that the description allows: its type's, and those of its ``range``."""
     data = tensor.raw.get("data")
     limits = data.get("range") if isinstance(data, Mapping) else None

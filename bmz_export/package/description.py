@@ -160,6 +160,8 @@ class Weights:
     callable: str | None
     kwargs: Mapping[str, Any]
     raw: Mapping[str, Any]
+    beside: Mapping[str, File] = field(default_factory=dict)
+    """Other files, by the field that names them: the environment, an ONNX's second file."""
 
     @property
     def source(self) -> str | None:
@@ -198,6 +200,7 @@ class Description:
     attachments: tuple[File, ...]
     documentation: File | None
     covers: tuple[File, ...]
+    icon: File | None
     license: str | None
     config: Mapping[str, Any] | None
     problems: tuple[Problem, ...]
@@ -225,7 +228,12 @@ class Description:
             named += [(f"test tensor of {tensor.id}", tensor.test), (f"sample tensor of {tensor.id}", tensor.sample)]
         for name, entry in self.weights.items():
             named += [(f"weights.{name}", entry.file), (f"weights.{name}.architecture", entry.architecture)]
-        named += [("documentation", self.documentation), *(("covers", cover) for cover in self.covers)]
+            named += [(f"weights.{name}.{key}", file) for key, file in entry.beside.items()]
+        named += [
+            ("documentation", self.documentation),
+            ("icon", self.icon),
+            *(("covers", cover) for cover in self.covers),
+        ]
         named += [("attachments", attachment) for attachment in self.attachments]
         return ((where, file) for where, file in named if file)
 

@@ -22,6 +22,8 @@ MAX_DIGITS = 100
 _AXIS_LETTERS = {"b": "batch", "c": "channel", "t": "time", "i": "index", "z": "space", "y": "space", "x": "space"}
 _DEFAULT_IDS = {"batch": "batch", "channel": "channel", "time": "time", "index": "index", "space": "x"}
 """Of axes of format 0.5 that are written without one, as bioimageio.spec has them."""
+_BESIDE = ("dependencies", "external_data")
+"""Fields of a weights entry that name further files."""
 _RENAMED = {"pytorch_script": "torchscript"}
 
 
@@ -198,6 +200,7 @@ class _Reader:
             attachments=tuple(filter(None, self.files("attachments", attachments))),
             documentation=self.file("documentation", raw.get("documentation")),
             covers=tuple(filter(None, self.files("covers", raw.get("covers")))),
+            icon=self.file("icon", raw.get("icon")) if len(str(raw.get("icon", ""))) > 2 else None,  # else an emoji
             license=raw["license"] if isinstance(raw.get("license"), str) else None,
             config=self.mapping("config", raw["config"]) if raw.get("config") is not None else None,
             problems=tuple(self.problems),
@@ -323,7 +326,9 @@ class _Reader:
         elif isinstance(architecture, str):
             call = architecture
         version = next((raw[key] for key in raw if key.endswith("_version") and key != "opset_version"), None)
+        beside = {key: self.file(f"{where}.{key}", raw[key]) for key in _BESIDE if isinstance(raw.get(key), Mapping)}
         return Weights(
+            beside={key: each for key, each in beside.items() if each},
             file=self.file(where, raw if "source" in raw else None),
             parent=self.text(f"{where}.parent", raw.get("parent")),
             version=self.text(f"{where}.version", version),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import requires
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -13,7 +14,7 @@ from packaging.version import Version
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Operation, Tensor
 from bmz_export.tools import finders, rules
-from bmz_export.tools.rule import TORCH_FORMATS, Rule
+from bmz_export.tools.rule import TORCH_FORMATS, Found, Rule
 from bmz_export.tools.specification import shipped
 from bmz_export.tools.tool import Tool
 
@@ -41,7 +42,7 @@ def _spdx() -> frozenset[str]:
     return frozenset(entry["licenseId"] for entry in shipped("spdx_licenses.json")["licenses"])
 
 
-def _people(inspection: Inspection) -> Iterator[str]:
+def _people(inspection: Inspection) -> Iterator[str | Found]:
     raw = inspection.description.raw
     if not isinstance(raw.get("authors"), list) or not raw["authors"]:
         yield "there are no authors"
@@ -50,9 +51,9 @@ def _people(inspection: Inspection) -> Iterator[str]:
     if not any(entry.get("doi") or entry.get("url") for entry in citations):
         yield "there is no citation with doi or url"
     if not raw.get("tags"):
-        yield "there are no tags"
+        yield Found("there are no tags", "the model is not found by what it is for")
     if not raw.get("description"):
-        yield "there is no description"
+        yield Found("there is no description", "nobody sees what the model is for")
 
 
 def _readme(inspection: Inspection) -> Iterator[str]:
@@ -80,11 +81,24 @@ def _cover(inspection: Inspection) -> Iterator[str]:
             head = stream.read(24)
         if not cover.source.lower().endswith(".png") or not head.startswith(_PNG):
             yield f"{cover.source} is no PNG"
+        elif not _opens(path):
+            yield f"{cover.source} cannot be opened as an image"
         if path.stat().st_size >= COVER_BYTES:
             yield f"{cover.source} has {path.stat().st_size:,} bytes, the limit is {COVER_BYTES:,}"
         ratio = _ratio(head)
         if ratio is not None and min(abs(ratio - 1), abs(ratio - 2)) > 0.01:
             yield f"{cover.source} is {ratio:.2f} times as wide as high, not once or twice"
+
+
+def _opens(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    except Exception:  # noqa: BLE001 -- a stranger's file may be wrong in any way
+        return False
+    return True
 
 
 def _ratio(head: bytes) -> float | None:
@@ -161,12 +175,14 @@ TOOL = Tool(
         *rules.STATE_DICT,
         rules.torchscript.READABLE,
         rules.torchscript.DETERMINISTIC,
+        rules.torchscript.INPUTS,
         *rules.ONNX,
+        rules.onnx.BATCH,
         Rule("licence", "the upload is refused", f"{_SOURCE}: SPDX identifiers",
              "an identifier of spdx.org/licenses, or none", _licence),
         Rule("licensed", "nobody may use the model", _SOURCE, "choose a licence before publishing",
              rules.description.unlicensed, "warning"),
-        Rule("people", "the upload is refused, or the model cannot be found", _SOURCE,
+        Rule("people", "the upload is refused", _SOURCE,
              "at least one author, one citation with doi or url, tags, and a description", _people, "warning"),
         Rule("readme", "the documentation is marked as incomplete", _SOURCE,
              f"sections {', '.join(README_SECTIONS)}", _readme, "warning"),

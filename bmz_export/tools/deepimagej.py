@@ -12,7 +12,7 @@ from bmz_export.package.description import Axis, Operation, Tensor
 from bmz_export.package.memory import MOST_PIXELS
 from bmz_export.package.scripts import Script
 from bmz_export.tools import finders, rules
-from bmz_export.tools.rule import Rule
+from bmz_export.tools.rule import Found, Rule
 from bmz_export.tools.tiling import Part, Tiling, grid, window
 from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial
 
@@ -51,13 +51,14 @@ def _formats(inspection: Inspection) -> Iterator[str]:
         yield f"format {inspection.description.format_version or 'without a version'}"
 
 
-def _config(inspection: Inspection) -> Iterator[str]:
+def _config(inspection: Inspection) -> Iterator[str | Found]:
     description = inspection.description
     if description.config is not None and not description.id:
         yield "there is a config but no id"
     own = (description.config or {}).get("deepimagej")
     if own is not None and not (isinstance(own, dict) and own.get("allow_tiling") is True):
-        yield "config.deepimagej does not say allow_tiling: true"
+        yield Found("config.deepimagej does not say allow_tiling: true",
+                    way_out="write `allow_tiling: true` there, or leave config.deepimagej out")  # fmt: skip
 
 
 def _one_input(inspection: Inspection) -> Iterator[str]:
@@ -80,7 +81,7 @@ def _axes(inspection: Inspection) -> Iterator[str]:
             yield f"{where}: the channel axis has no channel_names"
 
 
-def _sizes(inspection: Inspection) -> Iterator[str]:
+def _sizes(inspection: Inspection) -> Iterator[str | Found]:
     for tensor in inspection.description.inputs:
         elements = 1
         for axis in tensor.axes:
@@ -88,7 +89,8 @@ def _sizes(inspection: Inspection) -> Iterator[str]:
             if axis.min is not None and axis.step and axis.min % axis.step:
                 yield f"axis {axis.id!r}: sizes are {axis.min} + n * {axis.step}, but tiles multiples of {axis.step}"
         if elements > MOST_PIXELS:
-            yield f"input {tensor.id!r}: its smallest tile has {elements:,} elements"
+            message = f"input {tensor.id!r}: its smallest tile has {elements:,} elements, the most is {MOST_PIXELS:,}"
+            yield Found(message, "the search for a tile never ends", "describe a smaller min")
 
 
 def _small_images(inspection: Inspection) -> Iterator[str]:
@@ -200,13 +202,6 @@ def _wait(inspection: Inspection) -> Iterator[str]:
         yield f"{groups} groups of touching pointwise operations to compile: about {seconds:.0f} s"
 
 
-def _sample(inspection: Inspection) -> Iterator[str]:
-    description = inspection.description
-    files = [*description.attachments, *(tensor.sample for tensor in description.inputs if tensor.sample)]
-    if not any(file.source.lower().endswith((".tif", ".tiff")) for file in files):
-        yield "there is no sample image as TIFF"
-
-
 _SOURCE = "deepImageJ 3.1, JDLL 0.6.1"
 
 
@@ -271,6 +266,7 @@ TOOL = Tool(
         rules.onnx.READABLE,
         rules.onnx.OPERATORS,
         rules.onnx.ONE_FILE,
+        rules.onnx.TENSORS,
         Rule("format", "the model does not load", _SOURCE, "write it as format 0.5.4", _formats),
         Rule("config-needs-id", "a null pointer instead of the model", f"{_SOURCE}, ModelDescriptorV05 [run]",
              "write an id, or leave config out", _config),
@@ -301,7 +297,7 @@ TOOL = Tool(
              "libtorch 1.13.1 and 2.0.0 with LLVM [run: 59 s for 360 groups]",
              "put an aten::alias after each operation while tracing", _wait, "warning"),
         Rule("sample-image", "nothing to try the model on: a macro opens its input with ImageJ", _SOURCE,
-             "attach a sample .tif", _sample, "warning"),
+             "attach a sample .tif", rules.files.sample_images, "warning"),
     ),
     weights_choice=_choice,
     tilings=(ToolTiling("the whole image (two tiles where its size is no multiple of step), mirrored halo", one_tile),),

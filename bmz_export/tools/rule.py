@@ -21,6 +21,15 @@ TORCH_FORMATS = ("pytorch_state_dict", "torchscript")
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a finder yields where the rule's own ``breaks`` or ``way_out`` is not that of the very thing found."""
+
+    message: str
+    seen: str = ""
+    way_out: str = ""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a rule found: the rule, how bad, what is wrong here, what the tool's user would see, the way out."""
 
@@ -47,7 +56,7 @@ class Rule:
     way_out : str
         What to do.
     find : Callable
-        From the inspection to one message for each violation.
+        From the inspection to one message for each violation, or to one ``Found``.
     severity : str
         ``error``: the tool fails or shows wrong pixels; ``warning``: less than that.
     pixels : bool
@@ -60,22 +69,23 @@ class Rule:
     breaks: str
     source: str
     way_out: str
-    find: Callable[[Inspection], Iterable[str]]
+    find: Callable[[Inspection], Iterable[str | Found]]
     severity: Severity = "error"
     pixels: bool = False
     window: bool = False
 
     def check(self, inspection: Inspection) -> Iterator[Finding]:
         """Yield a finding for each violation, an error at a file that is too odd to be read, a warning at our own."""
-        messages: dict[str, None] = {}
+        messages: dict[Found, None] = {}
         failure: tuple[Severity, str] | None = None
         try:
-            messages.update((message, None) for message in self.find(inspection))
+            messages.update((each if isinstance(each, Found) else Found(each), None) for each in self.find(inspection))
         except Exception as error:  # noqa: BLE001 -- whatever a stranger wrote, the other rules shall still be applied
             said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             odd = isinstance(error, UserError | OSError | EOFError | ValueError | BadZipFile)
             failure = ("error", f"cannot be looked through: {said}") if odd else ("warning", f"{UNEXAMINED} ({said})")
-        for message in messages:
-            yield Finding(self.name, self.severity, message, self.breaks, self.way_out)
+        for each in messages:
+            seen, way_out = each.seen or self.breaks, each.way_out or self.way_out
+            yield Finding(self.name, self.severity, each.message, seen, way_out)
         if failure:
             yield Finding(self.name, *failure, "nobody knows what the tool makes of it", self.way_out)

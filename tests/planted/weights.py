@@ -160,6 +160,65 @@ def onnx_of_one_size_alone(package):
     )
 
 
+TENSORS_OF_THE_ONNX = {"tools": (FIJI, SITE, CORE, BROWSER)}
+
+
+@WEIGHTS.fault("onnx-tensors", "returns 2 tensors", **TENSORS_OF_THE_ONNX)
+def onnx_with_another_output(package):
+    """The ONNX returns its noise too, which the description does not name"""
+    with package.onnx_graph() as model:
+        (image,), (result,) = model.graph.input, model.graph.output
+        model.graph.node.append(onnx.helper.make_node("Sub", [image.name, result.name], ["noise"]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info("noise", 1, None))
+
+
+@WEIGHTS.fault("onnx-tensors", "takes 2 tensors", **TENSORS_OF_THE_ONNX)
+def onnx_with_another_input(package):
+    """The ONNX takes the noise level too, which the description does not name"""
+    with package.onnx_graph() as model:
+        result = model.graph.output[0].name
+        model.graph.input.append(onnx.helper.make_tensor_value_info("level", 1, [1]))
+        model.graph.node.append(onnx.helper.make_node("Mul", [result, "level"], ["scaled"]))
+        model.graph.output[0].name = "scaled"
+
+
+@WEIGHTS.fault("onnx-tensors", "with 3 axes, the description has 4", **TENSORS_OF_THE_ONNX)
+def onnx_of_another_rank(package):
+    """The ONNX returns its image without the channel axis"""
+    axes = {0: "batch", 1: "height", 2: "width"}
+    torch.onnx.export(
+        wrapped(package.model, lambda model, image: model(image)[:, 0]), (torch.rand(2, 1, 67, 93),),
+        str(package / "weights.onnx"), dynamo=False, opset_version=17, input_names=["raw"],
+        output_names=["denoised"], dynamic_axes={"raw": {0: "batch", 2: "height", 3: "width"}, "denoised": axes},
+    )  # fmt: skip
+
+
+@WEIGHTS.fault("onnx-batch", "takes one image at a time", tools=(SITE, CORE))
+def onnx_of_one_image_alone(package):
+    """The ONNX takes one image at a time: its batch axis was not left free"""
+    axes = {2: "height", 3: "width"}
+    torch.onnx.export(
+        package.model, (torch.rand(1, 1, 67, 93),), str(package / "weights.onnx"), dynamo=False, opset_version=17,
+        input_names=["raw"], output_names=["denoised"], dynamic_axes={"raw": axes, "denoised": axes},
+    )  # fmt: skip
+
+
+@WEIGHTS.fault("torchscript-inputs", "takes 2 tensors", tools=(FIJI, QUPATH, ILASTIK, SITE, CORE))
+def torchscript_with_another_input(package):
+    """The TorchScript takes the noise level too, which the description does not name"""
+
+    class Levelled(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, image, level):
+            return self.model(image) * level
+
+    example = torch.rand(2, 1, 67, 93), torch.ones(1)
+    torch.jit.trace(Levelled(package.model).eval(), example, check_trace=False).save(package / "weights.pt")
+
+
 @WEIGHTS.fault("torchscript-deterministic", "dropout", tools=(FIJI, QUPATH, ILASTIK), **TORCHSCRIPT)
 def dropout_left_on_in_torchscript(package):
     """The TorchScript was traced without .eval(): its dropout stays on"""

@@ -19,9 +19,10 @@ SPECIFICATION = (
 """What bioimageio.spec demands wherever it reads the package: in Python, on the site, in ilastik."""
 TORCHSCRIPT = (
     torchscript.READABLE, torchscript.DETERMINISTIC, torchscript.NO_DEVICE_LITERAL, torchscript.SAVED_ON_CPU,
-    torchscript.STAYS_INSIDE,
+    torchscript.STAYS_INSIDE, torchscript.INPUTS,
 )  # fmt: skip
 ONNX = (
-    onnx.READABLE, onnx.FINITE, onnx.DETERMINISTIC, onnx.OPERATORS, onnx.ONE_FILE, onnx.OPSET_STATED, onnx.SHAPES,
+    onnx.READABLE, onnx.FINITE, onnx.DETERMINISTIC, onnx.OPERATORS, onnx.ONE_FILE, onnx.OPSET_STATED, onnx.TENSORS,
+    onnx.SHAPES,
 )  # fmt: skip
 STATE_DICT = (state_dict.SAFE, state_dict.ARCHITECTURE, state_dict.NO_CODE_AT_IMPORT, state_dict.IMPORTS)

@@ -9,7 +9,7 @@ from itertools import islice
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Operation, Tensor, Weights
 from bmz_export.tools import finders
-from bmz_export.tools.rule import Rule
+from bmz_export.tools.rule import Found, Rule
 from bmz_export.tools.specification import departures
 
 MAX_DEPARTURES = 20
@@ -20,12 +20,14 @@ def _malformed(inspection: Inspection) -> Iterator[str]:
     return (problem.message for problem in inspection.description.problems)
 
 
-def _not_a_model(inspection: Inspection) -> Iterator[str]:
+def _not_a_model(inspection: Inspection) -> Iterator[str | Found]:
     description = inspection.description
     if description.type != "model":
         yield f"type is {description.type!r}, not 'model'"
     if not re.fullmatch(r"\d+\.\d+\.\d+", description.format_version, re.ASCII):
-        yield f"format_version is {description.format_version!r}, not three numbers in quotes"
+        yield Found(f"format_version is {description.format_version!r}, not three numbers in quotes",
+                    "the tool does not know how to read the description",
+                    'write the format that the fields follow, such as "0.5.4"')  # fmt: skip
 
 
 def _departures(inspection: Inspection) -> Iterator[str]:
@@ -55,7 +57,7 @@ WELL_FORMED = Rule("well-formed", "the description is refused as invalid",
                    "correct the field in rdf.yaml", _malformed)  # fmt: skip
 IS_A_MODEL = Rule("is-a-model", "the package is not listed among the models",
                   "bioimageio.spec: type and format_version choose the format",
-                  "write `type: model` and the format_version that the fields follow", _not_a_model)  # fmt: skip
+                  "write `type: model`", _not_a_model)  # fmt: skip
 
 
 def _several(inspection: Inspection) -> Iterator[str]:
@@ -144,7 +146,7 @@ REFERENCES_EXIST = Rule("references-exist", "the model is refused",
                         "refer to an input and an axis by their ids", _odd_outputs)  # fmt: skip
 
 
-def _parents(inspection: Inspection) -> Iterator[str]:
+def _parents(inspection: Inspection) -> Iterator[str | Found]:
     weights = inspection.description.weights
     roots = [name for name, entry in weights.items() if entry.parent is None]
     # format 0.4 lets them stand side by side
@@ -152,7 +154,8 @@ def _parents(inspection: Inspection) -> Iterator[str]:
         yield f"{len(roots)} weights entries have no parent ({', '.join(roots) or 'none'})"
     for name, entry in weights.items():
         if entry.parent is not None and entry.parent not in weights:
-            yield f"weights.{name} has the parent {entry.parent!r}, which is not there"
+            way_out = "name the entry that it was made from, or leave the parent of the original out"
+            yield Found(f"weights.{name} has the parent {entry.parent!r}, which is not there", way_out=way_out)
         elif _is_own_ancestor(name, weights):
             yield f"weights.{name} descends from itself"
 

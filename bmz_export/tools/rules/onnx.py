@@ -8,7 +8,7 @@ import numpy as np
 
 from bmz_export.inspection import Inspection
 from bmz_export.tools import finders
-from bmz_export.tools.rule import Rule
+from bmz_export.tools.rule import Found, Rule
 
 
 def _onnx_readable(inspection: Inspection) -> Iterator[str]:
@@ -29,15 +29,18 @@ def _is_limit(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bool:
     return array.size == 1 and not np.isnan(array).any()  # a bound of Clip or the start of a maximum
 
 
-def _onnx_training(inspection: Inspection) -> Iterator[str]:
+def _onnx_training(inspection: Inspection) -> Iterator[str | Found]:
     return finders.changing("ONNX", inspection.onnx)
 
 
-def _onnx_external(inspection: Inspection) -> Iterator[str]:
+def _onnx_external(inspection: Inspection) -> Iterator[str | Found]:
     shown = inspection.onnx
     for location in shown.external if shown else ():
-        inside = inspection.package.file(location) is not None
-        yield f"the ONNX takes weights from {'the second file' if inside else 'a file outside the package:'} {location}"
+        if inspection.package.file(location) is not None:
+            yield f"the ONNX takes weights from the second file {location}"
+        else:
+            seen = "does not load, or takes whatever lies there as weights, without a word"
+            yield Found(f"the ONNX takes weights from a file outside the package: {location}", seen)
 
 
 def _onnx_opset_told(inspection: Inspection) -> Iterator[str]:
@@ -46,28 +49,52 @@ def _onnx_opset_told(inspection: Inspection) -> Iterator[str]:
         yield f"the ONNX is of opset {shown.opset}, the description says {entry.opset}"
 
 
-def _onnx_shapes(inspection: Inspection) -> Iterator[str]:
+def _onnx_tensors(inspection: Inspection) -> Iterator[str | Found]:
     shown = inspection.onnx
     if not shown or shown.error:
         return
-    inputs, outputs = inspection.description.inputs, inspection.description.outputs
-    if len(shown.outputs) != len(outputs):
-        yield f"the ONNX returns {len(shown.outputs)} tensors, the description has {len(outputs)}"
-    if len(shown.inputs) != len(inputs):
-        yield f"the ONNX takes {len(shown.inputs)} inputs, the description has {len(inputs)}"
-        return
-    for value, tensor in zip(shown.inputs, inputs, strict=True):
-        if len(value.shape) != len(tensor.axes):
-            if value.shape:
-                yield f"the ONNX input has {len(value.shape)} axes, the description {len(tensor.axes)}"
+    sides = (
+        (
+            "returns",
+            shown.outputs,
+            inspection.description.outputs,
+            "another picture than the described one, or an error",
+        ),
+        ("takes", shown.inputs, inspection.description.inputs, "the run fails: an input is missing, or not known"),
+    )
+    for verb, values, tensors, seen in sides:
+        if len(values) != len(tensors):
+            names = ", ".join(value.name for value in values)
+            yield Found(f"the ONNX {verb} {len(values)} tensors ({names}), the description has {len(tensors)}", seen)
             continue
-        for size, axis in zip(value.shape, tensor.axes, strict=True):
-            free = bool(axis.step) or (axis.type == "batch" and axis.size is None)
-            if isinstance(size, int) and size > 0 and free:
-                where = axis.id or axis.letter
+        for value, tensor in zip(values, tensors, strict=True):
+            if value.shape and len(value.shape) != len(tensor.axes):
+                axes = f"{len(value.shape)} axes, the description has {len(tensor.axes)}"
+                yield Found(f"the ONNX {verb} {value.name} with {axes}",
+                            "the run fails, or its image is laid out wrongly",
+                            "export a forward that keeps the axes described")  # fmt: skip
+
+
+def _onnx_shapes(inspection: Inspection) -> Iterator[str | Found]:
+    shown, inputs = inspection.onnx, inspection.description.inputs
+    for value, tensor in zip(shown.inputs if shown else (), inputs, strict=False):
+        for size, axis in zip(value.shape, tensor.axes if len(value.shape) == len(tensor.axes) else (), strict=False):
+            if not isinstance(size, int) or size <= 0:
+                continue
+            where = axis.id or axis.letter
+            if axis.step or (axis.type == "batch" and axis.size is None and size > 1):
                 yield f"the ONNX input is fixed to {size} along {where}, which the description leaves free"
-            elif isinstance(size, int) and size > 0 and axis.size not in (None, size):
-                yield f"the ONNX input has {size} along {axis.id or axis.letter}, the description says {axis.size}"
+            elif axis.size not in (None, size):
+                yield Found(f"the ONNX input has {size} along {where}, the description says {axis.size}",
+                            "refuses every image", "write the size that the file has")  # fmt: skip
+
+
+def _onnx_batch(inspection: Inspection) -> Iterator[str]:
+    shown, inputs = inspection.onnx, inspection.description.inputs
+    for value, tensor in zip(shown.inputs if shown else (), inputs, strict=False):
+        batch = tensor.axis("b")
+        if batch and batch.size is None and 1 in value.shape[tensor.axes.index(batch) :][:1]:
+            yield "the ONNX takes one image at a time"
 
 
 def _onnx_domains(inspection: Inspection) -> Iterator[str]:
@@ -90,13 +117,19 @@ DETERMINISTIC = Rule("onnx-deterministic", "another result at each run",
 OPERATORS = Rule("onnx-operators", "the model does not load: unknown operator",
                  "ONNX Runtime has the operators of ONNX and its own; others come with a library beside the model",
                  "export the ONNX with standard operators alone", _onnx_domains)  # fmt: skip
-ONE_FILE = Rule("onnx-one-file", "does not load, or reads another file of the machine as weights without a word",
+ONE_FILE = Rule("onnx-one-file", "does not load: tools open the ONNX alone, or copy it without the second file",
                 "ONNX Runtime follows the path that the file names; the package's tools copy one file",
                 "export the ONNX in one file (save with save_as_external_data=False)", _onnx_external)  # fmt: skip
 OPSET_STATED = Rule("onnx-opset-stated", "the tool picks a runtime for another opset than the file has",
                     "tools read opset_version from the description", "write the opset that the file has",
                     _onnx_opset_told)  # fmt: skip
-SHAPES = Rule("onnx-shapes", "fails on images of another size, or on more than one image",
+TENSORS = Rule("onnx-tensors", "the run fails", "tools hand over and take as many tensors as rdf.yaml describes",
+               "export a forward with the inputs and outputs that are described, and no more",
+               _onnx_tensors)  # fmt: skip
+BATCH = Rule("onnx-batch", "the model is marked as failing: it is tested with two images at once",
+             "bioimageio.core's test runs batches of one and two, and so does BioImage.IO",
+             "export with a free batch axis, or describe a batch of `size: 1`", _onnx_batch)  # fmt: skip
+SHAPES = Rule("onnx-shapes", "refuses images of any other size",
               "ONNX Runtime refuses an input that contradicts the sizes in the file",
-              "export with dynamic axes for batch, height and width (an example of batch 2)",
+              "export with dynamic axes for height and width (dynamic_axes, an example of batch 2)",
               _onnx_shapes)  # fmt: skip

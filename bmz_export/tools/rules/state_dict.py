@@ -6,20 +6,21 @@ from collections.abc import Iterator
 
 from bmz_export.inspection import Inspection
 from bmz_export.tools import finders
-from bmz_export.tools.rule import Rule
+from bmz_export.tools.rule import Found, Rule
 
 
-def _state_dict_safe(inspection: Inspection) -> Iterator[str]:
+def _state_dict_safe(inspection: Inspection) -> Iterator[Found]:
     shown = inspection.state_dict
     if shown is None:
         return
     if shown.error:
-        yield f"the state dict cannot be read: {shown.error}"
+        yield Found(f"the state dict cannot be read: {shown.error}", "the state dict does not load")
     elif shown.layout == "torchscript":
-        yield "the state dict is a TorchScript archive"
+        seen = "the state dict does not load: torch.load(weights_only=True) refuses such an archive"
+        yield Found("the state dict is a TorchScript archive", seen)
     elif shown.calls:
         names = ", ".join(call.replace(" ", ".") for call in sorted(shown.calls)[:3])
-        yield f"unpickling the state dict would call {names}"
+        yield Found(f"unpickling the state dict would call {names}")
 
 
 SAFE = Rule("state-dict-safe",
@@ -29,17 +30,18 @@ SAFE = Rule("state-dict-safe",
             _state_dict_safe)  # fmt: skip
 
 
-def _architecture(inspection: Inspection) -> Iterator[str]:
+def _architecture(inspection: Inspection) -> Iterator[str | Found]:
     entry, shown = inspection.description.weights.get("pytorch_state_dict"), inspection.architecture
     if entry is None:
         return
     if entry.architecture is None and not entry.raw.get("architecture"):
-        yield "the state dict comes without an architecture"
+        way_out = "add the `architecture`: the file that defines the network, its class and arguments"
+        yield Found("the state dict comes without an architecture", way_out=way_out)
         return
     if shown is None or entry.architecture is None:
         return
     if shown.error:
-        yield f"{entry.architecture.source}: {shown.error}"
+        yield Found(f"{entry.architecture.source}: {shown.error}", way_out="correct that file")
     elif not entry.callable or entry.callable not in shown.definitions:
         known = ", ".join(list(shown.definitions)[:4]) or "nothing"
         yield f"{entry.architecture.source} defines no {entry.callable!r} (it defines {known})"
@@ -56,10 +58,11 @@ def _runs_at_import(inspection: Inspection) -> Iterator[str]:
             yield f"{entry.architecture.source} line {line} would run at import: {text}"
 
 
-def _imports(inspection: Inspection) -> Iterator[str]:
+def _imports(inspection: Inspection) -> Iterator[str | Found]:
     name = finders.imported_library(inspection)
     if name and name != "torch" and not inspection.description.weights["pytorch_state_dict"].raw.get("dependencies"):
-        yield f"the architecture is imported from {name}, and no dependencies name it"
+        way_out = f"name the environment that holds {name} under `dependencies`"
+        yield Found(f"the architecture is imported from {name}, and no dependencies name it", way_out=way_out)
     entry, shown = inspection.description.weights.get("pytorch_state_dict"), inspection.architecture
     if entry and entry.architecture and shown and not entry.raw.get("dependencies"):
         for name in shown.foreign:

@@ -9,15 +9,16 @@ import numpy as np
 from bmz_export.inspection import Inspection
 from bmz_export.package.description import Axis, Tensor
 from bmz_export.tools import finders
-from bmz_export.tools.rule import Rule
+from bmz_export.tools.rule import Found, Rule
 
 
-def _test_tensors(inspection: Inspection) -> Iterator[str]:
+def _test_tensors(inspection: Inspection) -> Iterator[str | Found]:
     described = inspection.description.tensor
     shapes: dict[str, tuple[int, ...]] = {}  # of the first tensor of each id, to which references lead
     for where, tensor in finders.images(inspection):
         if tensor.test is None:
-            yield f"{where} has no test tensor"
+            seen, way_out = "there is nothing to test the model with", "save one as .npy and name it as `test_tensor`"
+            yield Found(f"{where} has no test tensor", seen, way_out)
             continue
         test = inspection.test(tensor)
         if test is None:
@@ -26,11 +27,13 @@ def _test_tensors(inspection: Inspection) -> Iterator[str]:
             yield f"{where}: {tensor.test.source}: {test.error}"
             continue
         if tensor.dtype and test.array.dtype.name != tensor.dtype:
-            yield f"{where}: {tensor.test.source} is {test.array.dtype.name}, the description says {tensor.dtype}"
+            types = f"{test.array.dtype.name}, the description says {tensor.dtype}"
+            yield Found(f"{where}: {tensor.test.source} is {types}", way_out="save it in the type that is described")
         elif test.array.dtype.byteorder == ">":
-            yield f"{where}: {tensor.test.source} is big-endian"
+            yield Found(f"{where}: {tensor.test.source} is big-endian", way_out='save array.astype("<f4")')
         if test.fortran:
-            yield f"{where}: {tensor.test.source} is in Fortran order, which Java reads transposed"
+            yield Found(f"{where}: {tensor.test.source} is in Fortran order, which Java reads transposed",
+                        way_out="save numpy.ascontiguousarray of it")  # fmt: skip
         if test.array.ndim != len(tensor.axes):
             yield f"{where}: {tensor.test.source} has {test.array.ndim} axes, the description {len(tensor.axes)}"
         elif tensor is described(tensor.id):

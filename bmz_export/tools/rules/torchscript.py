@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bmz_export.inspection import Inspection
 from bmz_export.tools import finders
-from bmz_export.tools.rule import Rule
+from bmz_export.tools.rule import Found, Rule
 
 
 def _torchscript_readable(inspection: Inspection) -> Iterator[str]:
@@ -15,10 +15,12 @@ def _torchscript_readable(inspection: Inspection) -> Iterator[str]:
         yield f"{entry.source}: {inspection.torchscript.error}"
 
 
-def _device_literal(inspection: Inspection) -> Iterator[str]:
+def _device_literal(inspection: Inspection) -> Iterator[str | Found]:
     shown = inspection.torchscript
     if shown and shown.devices:
-        yield f"the TorchScript code names the device {', '.join(shown.devices)}"
+        elsewhere = any(not name.startswith("cpu") for name in shown.devices)
+        seen = "fails on a machine without that graphics card" if elsewhere else ""
+        yield Found(f"the TorchScript code names the device {', '.join(shown.devices)}", seen)
 
 
 def _saved_on_gpu(inspection: Inspection) -> Iterator[str]:
@@ -27,7 +29,7 @@ def _saved_on_gpu(inspection: Inspection) -> Iterator[str]:
             yield f"the {what} was saved from {', '.join(sorted(shown.devices))}"
 
 
-def _torchscript_training(inspection: Inspection) -> Iterator[str]:
+def _torchscript_training(inspection: Inspection) -> Iterator[str | Found]:
     return finders.changing("TorchScript", inspection.torchscript)
 
 
@@ -41,6 +43,10 @@ def _tuple_returned(inspection: Inspection) -> Iterator[str]:
     shown = inspection.torchscript
     if shown and shown.returns and shown.returns != "Tensor":
         yield f"the TorchScript returns {shown.returns}, not one tensor"
+
+
+def _arguments(inspection: Inspection) -> Iterator[str]:
+    shown = inspection.torchscript
     if shown and shown.arguments is not None and shown.arguments != len(inspection.description.inputs):
         described = len(inspection.description.inputs)
         yield f"the TorchScript takes {shown.arguments} tensors, the description has {described}"
@@ -66,6 +72,9 @@ STAYS_INSIDE = Rule("torchscript-stays-inside",
                     "reads or writes files of the machine that it runs on, or reaches other processes and libraries",
                     "libtorch runs every operator that the code names, file access among them; some as soon as it "
                     "loads the archive", "do not run this package", _reaching)  # fmt: skip
+INPUTS = Rule("torchscript-inputs", "the run fails: the network is given another number of tensors than it takes",
+              "tools hand over as many tensors as rdf.yaml has inputs",
+              "trace a forward that takes the inputs described", _arguments)  # fmt: skip
 ONE_TENSOR = Rule("one-tensor-returned", "the run fails: the tool asks for a single tensor",
                   "QuPath's DjlDnnModel takes the one output of the network", "let forward return the tensor itself",
                   _tuple_returned)  # fmt: skip

@@ -571,7 +571,7 @@ ONNXES = {
     "NaN": (make_nan, "browser", "onnx-finite"),
     "random": (add_node("RandomNormalLike"), "bioimageio.core", "onnx-deterministic"),
     "training": (add_node("BatchNormalization", training_mode=1), "bioimageio.core", "onnx-deterministic"),
-    "fixed batch": (fix_batch, "bioimageio.core", "onnx-shapes"),
+    "fixed batch": (fix_batch, "bioimageio.core", "onnx-batch"),
 }
 
 
