@@ -136,7 +136,7 @@ def _within(tensor: Tensor, image: NDArray[Any]) -> Array:
         kind = np.iinfo(tensor.dtype)
         image = np.rint(image).clip(kind.min, kind.max)
     low, high = (each if isinstance(each, int | float) else edge for each, edge in ((low, -np.inf), (high, np.inf)))
-    return np.clip(image, low, high).astype(np.float32)
+    return np.asarray(np.clip(image, low, high), np.float32)
 
 
 def fit(tensor: Tensor, image: Array, shape: Sequence[int]) -> Array:
