@@ -53,8 +53,9 @@ SATURATED = 65535.0
 FAINT = 64
 """What the test image's contrast is divided by for the faint image: steps of less than 1 for most cameras."""
 NOISE = 1 / 32
-"""A difference on an image of other intensities counts as a part of its own range, or of this much of the test output's
-range and of its own brightness where that is more: on an image of one value, rounding would count else."""
+"""A difference counts as a part of the result's own range, or of this much of the test output's range and of its own
+brightness where that is more: rounding would count else. On an image of one value, of all of that: its deviation is 0
+or a rounding error, and what is divided by it differs between machines."""
 TEST = 1
 """Index of the test image: the second, since what a network keeps of the image before would change its result."""
 REPEATS = 4
