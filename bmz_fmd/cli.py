@@ -22,6 +22,7 @@ import typer
 from bmz_fmd import console
 from bmz_fmd.verbs import check, demo, denoise, engines, evaluate, export, train
 from training.errors import UserError
+from training.inference.memory import is_out_of_memory
 from training.util.writing import is_disk_full
 
 DEBUG = "BMZ_FMD_DEBUG"
@@ -102,9 +103,7 @@ def _run(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, prog_name="bmz-fmd", standalone_mode=False)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        result = 130
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         result = 130
     except BrokenPipeError:
         # what is still buffered has no reader: send it nowhere, so that the interpreter's own flush cannot fail
@@ -133,7 +132,7 @@ def _explain(error: Exception) -> int:
             console.note(text)
             return code
         text = _usage(error)
-    elif _out_of_memory(error):
+    elif is_out_of_memory(error):
         text = "memory ran out: close other programs, or ask for less at once (--tile, --set batch=1, --set crop=64)"
     elif is_disk_full(error):
         text = "the disk is full: what was written before is kept; make room, then run the same command again"
@@ -154,12 +153,6 @@ def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = "bmz-fmd" if context is None else context.command_path
     return f"{message[:1].lower()}{message[1:]} ({command} --help lists what there is)"
-
-
-def _out_of_memory(error: Exception) -> bool:
-    from training.inference.memory import is_out_of_memory
-
-    return is_out_of_memory(error)
 
 
 def _keep(error: Exception) -> Path:

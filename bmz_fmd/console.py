@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from bmz_fmd.spelling import as_options
 
@@ -95,8 +95,7 @@ def table(
     print("\n".join(lines), flush=True)  # noqa: T201 rich itself would end the program where a pipe has no reader
 
 
-@contextmanager
-def progress(title: str, total: float | None) -> Iterator[Callable[[float, str], None]]:
+def progress(title: str, total: float | None) -> AbstractContextManager[Callable[[float, str], None]]:
     """Show how far the work is, on stderr: a bar on a terminal, a plain line every half minute in a log.
 
     Parameters
@@ -106,14 +105,12 @@ def progress(title: str, total: float | None) -> Iterator[Callable[[float, str],
     total : float or None
         Steps in all; None where that is not known.
 
-    Yields
-    ------
-    callable
-        ``advance(steps, what)``: so many more steps are done; ``what`` is shown beside the title ("" leaves it).
+    Returns
+    -------
+    context manager
+        Yields ``advance(steps, what)``: so many more steps are done; ``what`` is shown beside the title ("" leaves it).
     """
-    bar = _bar if sys.stderr.isatty() else _lines
-    with bar(title, total) as advance:
-        yield advance
+    return (_bar if sys.stderr.isatty() else _lines)(title, total)
 
 
 @contextmanager

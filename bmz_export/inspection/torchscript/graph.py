@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bmz_export.engines.runtimes import Predict
+from bmz_export.engines.runtimes import Predict, answer
 
 _MODE = ("train", "training", "dropout_p")
 """What operators call the argument that leaves them in training mode where it is not zero."""
@@ -27,15 +23,10 @@ _POINTWISE = frozenset((
 
 
 def load(task: dict[str, Any]) -> Predict:
-    """Load the archive; asked with any image, it answers with JSON in the bytes of an array."""
+    """Load the archive and return what it holds, as ``ask_worker`` reads it."""
     import torch
 
-    network = torch.jit.load(task["weights"], map_location="cpu")  # type: ignore[no-untyped-call]
-
-    def answer(_image: NDArray[np.float32]) -> list[NDArray[Any]]:
-        return [np.frombuffer(json.dumps(_facts(network)).encode(), np.uint8)]
-
-    return answer
+    return answer(_facts(torch.jit.load(task["weights"], map_location="cpu")))  # type: ignore[no-untyped-call]
 
 
 def _facts(network: Any) -> dict[str, Any]:  # noqa: ANN401 -- torch's script modules have no types
