@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,15 +10,9 @@ _CGROUPS = (  # a container's memory, version 2 and version 1: folder, limit, us
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "failed to allocate memory",
-    "std::bad_alloc",
-    "bad allocation",
-    "alloc_failed",
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|not enough memory|(can't|cannot|failed to) allocate memory|bad_alloc|bad allocation|alloc_failed",
+    re.IGNORECASE,
 )
 
 
@@ -45,7 +40,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     # each library has a class of its own for it, few of which can be named without importing that library
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+    return _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def release_memory(device: str) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training.inference.backends import from_module
+from training.inference.denoiser import Denoiser
 from training.inference.tiles import halo_for
+from training.networks import NETWORKS, create
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
-    from training.inference.denoiser import Denoiser
     from training.runs.provenance import NetworkUsed, Provenance
 
 
 def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoiser:
     """Return a calibrated model, moved to a device, as a callable over arrays, with what its tiling needs."""
-    from training.inference.denoiser import Denoiser
-    from training.networks import NETWORKS
-
     network = NETWORKS[provenance.network.name]
     radius = network.radius(provenance.network.settings)
     return Denoiser(
@@ -34,6 +32,5 @@ def as_denoiser(model: Calibrated, provenance: Provenance, device: str) -> Denoi
 def build(network: NetworkUsed, calibration: dict[str, Any]) -> Calibrated:
     """Return the calibrated network as a run describes it, with untrained weights."""
     from training.calibration.layer import Calibrated, Constants
-    from training.networks import create
 
     return Calibrated(create(network.name, **network.settings), Constants(**calibration))
