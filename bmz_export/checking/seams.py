@@ -44,10 +44,10 @@ def four_tiles(description: Description) -> Tiling:
     axes, parts = _plane(description.inputs[0]), []
     for axis, output in zip(axes, _plane(description.outputs[0]), strict=True):
         halo = output.halo
-        size = allowed(axis, 2 * halo + CONTEXT)
+        size = axis.at_least(2 * halo + CONTEXT)
         start = -(-(size - halo) // _PHASE) * _PHASE - halo
-        length = allowed(axis, start + size)
-        two = (0, allowed(axis, start + 2 * halo)), (start, start + size)
+        length = axis.at_least(start + size)
+        two = (0, axis.at_least(start + 2 * halo)), (start, start + size)
         parts.append([span(*each, length, halo) for each in (two if axis.step else [(0, length)])])
     if not any(axis.step for axis in axes):
         raise UnmeasuredError(_fixed(axes))
@@ -62,7 +62,7 @@ def large_shape(description: Description) -> tuple[int, int]:
     axes = _plane(description.inputs[0])
     if not all(axis.step for axis in axes):
         raise UnmeasuredError(_fixed(axes))
-    height, width = (allowed(axis, least) for axis, least in zip(axes, LARGE, strict=True))
+    height, width = (axis.at_least(least) for axis, least in zip(axes, LARGE, strict=True))
     return height, width
 
 
@@ -76,12 +76,6 @@ def _plane(tensor: Tensor) -> tuple[Axis, Axis]:
 def _fixed(axes: Sequence[Axis]) -> str:
     sizes = " x ".join(str(axis.size or f"{axis.at(0)} and more") for axis in axes)
     return f"its size is fixed to {sizes}, so there is no whole image to compare tiles with"
-
-
-def allowed(axis: Axis, least: int) -> int:
-    """Return the first size of ``min + n * step`` that is no less than ``least``; the only one where it is fixed."""
-    step = axis.step or 0
-    return axis.at(0) + (max(-((axis.at(0) - least) // step), 0) * step if step else 0)
 
 
 def enlarged(description: Description, test: Array, shape: tuple[int, int], *, darkest: float = 1) -> Array:

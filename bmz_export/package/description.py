@@ -91,7 +91,7 @@ class Axis:
         return (self.min or 1) + n * (self.step or 0)
 
     def at_least(self, size: int) -> int:
-        """Return the first size that may be and is no less than ``size``, the largest where all are less."""
+        """Return the first size that is no less than ``size``; the only one where it is fixed."""
         return self.at(max(-((self.at(0) - size) // self.step), 0)) if self.step else self.at(0)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bmz_export.inspection import Inspection
-from bmz_export.package.description import Axis
 from bmz_export.tools import finders, rules
 from bmz_export.tools.rule import Rule
 from bmz_export.tools.tiling import TILE, blocks
@@ -14,13 +13,6 @@ from bmz_export.tools.tool import Program, Tool, ToolTiling, Trial, first_of
 
 _IDS = ["batch", "channel", "x", "y"]
 _SOURCE = "ilastik 1.4.2, tiktorch"
-
-
-def tile_size(axis: Axis) -> int:
-    """Return the tile along an axis: the first size of ``min + n * step`` that is no less than 512."""
-    if not axis.step:
-        return axis.at(0)
-    return axis.at(max(-((axis.at(0) - TILE) // axis.step), 0))
 
 
 def _ids(inspection: Inspection) -> Iterator[str]:
@@ -108,7 +100,7 @@ TOOL = Tool(
     ),
     weights_choice=_choice,
     tilings=(ToolTiling("its blocks, 512 tiles less twice the halo, reflected, cut blocks centred",
-                        blocks(tile_size, "reflect")),),
+                        blocks(lambda axis: axis.at_least(TILE), "reflect")),),
     library=("read", "pack"),
     program=Program("ilastik's folder", _PYTHONS, _call),
 )  # fmt: skip
