@@ -20,6 +20,7 @@ from bmz_export.checking.certificate import NAME, PICTURE
 from bmz_export.checking.check import certify
 from bmz_export.checking.report import detail_lines, summary, verdict_lines
 from bmz_export.checking.runner import CheckOptions
+from bmz_export.package.about import About
 from bmz_export.package.builder import build
 from bmz_export.package.halo import measure_halo
 from bmz_export.tools import scripts
@@ -55,7 +56,7 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    words = {"example_name": "a simulated image", "scripts": scripts()}
+    words = {"example_name": "a simulated image", "scripts": scripts(), "about": About(license="CC-BY-4.0")}
     built = build(folder, model, network=name, example=noisy, halo=(halo, halo), **words)
     options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))

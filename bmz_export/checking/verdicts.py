@@ -114,31 +114,31 @@ def _tiled(tool: Tool, tiles: Sequence[TileRow], options: CheckOptions) -> tuple
 def _seen(tiles: Sequence[TileRow]) -> tuple[dict[Place, float], str]:
     """Return where a user sees other pixels than the whole image has, and what is seen inside, at seams and edges."""
     parts: dict[Place, list[float]] = {
-        name: [part.largest for tile in tiles if (part := getattr(tile, name)) is not None] for name in get_args(Place)
+        place: [part.largest for tile in tiles if (part := getattr(tile, place)) is not None]
+        for place in get_args(Place)
     }
-    off = {name: max(found) for name, found in parts.items() if max(found, default=0) > LIMIT}
+    off = {place: max(found) for place, found in parts.items() if max(found, default=0) > LIMIT}
     near = max((tile.near for tile in tiles), default=0)
     if "interior" in off:
         return off, f"other pixels wherever it tiles, up to {percent(max(off.values()))} of the range off"
-    same = [name for name in PLACES if parts[name] and name not in off]
+    same = [name for place, name in PLACES.items() if parts[place] and place not in off]
     if not off:
         return off, f"same pixels{', also at' if same else ''} {_listed(same)}".rstrip()
     around = f"within {near} pixels of" if near else "at"
     where = [
-        f"up to {percent(part)}{{}} {'in' if name == 'cut' else around} {PLACES[name]}" for name, part in off.items()
+        f"up to {percent(part)}{{}} {'in' if place == 'cut' else around} {PLACES[place]}" for place, part in off.items()
     ]
-    differs = " and ".join(where).format(" of the range off", *[""] * len(where))
+    differs = _listed(where).format(" of the range off", *[""] * len(where))
     return off, f"same pixels inside{' and at ' * bool(same)}{_listed(same)}, but {differs}"
 
 
 def away_from(places: Collection[Place]) -> str:
     """Return what one must stay away from to see the same pixels, in words."""
-    found = _listed([name for name in PLACES if name in places])
+    found = _listed([name for place, name in PLACES.items() if place in places])
     return f"away from {found}" if found else ""
 
 
-def _listed(places: Sequence[Place]) -> str:
-    names = [PLACES[name] for name in places]
+def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 

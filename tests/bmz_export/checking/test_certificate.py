@@ -162,7 +162,7 @@ def tiled(title, way=0, **regions):
          "same pixels inside and at seams, but up to 7 % of the range off within 24 pixels of the image's edge",
          ("edge",)),
         ({"interior": 0, "seam": 0.02, "edge": 0.07, "cut": 0.2},
-         "same pixels inside, but up to 2 % of the range off within 24 pixels of seams and up to 20 % in the last "
+         "same pixels inside, but up to 2 % of the range off within 24 pixels of seams, up to 20 % in the last "
          "blocks and up to 7 % within 24 pixels of the image's edge",
          ("seam", "cut", "edge")),
         ({"interior": 0.01, "edge": 0.07}, "other pixels wherever it tiles, up to 7 % of the range off",
