@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from math import inf, isqrt
 
 import numpy as np
 import psutil
@@ -14,10 +15,16 @@ from bmz_export.package.memory import Memory
 from bmz_export.package.tensors import fitted
 
 ENGINE = "libtorch-1.13.1"
-SIDES = (256, 512, 1024, 2048, 2896)
-"""Pixels: as many of them as the time and the memory of this machine allow."""
-TIME = 0.2
-"""Part of a check's limit of time that all of them may take: a minute of the usual five."""
+SIDES = (256, 512, 1024)
+"""Pixels, measured first."""
+LARGER = (2048, 2896)
+"""Pixels, for networks whose memory the first ones do not tell."""
+MEASURED = (4, 8)
+"""Gigabytes whose largest image is measured itself, as far as the time and the memory of this machine allow."""
+MARGIN = 1.05
+"""Times the pixels that are expected to take so much, so that the image which is stated is no larger than measured."""
+TIME = 0.3
+"""Part of a check's limit of time that all of them may take with all processors: a minute and a half of the usual five."""
 WORKER = 1.1
 """Times the line's slope that deepImageJ's worker takes at most. Seen of it: 7.3 GB for DnCNN and 3000 x 3000, where
 the line says 7.6; 2.0 for DRUNet and 1000 x 1000, the line 2.2; over 12.6 for 3000 x 3000, the line 12.5."""
@@ -37,12 +44,30 @@ def memory_in_fiji(runner: Runner) -> Memory | None:
         return None
     if runner.unsafe("torchscript", processing=engine.processing):
         return None
-    runner.log(f"{engine.title}: memory at growing sizes")
-    images = [fitted(np.asarray(test[:1], np.float32), (1, 1, side, side)) for side in SIDES]
-    free = psutil.virtual_memory().available * FREE
-    threads = os.cpu_count() or 1  # as many as deepImageJ's worker takes
-    outcome = runner.run(engine, "torchscript", images, patience=TIME, threads=threads, memory=free)
-    return line([(image.size, peak) for image, peak in zip(images, outcome.peaks, strict=False)])
+    left = runner.options.timeout * TIME
+    free = min(runner.options.memory, psutil.virtual_memory().available * FREE)
+
+    def measure(sides: Sequence[int]) -> tuple[list[tuple[int, int]], float]:
+        """Return (pixels, bytes) of each image that came through, and the seconds that a pixel of the last took."""
+        runner.log(f"{engine.title}: memory for {', '.join(f'{side} x {side}' for side in sides)}")
+        images = [fitted(np.asarray(test[:1], np.float32), (1, 1, side, side)) for side in sides]
+        threads = os.cpu_count() or 1  # as many as deepImageJ's worker takes
+        outcome = runner.run(engine, "torchscript", images, patience=TIME, threads=threads, memory=free)
+        found = [(image.size, peak) for image, peak in zip(images, outcome.peaks, strict=False)]
+        return found, outcome.seconds[-1] / found[-1][0] if found else inf
+
+    found, pace = measure(SIDES)
+    memory = line(found)
+    larger = [isqrt(int(MARGIN * memory.pixels(gigabytes))) for gigabytes in MEASURED] if memory else LARGER
+    allowed = []
+    for side in larger:
+        left -= pace * side**2
+        needed = memory.fixed + memory.per_pixel * side**2 if memory else 0
+        if left > 0 and needed < free:
+            allowed.append(side)
+    if allowed:
+        found += measure(allowed)[0]
+    return line(found)
 
 
 def line(found: Sequence[tuple[int, int]]) -> Memory | None:

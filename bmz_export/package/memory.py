@@ -29,10 +29,13 @@ class Memory:
     per_pixel: float
     measured: int = 0
 
+    def pixels(self, gigabytes: float) -> float:
+        """Return how many pixels, halo included, so many gigabytes (1e9 bytes) hold, and deepImageJ takes at most."""
+        return min(MOST_PIXELS, max(gigabytes * 1e9 - self.fixed, 0) / self.per_pixel)
+
     def side(self, gigabytes: float, halo: int) -> int:
-        """Return the height and width in pixels of the largest square image for so many gigabytes (1e9 bytes)."""
-        pixels = min(MOST_PIXELS, max(gigabytes * 1e9 - self.fixed, 0) / self.per_pixel)
-        return max(int(sqrt(pixels)) - 2 * halo, 0)
+        """Return the height and width in pixels of the largest square image for so many gigabytes."""
+        return max(int(sqrt(self.pixels(gigabytes))) - 2 * halo, 0)
 
     def was_measured(self, side: int, halo: int) -> bool:
         """Whether an image of this height and width is no larger than what was measured."""
