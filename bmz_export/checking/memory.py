@@ -24,7 +24,7 @@ MEASURED = (4, 8)
 MARGIN = 1.05
 """Times the pixels that are expected to take so much, so that the image which is stated is no larger than measured."""
 TIME = 0.3
-"""Part of a check's limit of time that all of them may take with all processors: a minute and a half of the usual five."""
+"""Part of a check's limit of time that all may take, all processors at work: a minute and a half of the usual five."""
 WORKER = 1.1
 """Times the line's slope that deepImageJ's worker takes at most. Seen of it: 7.3 GB for DnCNN and 3000 x 3000, where
 the line says 7.6; 2.0 for DRUNet and 1000 x 1000, the line 2.2; over 12.6 for 3000 x 3000, the line 12.5."""
