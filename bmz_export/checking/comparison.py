@@ -54,7 +54,7 @@ class Result:
 
     def complete(self, trials: Sequence[Trial]) -> bool:
         """Whether there is a result for each trial, of the size described."""
-        sized = all(trials[index].rule not in ("sizes", "larger-image") for index in self.odd)
+        sized = all(trials[index].rule != "sizes" for index in self.odd)
         return sized and len(self.outcome.outputs) == len(trials)
 
     def add_difference(self, difference: Difference) -> None:
@@ -135,7 +135,9 @@ class Comparison:
         result.sound = len(outputs) > TEST and TEST not in result.odd
         if TEST in result.odd:  # what is wrong there is the cause of all else
             wrong = {"sound-output": wrong["runs"]}
-        if error and not result.outcome.out_of_time:
+        if error and not result.outcome.out_of_time and len(outputs) == len(self.trials):
+            wrong["runs"] = error
+        elif error and not result.outcome.out_of_time:
             failing = self.trials[len(outputs)]
             cause = error.removeprefix(f"on an input of shape {failing.image.shape}: ")
             rule = self._rule(failing) if len(outputs) > TEST else "runs"

@@ -85,8 +85,12 @@ def trials(tensor: Tensor, test: Array) -> list[Trial]:
         Trial("a faint image", _within(tensor, low + (test - low) / FAINT), "intensities"),
         Trial("the test image", test, "runs"),
         small,
-        *(Trial("the same image again", small.image, "repeatable", (2,)) for _ in range(REPEATS - 1)),
-        made("a saturated image", (0, 0), 0, SATURATED if high > 1 else 16 * high),
+    ]
+    least = len(found) - 1
+    found += [Trial("the same image again", small.image, "repeatable", (least,)) for _ in range(REPEATS - 1)]
+    found.append(made("a saturated image", (0, 0), 0, SATURATED if high > 1 else 16 * high))
+    both = least, len(found) - 1
+    found += [
         made("an image of the next size", (1, 1)),
         made("a tall image", (FAR, 1)),
         made("a wide image", (1, FAR)),
@@ -95,8 +99,8 @@ def trials(tensor: Tensor, test: Array) -> list[Trial]:
     ]
     image = _larger(tensor, test)
     found += [] if image is None else [Trial("an image larger than the test image", image)]
-    found += [Trial("an image that it had before", small.image, "carries-over", (2,))]
-    return [*found, *_at_once(tensor, found, (2, 2 + REPEATS))]
+    found += [Trial("an image that it had before", small.image, "carries-over", (least,))]
+    return [*found, *_at_once(tensor, found, both)]
 
 
 def _at_once(tensor: Tensor, found: Sequence[Trial], both: tuple[int, int]) -> list[Trial]:

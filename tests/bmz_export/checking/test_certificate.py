@@ -30,6 +30,7 @@ from bmz_export.engines import ENGINES
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.tools import TOOLS
+from bmz_export.tools.tiling import blocks
 from bmz_fmd import console
 from bmz_fmd.verbs.check import show
 
@@ -422,8 +423,21 @@ def test_the_version_of_the_rules_follows_what_decides_and_no_wording(monkeypatc
     monkeypatch.setitem(TOOLS, "qupath", replace(qupath, tilings=qupath.tilings[:1]))
     assert rules_version() != now
     monkeypatch.setitem(TOOLS, "qupath", qupath)
-    monkeypatch.setattr("bmz_export.checking.comparison.LIMIT", 2e-3)
+    window, *others = qupath.tilings
+    mirrored = replace(window, cut=blocks(lambda axis: 512, "symmetric", halo=False))
+    monkeypatch.setitem(TOOLS, "qupath", replace(qupath, tilings=(mirrored, *others)))
     assert rules_version() != now
+    monkeypatch.setitem(TOOLS, "qupath", qupath)
+    for place, value in (
+        ("comparison.LIMIT", 2e-3),
+        ("trials.SATURATED", 255),
+        ("trials.FAR", 513),
+        ("trials.NOISE", 0),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(f"bmz_export.checking.{place}", value)
+            assert rules_version() != now
+    assert rules_version() == now
 
 
 def test_qupath_repeats_the_edge_pixel_around_the_last_tiles(inspection):
