@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from bmz_export.checking.certificate import PICTURE, Certificate, Difference, Row, TileRow
 from bmz_export.checking.faults import effect
 from bmz_export.checking.verdicts import away_from, percent
+from bmz_export.tools import TOOLS
 
 COLUMNS = ("engine", "weights", "largest", "s", "memory", "verdict")
 TILE_COLUMNS = ("tool", "inside", "seams", "edge", "cut", "verdict")
@@ -16,7 +17,6 @@ FIGURES = ("largest", "s", "memory", "inside", "seams", "edge", "cut")
 FORMATS = {"pytorch_state_dict": "state dict", "torchscript": "TorchScript", "onnx": "ONNX", "all": "all formats"}
 
 _READING = "Largest difference of a pixel, as a part of the output's range."
-_RUNS = "Each engine ran the weights of this package on its test image, at other sizes and on two images at once."
 _IMAGE = f"![Largest difference in each engine]({PICTURE})"
 _TILE_READING = (
     "The test image made larger, without symmetry, and cut into tiles as each tool does: largest difference to the "
@@ -68,7 +68,7 @@ def headline(certificate: Certificate) -> tuple[str, str]:
         ran = "not compared" in by_verdict
         return ("nothing to compare with", "not compared") if ran else ("nothing was run", "not run")
     places = {place for tool in certificate.tools for place in tool.places}
-    where = f" {away_from(places)}" if places else "" if certificate.tiles else " on the test images"
+    where = f" {away_from(places)}" if places else "" if _tiled(certificate) else " on the test images"
     rest = len(certificate.tools) - untried - compared
     left = "".join(f", {count} {words}" for count, words in ((rest, "not compared"), (untried, "not tried")) if count)
     farthest = max(certificate.tools, key=lambda tool: tool.off)
@@ -77,6 +77,27 @@ def headline(certificate: Certificate) -> tuple[str, str]:
         return f"other pixels where some of {compared} tools tile{worst}{left}", "partly"
     tools = f"{compared} tool{'' if compared == 1 else 's'}"
     return f"the same pixels{where} in {tools}{worst}{left}", "partly" if left or places else "passed"
+
+
+def _tiled(certificate: Certificate) -> bool:
+    """Whether a larger image was cut as each tool cuts it that gave pixels to compare."""
+    measured = {(row.tool, row.way) for row in certificate.tiles if row.verdict in ("passed", "shown")}
+    gave = {tool.tool for tool in certificate.tools if tool.verdict in ("same pixels", "differs in places")}
+    return all(
+        (tool.title, way.title) in measured
+        for tool in TOOLS.values()
+        for way in tool.tilings
+        if way.recommended and tool.title in gave
+    )
+
+
+def _runs(certificate: Certificate) -> str:
+    """Return what the engines were given that ran, empty where none did."""
+    sizes = max((row.sizes for row in certificate.rows if row.is_engine), key=len, default=())
+    if not sizes:
+        return ""
+    pairs = ", two images at once among them" if len({size.partition("x")[0] for size in sizes}) > 1 else ""
+    return f"Each engine that ran was given images of {len(sizes)} shape{'s' * (len(sizes) > 1)}{pairs}."
 
 
 def verdict_lines(certificate: Certificate) -> list[str]:
@@ -153,7 +174,7 @@ def section(certificate: Certificate) -> str:
     if certificate.beats_noisy is False:
         parts += ["", f"**{certificate.judgement}**"]
     if certificate.rows:
-        parts += ["", _SAME, _RUNS, "", _IMAGE]
+        parts += ["", _SAME, *filter(None, [_runs(certificate)]), "", _IMAGE]
     if details := detail_lines(certificate):
         parts += ["", *(f"- {line}" for line in details)]
     made = f"{certificate.made_by}, {certificate.created[:10]}, {certificate.machine}"

@@ -118,9 +118,30 @@ def tool(verdict, name="QuPath", places=(), off=0):
     ],
 )
 def test_the_headline_claims_no_more_than_the_worst_tool(tools, said):
-    found = certificate(tools=tuple(map(tool, tools)), tiles=(TILE,))
+    script = next(way for way in TOOLS["qupath"].tilings if way.recommended)
+    tile = TILE.model_copy(update={"tool": "QuPath", "way": script.title})
+    found = certificate(tools=tuple(map(tool, tools)), tiles=(tile,))
     assert headline(found)[0] == said
     assert f"\n{said[0].upper()}{said[1:]}.\n" in section(found)
+
+
+def test_where_no_tiles_were_measured_it_speaks_of_the_test_images():
+    late = TILE.model_copy(update={"verdict": "not run"})
+    found = certificate(tools=(tool("same pixels", "ilastik"),), tiles=(late,))
+    assert headline(found)[0] == "the same pixels on the test images in 1 tool"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        (("1x1x64x64", "2x1x64x64"), "given images of 2 shapes, two images at once among them."),
+        (("1x1x64x64",), "given images of 1 shape."),
+        ((), None),
+    ],
+)
+def test_a_readme_says_what_the_engines_were_given_that_ran(sizes, said):
+    text = section(certificate(rows=(row(sizes=sizes), row("not installed", sizes=()))))
+    assert (said in text) if said else ("Each engine" not in text)
 
 
 def test_the_headline_says_where_a_tools_tiling_shows_and_the_worst_that_is_seen():
