@@ -14,7 +14,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bmz_export.package.description import Description, Tensor
-from bmz_export.package.memory import Memory
+from bmz_export.package.fiji_memory import Memory
 from bmz_export.tools import TOOLS
 
 NAME, PICTURE = "certificate.json", "certificate.png"

@@ -33,9 +33,9 @@ from bmz_export.checking.certificate import (
 )
 from bmz_export.checking.comparison import Comparison, Result
 from bmz_export.checking.faults import run_fault
+from bmz_export.checking.fiji_memory import memory_in_fiji
 from bmz_export.checking.formats import compare_tensors
 from bmz_export.checking.library_test import library_test
-from bmz_export.checking.memory import memory_in_fiji
 from bmz_export.checking.programs import find_programs, user_tools
 from bmz_export.checking.runner import CheckOptions, Log, Runner
 from bmz_export.checking.tilings import tile
@@ -47,7 +47,7 @@ from bmz_export.inspection import Inspection
 from bmz_export.opening import stated_provenance
 from bmz_export.package.archive import open_package
 from bmz_export.package.builder import Addition
-from bmz_export.package.memory import Memory
+from bmz_export.package.fiji_memory import Memory
 from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
 

@@ -29,7 +29,7 @@ from bmz_export.checking.trials import compare, defect
 from bmz_export.engines.process import PATIENCE
 from bmz_export.inspection.safety import hostile
 from bmz_export.package.builder import write_script
-from bmz_export.package.memory import Memory
+from bmz_export.package.fiji_memory import Memory
 from bmz_export.package.weights import TORCHSCRIPT
 from bmz_export.tools import TOOLS, Tool, Trial
 from training.errors import PackageError

@@ -16,7 +16,7 @@ from bmz_export.checking.faults import FAULTS
 from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.package.builder import write_script
-from bmz_export.package.memory import Memory
+from bmz_export.package.fiji_memory import Memory
 from bmz_export.tools import TOOLS
 
 _HALO, _LEAST, _STEP = 16, 64, 8

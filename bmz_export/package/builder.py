@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bmz_export.package import rdf, readme, tensors
 from bmz_export.package.about import About, citation_of, plain_name
+from bmz_export.package.fiji_memory import MACRO_GIGABYTES, MOST_PIXELS, Memory
 from bmz_export.package.licence import LICENCE, decide_licence
-from bmz_export.package.memory import MACRO_GIGABYTES, MOST_PIXELS, Memory
 from bmz_export.package.scripts import Script
 from bmz_export.package.weights import TORCHSCRIPT, write_weights
 from training.errors import PackageError

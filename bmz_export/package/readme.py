@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from bmz_export.package.memory import MACRO_GIGABYTES, SIZES
+from bmz_export.package.fiji_memory import MACRO_GIGABYTES, SIZES
 from bmz_export.package.rdf import FILES
 from bmz_export.package.templates import fill
 from bmz_export.package.tensors import SAMPLE

@@ -9,7 +9,7 @@ from pathlib import Path
 from bmz_export.inspection import Inspection
 from bmz_export.inspection.torchscript import SECONDS_A_GROUP
 from bmz_export.package.description import Axis, Operation, Tensor
-from bmz_export.package.memory import MOST_PIXELS
+from bmz_export.package.fiji_memory import MOST_PIXELS
 from bmz_export.package.scripts import Script
 from bmz_export.tools import finders, rules
 from bmz_export.tools.rule import Found, Rule
@@ -218,7 +218,7 @@ def one_tile(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
         for index in range(max(math.ceil(length / max(tile - 2 * halo, 1)), 1)):
             start = max(min(kept * index, length - kept), 0)
             read, pad = window(start - before, tile, length)
-            parts.append((read, pad, (before, before + kept), (start, start + kept), False))
+            parts.append(Part(read, pad, (before, before + kept), (start, start + kept)))
         return parts
 
     return grid(shape, along, "symmetric")

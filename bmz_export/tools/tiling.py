@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from bmz_export.tools import finders
 from training.inference import tiles as own
 
 Span = tuple[int, int]
-Part = tuple[Span, Span, Span, Span, bool]
 Mode = Literal["symmetric", "reflect", "edge"]
 """What fills a tile beyond the image, in NumPy's words: the image mirrored with its edge pixel repeated (deepImageJ) or
 without (ilastik), or the edge pixel alone (QuPath)."""
@@ -27,6 +26,16 @@ TILE = 512
 """Pixels, the tile that QuPath and ilastik aim for."""
 MAX_TILES = 2000
 """Of an image: more mean that a halo leaves hardly anything of each, for which nobody waits."""
+
+
+class Part(NamedTuple):
+    """One tile along one axis, in pixels; see :class:`Tile`."""
+
+    read: Span
+    pad: Span
+    keep: Span
+    write: Span
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ def grid(shape: tuple[int, int], along: Callable[[int, int], Sequence[Part]], mo
     shape : (int, int)
         Height and width in pixels.
     along : Callable
-        From axis (0 or 1) and size to (read, pad, keep, write, cut) of each tile along it.
+        From axis (0 or 1) and size to the parts along it.
     mode : str
         What fills a tile beyond the image.
     """
@@ -122,9 +131,9 @@ def grid(shape: tuple[int, int], along: Callable[[int, int], Sequence[Part]], mo
     if len(rows) * len(columns) > MAX_TILES:
         return None
     tiles = tuple(
-        Tile((row[0], column[0]), (row[1], column[1]), (row[2], column[2]), (row[3], column[3]), row[4] or column[4])
-        for row in rows
-        for column in columns
+        Tile((y.read, x.read), (y.pad, x.pad), (y.keep, x.keep), (y.write, x.write), y.cut or x.cut)
+        for y in rows
+        for x in columns
     )
     return Tiling(shape, tiles, mode)
 
@@ -158,7 +167,7 @@ def blocks(
                 before = spare // 2 + margin
                 read, pad = window(start - margin, size + 2 * margin, length)
                 around = (pad[0] + spare // 2, pad[1] + spare - spare // 2)
-                parts.append((read, around, (before, before + size), (start, start + size), size < block))
+                parts.append(Part(read, around, (before, before + size), (start, start + size), size < block))
             return parts
 
         return grid(shape, along, mode)
@@ -184,7 +193,7 @@ def clipped(inspection: Inspection, shape: tuple[int, int]) -> Tiling | None:
 def inside(span: own.Span) -> Part:
     """Return one of our own tiles along an axis: it lies within the image, so nothing is filled in."""
     keep, write = span.core_in_tile, span.core
-    return (span.start, span.stop), (0, 0), (keep.start, keep.stop), (write.start, write.stop), False
+    return Part((span.start, span.stop), (0, 0), (keep.start, keep.stop), (write.start, write.stop))
 
 
 def window(start: int, size: int, length: int) -> tuple[Span, Span]:

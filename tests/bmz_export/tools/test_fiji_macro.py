@@ -15,7 +15,7 @@ from helpers.imagej import HALO, MINIMUM, STRIDE, ImageJ, network, torchscript
 from helpers.small_disk import small_disk
 
 from bmz_export.package.builder import write_script
-from bmz_export.package.memory import MOST_PIXELS, Memory
+from bmz_export.package.fiji_memory import MOST_PIXELS, Memory
 from bmz_export.tools import TOOLS
 
 

@@ -11,7 +11,7 @@ import psutil
 
 from bmz_export.checking.runner import Runner
 from bmz_export.engines import ENGINES
-from bmz_export.package.memory import Memory
+from bmz_export.package.fiji_memory import Memory
 from bmz_export.package.tensors import fitted
 
 ENGINE = "libtorch-1.13.1"
@@ -26,8 +26,8 @@ MARGIN = 1.05
 TIME = 0.3
 """Part of a check's limit of time that all may take, all processors at work: a minute and a half of the usual five."""
 WORKER = 1.1
-"""Times the line's slope that deepImageJ's worker takes at most. Seen of it: 7.3 GB for DnCNN and 3000 x 3000, where
-the line says 7.6; 2.0 for DRUNet and 1000 x 1000, the line 2.2; over 12.6 for 3000 x 3000, the line 12.5."""
+"""Times the slope of the line that is stated, since deepImageJ's worker holds its image besides. Seen of it: 7.3 GB for
+DnCNN and 3000 x 3000, stated 8.3; 2.0 GB for DRUNet and 1000 x 1000, stated 2.4; over 12.6 for 3000 x 3000, 13.6."""
 FREE = 0.5
 """Part of the machine's free memory that they may take."""
 GROWTH = 2e8

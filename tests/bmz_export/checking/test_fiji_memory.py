@@ -6,11 +6,11 @@ import pytest
 from helpers.small_package import small_package
 
 from bmz_export.checking.check import certify
-from bmz_export.checking.memory import SIDES, line
+from bmz_export.checking.fiji_memory import SIDES, line
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.engines import ENGINES
 from bmz_export.package.builder import Addition
-from bmz_export.package.memory import MOST_PIXELS, Memory
+from bmz_export.package.fiji_memory import MOST_PIXELS, Memory
 
 MB = 10**6
 
@@ -81,7 +81,10 @@ def test_what_was_measured_goes_into_readme_and_macro_and_what_lies_beyond_is_ma
     memory = Memory(300 * MB, 1250.5, measured=3_500_000)
     built.attach(Addition(memory=memory))
     text, rows = fiji(built.folder)
-    assert "0.3 GB and 1.3 kB for each pixel of what it is given at a time (measured in Fiji's libtorch)" in text
+    assert (
+        "0.3 GB and 1.3 kB for each pixel of what it is given at a time (measured in Fiji's libtorch, and a tenth added)"
+        in text
+    )
     assert [how for _, how in rows.values()] == ["measured", "extrapolated", "extrapolated", "extrapolated"]
     assert {gigabytes: side for gigabytes, (side, _) in rows.items()} == {
         gigabytes: memory.side(gigabytes, max(built.tiling.halo)) for gigabytes in rows
