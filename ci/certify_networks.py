@@ -22,11 +22,10 @@ from bmz_export.checking.report import detail_lines, summary, verdict_lines
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.package.about import About
 from bmz_export.package.builder import build
-from bmz_export.package.halo import measure_halo
+from bmz_export.package.halo import halo_of
 from bmz_export.tools import scripts
 from training.calibration.layer import Calibrated, Constants
 from training.data import DataSettings, open_dataset
-from training.inference.backends import from_module
 from training.networks import NETWORKS, create
 
 EXAMPLE = 160  # pixels a side of the test image: hours on two cores become minutes
@@ -53,13 +52,12 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     settings = DataSettings(dataset="simulated", options={"size": EXAMPLE})
     noisy = open_dataset(settings, test_fraction=0.1, seed=0).test[0].noisy[0].read()
     model = random_model(name, noisy)
-    image = np.asarray(noisy, np.float32)[None, None]
-    halo, seams = measure_halo(from_module(model), image, stride=max(NETWORKS[name].stride))
-    print(f"{name}: halo {halo}, seams {', '.join(f'{at}: {seam:.1e}' for at, seam in seams.items())}", flush=True)
+    halo = halo_of(model, noisy, NETWORKS[name], NETWORKS[name].settings)
+    print(f"{name}: halo {halo}", flush=True)
     folder = place / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = {"example_name": "a simulated image", "scripts": scripts(), "about": About(license="CC-BY-4.0")}
-    built = build(folder, model, network=name, example=noisy, halo=(halo, halo), **words)
+    built = build(folder, model, network=name, example=noisy, halo=halo, **words)
     options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))
     built.attach(addition)

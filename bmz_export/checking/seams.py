@@ -12,9 +12,11 @@ from bmz_export.checking.certificate import Difference, Fault
 from bmz_export.checking.faults import run_fault
 from bmz_export.checking.trials import LARGEST, Array
 from bmz_export.package.description import Axis, Description, Tensor
-from bmz_export.package.halo import CONTEXT, slanted, span
+from bmz_export.package.halo import CONTEXT
+from bmz_export.package.tensors import slanted
 from bmz_export.tools import TOOLS
 from bmz_export.tools.tiling import Tiling, grid, inside
+from training.inference.tiles import Span
 
 STATED_LIMIT = 1e-2
 """A seam above this must be stated by the package."""
@@ -48,7 +50,7 @@ def four_tiles(description: Description) -> Tiling:
         start = -(-(size - halo) // _PHASE) * _PHASE - halo
         length = axis.at_least(start + size)
         two = (0, axis.at_least(start + 2 * halo)), (start, start + size)
-        parts.append([span(*each, length, halo) for each in (two if axis.step else [(0, length)])])
+        parts.append([Span.cut(*each, length, halo) for each in (two if axis.step else [(0, length)])])
     if not any(axis.step for axis in axes):
         raise UnmeasuredError(_fixed(axes))
     height, width = (max(each.stop for each in spans) for spans in parts)

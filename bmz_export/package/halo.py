@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from math import lcm
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bmz_export.package.tensors import slanted
 from training.inference.backends import from_module
 from training.inference.tiles import Span, in_tiles
 
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
     from training.networks import Network
 
 Array = NDArray[np.float32]
-T = TypeVar("T", bound=np.generic)
 
 SEAM_LIMIT = 1e-4
 """What counts as no seam, as a part of the output's range."""
 HALOS = (8, 16, 24, 32, 48, 64, 80, 96, 112)
 """Pixels, tried in turn; twice the largest still fits the largest of the smallest sizes that are declared."""
+GLOBAL_HALOS = (32, 64)
+"""The same for a network that sees the whole image: no halo takes its seams away, and each one takes minutes."""
 CONTEXT = 48
 """Pixels of the image beyond its halo that a tile does not see, at least."""
 _SHORT = 32  # pixels: 6 % of a 512 tile on each side, which is all that exactness costs
-_SLANT = 5**0.5 - 2  # no fraction: nothing returns along a row or a column
 
 
 def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -38,40 +39,12 @@ def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: 
     A short receptive radius is taken whole: tiles are then exactly the whole image, on every image.
     """
     noisy = np.asarray(image, np.float32)[None, None]
-    halo, _ = measure_halo(from_module(model), noisy, stride=lcm(*network.stride))
-    radius = network.radius(settings) or (0,) * noisy[0, 0].ndim
-    return tuple(max(halo, reach) if max(radius) <= _SHORT else halo for reach in radius)
-
-
-def slanted(image: NDArray[T], shape: Sequence[int]) -> NDArray[T]:
-    """Return an image of another size, made of the pixels of this one, that shows every seam between tiles.
-
-    The image is mirrored in all directions and read along slanted lines. Neighbours stay neighbours, and intensities,
-    structures and noise stay what they are, but no mirror axis and no period lies along a row or a column: what lies
-    beyond the end of a tile is never its mirror image. A line of 620 pixels where tiles meet crosses the given image at
-    146 offsets, of which the worst counts.
-
-    Parameters
-    ----------
-    image : array (..., height, width)
-        Of any size.
-    shape : (int, int)
-        Height and width of the new one, in pixels.
-    """
-    rows, columns = np.ogrid[: shape[0], : shape[1]]
-    columns = columns + (_SLANT * rows).astype(int)
-    rows = rows - np.floor(_SLANT * columns).astype(int)
-    return image[..., _mirrored(rows, image.shape[-2]), _mirrored(columns, image.shape[-1])]
-
-
-def _mirrored(position: NDArray[np.int_], size: int) -> NDArray[np.int_]:
-    position = position % (2 * size)
-    return np.minimum(position, 2 * size - 1 - position)
-
-
-def span(start: int, stop: int, length: int, halo: int) -> Span:
-    """Return a tile of an axis of that length: of each end but the axis' own the halo is cut off, all in pixels."""
-    return Span(start, stop, start + halo * (start > 0), stop - halo * (stop < length))
+    radius = network.radius(settings)
+    candidates = GLOBAL_HALOS if radius is None else HALOS
+    halo, _ = measure_halo(from_module(model), noisy, stride=lcm(*network.stride), candidates=candidates)
+    if radius is None or max(radius) > _SHORT:
+        return (halo,) * len(network.stride)
+    return tuple(max(halo, reach) for reach in radius)
 
 
 def measure_halo(
@@ -111,7 +84,7 @@ def measure_halo(
     range_ = float(np.ptp(wanted)) or 1.0
     seams: dict[int, float] = {}
     for halo in tried:
-        both = span(0, meet + halo, 2 * meet, halo), span(meet - halo, 2 * meet, 2 * meet, halo)
+        both = Span.cut(0, meet + halo, 2 * meet, halo), Span.cut(meet - halo, 2 * meet, 2 * meet, halo)
         seams[halo] = float(np.abs(in_tiles(predict, whole, product(both, repeat=2)) - wanted).max()) / range_
         if seams[halo] < limit:
             return halo, seams

@@ -33,6 +33,11 @@ class Span:
     core_start: int
     core_stop: int
 
+    @classmethod
+    def cut(cls, start: int, stop: int, length: int, halo: int) -> Span:
+        """Return a tile of an axis of that length: of each end but the axis' own the halo is cut off."""
+        return cls(start, stop, start + halo * (start > 0), stop - halo * (stop < length))
+
     @property
     def tile(self) -> slice:
         """What goes through the network, within the image."""

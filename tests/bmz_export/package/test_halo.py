@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bmz_export.package.halo import SEAM_LIMIT, measure_halo, slanted
+from bmz_export.package.halo import SEAM_LIMIT, measure_halo
+from bmz_export.package.tensors import slanted
 
 
 def box(radius, stride=1):
