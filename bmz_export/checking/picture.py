@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 from bmz_export.checking.certificate import Certificate, Row, TileRow
 from bmz_export.checking.comparison import CLOSE, LIMIT
-from bmz_export.checking.report import FORMATS, engine_name, figure_of, headline, summary, way_name
+from bmz_export.checking.report import (
+    FORMATS,
+    computed_by,
+    engine_name,
+    figure_of,
+    headline,
+    not_run,
+    summary,
+    way_name,
+)
+from bmz_export.checking.verdicts import seen_tiles
 from bmz_export.tools import TOOLS
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ def draw(certificate: Certificate, path: Path) -> Path:
     from matplotlib.figure import Figure
 
     rows = sorted(certificate.rows, key=_group)
-    tiles = certificate.tiles
+    tiles = seen_tiles(certificate.tiles, certificate.errors)
     heights = [0.3 * len(rows) + 0.75, *([0.3 * len(tiles) + 0.95] if tiles else [])] if rows else []
     total = _HEAD + (sum(heights) or 0.3 * len(certificate.tools)) + 0.1
     figure = Figure(figsize=(_WIDTH, total), dpi=130, facecolor="white")
@@ -38,7 +48,7 @@ def draw(certificate: Certificate, path: Path) -> Path:
         text = f"{tool.tool}: {tool.sentence}"
         figure.text(0.2 / _WIDTH, (top - 0.3 * number - 0.15) / total, textwrap.shorten(text, 140, placeholder=" ..."),
                     fontsize=8.5, color=_INK, va="center")  # fmt: skip
-    drawers = partial(_draw_rows, rows=rows), partial(_draw_tiles, tiles=tiles)
+    drawers = partial(_draw_rows, rows=rows), partial(_draw_tiles, certificate, tiles=tiles)
     for height, drawn in zip(heights, drawers, strict=False):
         frame = (_LEFT / _WIDTH, (top - height + 0.5) / total, (_WIDTH - _LEFT - 0.3) / _WIDTH, (height - 0.55) / total)
         drawn(figure.add_axes(frame))
@@ -48,12 +58,13 @@ def draw(certificate: Certificate, path: Path) -> Path:
 
 
 _WIDTH, _LEFT, _HEAD = 10.0, 4.6, 1.1
+_TITLE = 95  # letters of 12 points that fit the width
 _FLOOR, _CEILING = 3e-9, 1.0
 _MARKS = {
     "interior": ("o", "#2a7f62", "inside"),
     "seam": ("D", "#3b6ea5", "at seams"),
     "edge": ("s", "#d98a29", "at the image's edge"),
-    "cut": ("^", "#8e5ea2", "in the last blocks"),
+    "cut": ("^", "#8e5ea2", "in the last, smaller tiles"),
 }
 _INK, _PALE = "#20242a", "#868c96"
 
@@ -67,11 +78,13 @@ def _draw_title(figure: Figure, certificate: Certificate, total: float) -> None:
     words, state = headline(certificate)
     name = certificate.package if len(certificate.package) < 75 else f"{certificate.package[:72]}..."
     counts = summary(certificate).removeprefix(f"{certificate.package}: ")
-    lines = ((0.28, name, 15, _INK), (0.62, f"{words[0].upper()}{words[1:]}", 12, _COLOURS.get(state, _GREY)),
+    size = 12 * min(1, _TITLE / len(words))
+    lines = ((0.28, name, 15, _INK), (0.62, f"{words[0].upper()}{words[1:]}", size, _COLOURS.get(state, _GREY)),
              (0.9, counts, 9.5, _PALE))  # fmt: skip
-    for inches, text, size, colour in lines:
+    for inches, text, points, colour in lines:
         weight = "normal" if colour == _PALE else "bold"
-        figure.text(0.2 / _WIDTH, 1 - inches / total, text, fontsize=size, fontweight=weight, color=colour, va="center")
+        place = 0.2 / _WIDTH, 1 - inches / total
+        figure.text(*place, text, fontsize=points, fontweight=weight, color=colour, va="center")
 
 
 def _frame(axes: Axes, count: int) -> None:
@@ -100,8 +113,8 @@ def _label(axes: Axes, row: int, inches: float, text: str, **style: object) -> N
 
 
 def _draw_words(axes: Axes, index: int, row: Row | TileRow) -> None:
-    """Say in the plot why there is nothing to draw."""
-    text = f"{row.verdict}: {row.note}" if row.note else row.verdict
+    """Say in the plot why there is nothing to draw, but not what to install: whoever reads it did not make it."""
+    text = f"{row.verdict}: {row.note}" if row.note and row.verdict != "not installed" else row.verdict
     axes.text(_FLOOR * 1.4, index, text if len(text) < 70 else f"{text[:67]}...", va="center", fontsize=8,
               color=_COLOURS.get(row.verdict, _GREY), style="italic")  # fmt: skip
 
@@ -126,22 +139,28 @@ def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
     _caption(axes, "largest difference of a pixel, as a part of the output's range. BioImage.IO fails above 1e-3")
 
 
-def _draw_tiles(axes: Axes, tiles: Sequence[TileRow]) -> None:
+def _draw_tiles(certificate: Certificate, axes: Axes, tiles: Sequence[TileRow]) -> None:
     _frame(axes, len(tiles))
+    idle = not_run(certificate)
     for index, row in enumerate(tiles):
-        _label(axes, index, 0.2, row.tool, fontweight="bold")
+        ran = row.tool not in idle
+        _label(axes, index, 0.2, row.tool, fontweight="bold", color=_INK if ran else _PALE)
         _label(axes, index, 1.65, way_name(row))
         if row.verdict not in ("passed", "shown"):
             _draw_words(axes, index, row)
         for name, (mark, colour, _) in _MARKS.items():
             if (part := getattr(row, name)) is not None:
-                axes.plot([_clip(part.largest)], [index], mark, color=colour, markersize=7, alpha=0.85, clip_on=False)
+                axes.plot([_clip(part.largest)], [index], mark, color=colour, markersize=7, alpha=0.85, clip_on=False,
+                          fillstyle="full" if ran else "none")  # fmt: skip
     for mark, colour, name in _MARKS.values():
         axes.plot([], [], mark, color=colour, markersize=6, label=name)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, frameon=False, handletextpad=0.2,
                 borderaxespad=0.2, columnspacing=1.2, labelcolor=_PALE)  # fmt: skip
     height, width = tiles[0].image
-    _caption(axes, f"{width} x {height} pixels tiled as each tool does, against the whole image. Red: its user sees it")
+    words = f"{width} x {height} pixels tiled as each tool does, against the whole image. Red: its user sees it"
+    if by := computed_by(certificate):
+        words += f".\n{by[0].upper()}{by[1:]}{' (hollow)' if idle else ''}"
+    _caption(axes, words)
 
 
 def _clip(value: float) -> float:
@@ -149,4 +168,4 @@ def _clip(value: float) -> float:
 
 
 def _caption(axes: Axes, text: str) -> None:
-    axes.set_xlabel(text, fontsize=8, color=_PALE, loc="left", labelpad=3)
+    axes.set_xlabel(text, fontsize=8, color=_PALE, loc="right", labelpad=3)

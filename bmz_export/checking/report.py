@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 
 from bmz_export.checking.certificate import PICTURE, Certificate, Difference, Row, TileRow
+from bmz_export.checking.comparison import LIMIT
 from bmz_export.checking.faults import effect
-from bmz_export.checking.verdicts import away_from, percent
+from bmz_export.checking.verdicts import away_from, listed, percent, seen_tiles
 from bmz_export.tools import TOOLS
 
 COLUMNS = ("engine", "weights", "largest", "s", "memory", "verdict")
@@ -19,10 +21,11 @@ FORMATS = {"pytorch_state_dict": "state dict", "torchscript": "TorchScript", "on
 _READING = "Largest difference of a pixel, as a part of the output's range."
 _IMAGE = f"![Largest difference in each engine]({PICTURE})"
 _TILE_READING = (
-    "The test image made larger, without symmetry, and cut into tiles as each tool does: largest difference to the "
-    "whole image inside, within {near} pixels of seams, of the image's edge, and in the last blocks that the image "
-    "cuts. Shown: more than 1e-3 somewhere."
+    "The test image made larger ({width} x {height}), without symmetry, and cut into tiles as each tool does; {by}. "
+    "Largest difference to the whole image inside, within {near} pixels of seams, of the image's edge, and (cut) in "
+    "the last tiles, which are smaller since the image ends. Shown: more than 1e-3 somewhere."
 )
+_COMPUTED = " (computed; the tool itself was not run)"
 _SAME = "Same pixels: none differs by more than 1e-3 of the output's range, BioImage.IO's own tolerance."
 
 
@@ -46,7 +49,28 @@ def way_name(row: TileRow) -> str:
 
 def edges(certificate: Certificate) -> dict[str, str]:
     """Return how far each way to cut images is off at the image's edge, by its tool and a few words of it."""
-    return {f"{row.tool}, {way_name(row)}": figure_of(row.edge) for row in certificate.tiles if row.edge}
+    idle = not_run(certificate)
+    return {
+        f"{row.tool}, {way_name(row)}{_COMPUTED * (row.tool in idle)}": figure_of(row.edge)
+        for row in seen_tiles(certificate.tiles, certificate.errors)
+        if row.edge
+    }
+
+
+def not_run(certificate: Certificate) -> list[str]:
+    """Return the titles of the tools whose tiles were computed while none of their own engines ran."""
+    ran = {tool for row in certificate.rows if row.verdict in ("passed", "failed", "not compared") and row.is_engine
+           for tool in row.tools}  # fmt: skip
+    return list(dict.fromkeys(row.tool for row in certificate.tiles if row.engine != "-" and row.tool not in ran))
+
+
+def computed_by(certificate: Certificate) -> str:
+    """Return what computed the tools' tiles, and which of these tools were not run; empty where nothing did."""
+    engine = next((row.engine for row in certificate.tiles if row.engine != "-"), "")
+    title, _, weights = engine.rpartition(" on ")
+    names = [tool.partition(" (")[0] for tool in not_run(certificate)]
+    idle = f"; {listed(names)} {'itself was' if len(names) == 1 else 'themselves were'} not run" if names else ""
+    return f"computed by {f'{title} ({FORMATS.get(weights, weights)})' if title else engine}{idle}" if engine else ""
 
 
 def headline(certificate: Certificate) -> tuple[str, str]:
@@ -59,9 +83,17 @@ def headline(certificate: Certificate) -> tuple[str, str]:
             return f"{verdict} in {', '.join(by_verdict[verdict])}", "failed"
     windows = {tool for fault in certificate.errors if effect(fault) == "window" for tool in fault.tools}
     if windows:
-        return f"will not open in {', '.join(sorted(windows))}'s own window", "failed"
+        return (
+            f"will not open in {', '.join(sorted(windows))}'s own window; {_agreement(certificate, by_verdict)[0]}",
+            "failed",
+        )
     if certificate.exit_code:
         return "errors were found", "failed"
+    return _agreement(certificate, by_verdict)
+
+
+def _agreement(certificate: Certificate, by_verdict: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """Return where the tools that open the package show the same pixels, how far off they are else, and the verdict."""
     untried = len(by_verdict.get("not tried", ()))
     compared = len(by_verdict.get("same pixels", ())) + len(by_verdict.get("differs in places", ()))
     if not compared:
@@ -73,10 +105,27 @@ def headline(certificate: Certificate) -> tuple[str, str]:
     left = "".join(f", {count} {words}" for count, words in ((rest, "not compared"), (untried, "not tried")) if count)
     farthest = max(certificate.tools, key=lambda tool: tool.off)
     worst = f", up to {percent(farthest.off)} off there ({farthest.tool.partition(' (')[0]})" if farthest.off else ""
+    left += _worse_where_not_run(certificate, farthest.off)
     if "interior" in places:
-        return f"other pixels where some of {compared} tools tile{worst}{left}", "partly"
+        which = "1 tool tiles" if compared == 1 else f"some of {compared} tools tile"
+        return f"other pixels where {which}{worst}{left}", "partly"
     tools = f"{compared} tool{'' if compared == 1 else 's'}"
     return f"the same pixels{where} in {tools}{worst}{left}", "partly" if left or places else "passed"
+
+
+def _worse_where_not_run(certificate: Certificate, off: float) -> str:
+    """Return how a tool that was not run tiles, where that is farther off than what was seen in those that were."""
+    idle = not_run(certificate)
+    ways = {(tool.title, way.title) for tool in TOOLS.values() for way in tool.tilings if way.recommended}
+    found = [
+        (part.largest, row.tool.partition(" (")[0])
+        for row in certificate.tiles
+        if row.tool in idle and (row.tool, row.way) in ways
+        for part in (row.interior, row.seam, row.edge, row.cut)
+        if part is not None
+    ]
+    worst, name = max(found, default=(0, ""))
+    return f"; up to {percent(worst)} off as {name} tiles, which was not run" if worst > max(off, LIMIT) else ""
 
 
 def _tiled(certificate: Certificate) -> bool:
@@ -111,12 +160,12 @@ def tables(certificate: Certificate) -> Iterator[tuple[str, Sequence[str], list[
     """Yield title, columns and rows of each table: the runs, and the tools' tilings where there are any."""
     if certificate.rows:
         yield _READING, COLUMNS, [_cells(row) for row in certificate.rows]
-    if certificate.tiles:
-        yield (
-            _TILE_READING.format(near=certificate.tiles[0].near or "a few"),
-            TILE_COLUMNS,
-            [_tile_cells(row) for row in certificate.tiles],
-        )
+    if tiles := seen_tiles(certificate.tiles, certificate.errors):
+        height, width = tiles[0].image
+        by = computed_by(certificate) or "none was computed"
+        reading = _TILE_READING.format(near=tiles[0].near or "a few", width=width, height=height, by=by)
+        idle = not_run(certificate)
+        yield reading, TILE_COLUMNS, [_tile_cells(row, ran=row.tool not in idle) for row in tiles]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -126,9 +175,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return engine_name(row), weights, figure_of(row.difference), seconds, memory, row.verdict
 
 
-def _tile_cells(row: TileRow) -> tuple[str, ...]:
+def _tile_cells(row: TileRow, *, ran: bool) -> tuple[str, ...]:
     figures = map(figure_of, (row.interior, row.seam, row.edge, row.cut))
-    return (f"{row.tool.partition(' (')[0]}: {way_name(row)}", *figures, row.verdict)
+    return (f"{row.tool.partition(' (')[0]}: {way_name(row)}", *figures, row.verdict if ran else "computed")
 
 
 def detail_lines(certificate: Certificate) -> list[str]:
@@ -167,14 +216,19 @@ def summary(certificate: Certificate) -> str:
 
 
 def section(certificate: Certificate) -> str:
-    """Return the certificate as a section of a README (Markdown), with its picture."""
+    """Return the certificate as a section of a README (Markdown), with its picture.
+
+    Nothing in it is for whoever made the package: neither what to install, nor the judgement, which the README has.
+    """
     words, _ = headline(certificate)
     parts = ["## The same pixels in every tool?", "", f"{words[0].upper()}{words[1:]}.", ""]
-    parts += [f"- **{tool.tool}**: {tool.sentence}" for tool in certificate.tools]
-    if certificate.beats_noisy is False:
-        parts += ["", f"**{certificate.judgement}**"]
+    hints = {f"{row.verdict}: {row.note}" for row in certificate.rows if row.verdict == "not installed"}
+    for tool in certificate.tools:
+        sentence = reduce(lambda text, hint: text.replace(hint, "not run"), hints, tool.sentence)
+        parts.append(f"- **{tool.tool}**: {sentence}")
     if certificate.rows:
-        parts += ["", _SAME, *filter(None, [_runs(certificate)]), "", _IMAGE]
+        tiled = [f"Each tool's cutting into tiles was {by}." for by in [computed_by(certificate)] if by]
+        parts += ["", _SAME, *filter(None, [_runs(certificate)]), *tiled, "", _IMAGE]
     if details := detail_lines(certificate):
         parts += ["", *(f"- {line}" for line in details)]
     made = f"{certificate.made_by}, {certificate.created[:10]}, {certificate.machine}"

@@ -12,7 +12,7 @@ from bmz_export.checking.runner import CheckOptions
 from bmz_export.tools import TOOLS, Tool
 from bmz_export.tools.rule import UNEXAMINED
 
-PLACES: dict[Place, str] = {"seam": "seams", "cut": "the last blocks", "edge": "the image's edge"}
+PLACES: dict[Place, str] = {"seam": "seams", "cut": "the last, smaller tiles", "edge": "the image's edge"}
 """Where a tool's tiling may show."""
 _SENTENCES = {
     "refused": ("will NOT open", "because"),
@@ -36,8 +36,16 @@ def tool_verdicts(
         errors = by_tool[tool.title]
         below = sum(fault.message not in told for fault in errors)
         unexamined = any(fault.message.startswith(UNEXAMINED) and tool.title in fault.tools for fault in faults)
-        verdict = _without_errors(tool, rows, tiles, options, unexamined=unexamined)
+        usable = seen_tiles(tiles, errors)
+        verdict = _without_errors(tool, rows, usable, options, unexamined=unexamined)
         yield _with_errors(verdict, _cause(errors), below, causes) if errors else verdict
+
+
+def seen_tiles(tiles: Sequence[TileRow], faults: Sequence[Fault]) -> tuple[TileRow, ...]:
+    """Return the tilings that a user sees: not those of a tool's own window where that does not open the package."""
+    closed = {tool for fault in faults if effect(fault) == "window" for tool in fault.tools}
+    windows = {(tool.title, way.title) for tool in TOOLS.values() for way in tool.tilings if not way.recommended}
+    return tuple(tile for tile in tiles if tile.tool not in closed or (tile.tool, tile.way) not in windows)
 
 
 def _cause(errors: Sequence[Fault]) -> Fault:
@@ -122,23 +130,25 @@ def _seen(tiles: Sequence[TileRow]) -> tuple[dict[Place, float], str]:
     if "interior" in off:
         return off, f"other pixels wherever it tiles, up to {percent(max(off.values()))} of the range off"
     same = [name for place, name in PLACES.items() if parts[place] and place not in off]
+    size = f" on an image of {tiles[0].image[1]} x {tiles[0].image[0]}" if tiles else ""
     if not off:
-        return off, f"same pixels{', also at' if same else ''} {_listed(same)}".rstrip()
+        return off, f"same pixels{', also at ' * bool(same)}{listed(same)}{size}"
     around = f"within {near} pixels of" if near else "at"
     where = [
         f"up to {percent(part)}{{}} {'in' if place == 'cut' else around} {PLACES[place]}" for place, part in off.items()
     ]
-    differs = _listed(where).format(" of the range off", *[""] * len(where))
-    return off, f"same pixels inside{' and at ' * bool(same)}{_listed(same)}, but {differs}"
+    differs = listed(where).format(" of the range off", *[""] * len(where))
+    return off, f"same pixels inside{' and at ' * bool(same)}{listed(same)}{size}, but {differs}"
 
 
 def away_from(places: Collection[Place]) -> str:
     """Return what one must stay away from to see the same pixels, in words."""
-    found = _listed([name for place, name in PLACES.items() if place in places])
+    found = listed([name for place, name in PLACES.items() if place in places])
     return f"away from {found}" if found else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 

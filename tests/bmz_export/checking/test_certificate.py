@@ -22,7 +22,7 @@ from bmz_export.checking.certificate import (
 )
 from bmz_export.checking.faults import run_fault
 from bmz_export.checking.picture import draw
-from bmz_export.checking.report import FIGURES, detail_lines, headline, section, summary, tables
+from bmz_export.checking.report import FIGURES, detail_lines, edges, headline, section, summary, tables
 from bmz_export.checking.runner import CheckOptions
 from bmz_export.checking.verdicts import tool_verdicts
 from bmz_export.checking.version import rules_version
@@ -178,14 +178,15 @@ def tiled(title, way=0, **regions):
     ("regions", "said", "places"),
     [
         ({"interior": 0, "seam": 0, "edge": 0, "cut": 0},
-         "same pixels, also at seams, the last blocks and the image's edge", ()),
-        ({"interior": 0, "edge": 9e-4}, "same pixels, also at the image's edge", ()),
+         "same pixels, also at seams, the last, smaller tiles and the image's edge on an image of 1200 x 900", ()),
+        ({"interior": 0, "edge": 9e-4}, "same pixels, also at the image's edge on an image of 1200 x 900", ()),
         ({"interior": 0, "seam": 0, "edge": 0.07},
-         "same pixels inside and at seams, but up to 7 % of the range off within 24 pixels of the image's edge",
+         "same pixels inside and at seams on an image of 1200 x 900, but up to 7 % of the range off within 24 pixels "
+         "of the image's edge",
          ("edge",)),
         ({"interior": 0, "seam": 0.02, "edge": 0.07, "cut": 0.2},
-         "same pixels inside, but up to 2 % of the range off within 24 pixels of seams, up to 20 % in the last "
-         "blocks and up to 7 % within 24 pixels of the image's edge",
+         "same pixels inside on an image of 1200 x 900, but up to 2 % of the range off within 24 pixels of seams, "
+         "up to 20 % in the last, smaller tiles and up to 7 % within 24 pixels of the image's edge",
          ("seam", "cut", "edge")),
         ({"interior": 0.01, "edge": 0.07}, "other pixels wherever it tiles, up to 7 % of the range off",
          ("interior", "edge")),
@@ -206,8 +207,8 @@ def test_qupaths_own_window_is_told_apart_from_the_way_that_the_readme_advises()
     found = words(rows, window, script, tiles=True)["QuPath"]
     assert (found.verdict, found.off) == ("same pixels", 0)
     assert found.sentence == (
-        "opens, same pixels, also at seams; not so in its own window: same pixels inside, "
-        "but up to 7 % of the range off within 24 pixels of seams"
+        "opens, same pixels, also at seams on an image of 1200 x 900; not so in its own window: same pixels inside on "
+        "an image of 1200 x 900, but up to 7 % of the range off within 24 pixels of seams"
     )
     late = script.model_copy(update={"verdict": "no answer in time"})
     assert "was not measured" in words(rows, window, late, tiles=True)["QuPath"].sentence
@@ -236,12 +237,50 @@ def test_a_rule_and_the_engine_that_passed_are_told_apart():
 def test_a_rule_of_a_tools_window_is_no_word_on_its_script():
     (rule,) = (rule for rule in TOOLS["qupath"].rules if rule.name == "license-field")
     refused = fault().model_copy(update={"rule": rule.name, "tools": ("QuPath",), "message": "there is no license"})
-    found = words((engine_row("libtorch-2.5.1", ("QuPath",)),), faults=(refused,))["QuPath"]
+    window, script = tiled("QuPath", 0, interior=0, seam=0.43), tiled("QuPath", 1, interior=0, seam=0)
+    found = words((engine_row("libtorch-2.5.1", ("QuPath",)),), window, script, faults=(refused,), tiles=True)["QuPath"]
     assert found.verdict == "same pixels"
     assert found.sentence.startswith("its own window will NOT open it, because there is no license (")
-    assert "; by a script: opens, same pixels" in found.sentence
-    said = headline(certificate(faults=(refused,), tools=(found,)))
-    assert said == ("will not open in QuPath's own window", "failed")
+    assert found.sentence.endswith("; by a script: opens, same pixels, also at seams on an image of 1200 x 900")
+    ilastik = tool("differs in places", "ilastik", ("edge",), 0.41)
+    blocks = tiled("ilastik", interior=0, edge=0.41)
+    whole = certificate(faults=(refused,), tools=(found, ilastik), tiles=(window, script, blocks))
+    assert headline(whole) == (
+        "will not open in QuPath's own window; the same pixels away from the image's edge in 2 tools, "
+        "up to 41 % off there (ilastik)",
+        "failed",
+    )
+    (_, _, cells), *_ = list(tables(whole))[1:]
+    assert [line[0] for line in cells] == ["QuPath: the package's script", "ilastik: its blocks"]
+
+
+def test_tiles_say_by_what_they_were_computed_where_a_tool_was_not_run(tmp_path):
+    whole = dict.fromkeys(("interior", "edge"), 0.16)
+    title = "Fiji (deepImageJ)"
+    fiji = tiled("QuPath", **whole).model_copy(
+        update={"tool": title, "way": TOOLS["deepimagej"].tilings[0].title,
+                "engine": "bioimageio.core on pytorch_state_dict"}
+    )  # fmt: skip
+    ran = tiled("ilastik", interior=0.12, edge=0.12)
+    rows = (engine_row("tiktorch", ("ilastik",)), engine_row("libtorch-1.13.1", (title,), "not installed"))
+    shown = tool("differs in places", "ilastik", ("interior", "edge"), 0.12)
+    idle = tool("not tried", title).model_copy(update={"sentence": "no rule is broken; not installed: a reason"})
+    found = certificate(rows=rows, tools=(idle, shown), tiles=(fiji, ran))
+    by = "computed by bioimageio.core (state dict); Fiji itself was not run"
+    reading, _, cells = list(tables(found))[1]
+    assert f"as each tool does; {by}." in reading
+    assert [line[-1] for line in cells] == ["computed", "shown"]
+    assert f"Each tool's cutting into tiles was {by}.\n" in section(found)
+    assert edges(found) == {
+        f"{title}, the whole image (computed; the tool itself was not run)": "16 %",
+        "ilastik, its blocks": "12 %",
+    }
+    assert headline(found)[0] == (
+        "other pixels where 1 tool tiles, up to 12 % off there (ilastik), 1 not tried; "
+        "up to 16 % off as Fiji tiles, which was not run"
+    )
+    assert f"- **{title}**: no rule is broken; not run\n" in section(found)
+    assert draw(found, tmp_path / "c.png").is_file()
 
 
 def test_a_doubt_keeps_what_the_engine_gave_and_is_said():

@@ -14,7 +14,7 @@ from bmz_export.checking import trials as numbers
 from bmz_export.checking.certificate import Certificate, TileRow
 from bmz_export.checking.check import CheckOptions, certify, check
 from bmz_export.checking.comparison import Comparison, Result
-from bmz_export.checking.report import detail_lines, figure_of, headline, section, verdict_lines
+from bmz_export.checking.report import detail_lines, figure_of, headline, verdict_lines
 from bmz_export.checking.runner import Runner
 from bmz_export.checking.tilings import tile
 from bmz_export.engines import ENGINES, Outcome
@@ -124,8 +124,7 @@ def test_a_model_that_does_not_beat_its_noisy_input_is_told(spoiled, psnr, beats
     (spoiled / "provenance.json").write_text(json.dumps(provenance))
     certificate = check(spoiled, CheckOptions(engines=()))
     assert certificate.beats_noisy == beats
-    for text in ("\n".join(verdict_lines(certificate)), section(certificate)):
-        assert ("The model does NOT beat its noisy input (PSNR 19.80 dB" in text) != beats
+    assert ("The model does NOT beat its noisy input (PSNR 19.80 dB" in "\n".join(verdict_lines(certificate))) != beats
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"scores": {"affine": {"noisy": 1}}}', '{"scores": 3}', "[" * 10**5])
@@ -355,7 +354,11 @@ def test_a_certified_package_states_its_seam_and_still_passes(spoiled, small_til
     assert addition.section.startswith("## ")
     assert (spoiled / "certificate.png").read_bytes().startswith(b"\x89PNG")
     assert {tile.tool for tile in certificate.tiles} == {"Fiji (deepImageJ)", "QuPath", "ilastik"}
-    assert addition.edges["ilastik, its blocks"] == figure_of(certificate.tiles[-1].edge) != "0"
+    assert (
+        addition.edges["ilastik, its blocks (computed; the tool itself was not run)"]
+        == figure_of(certificate.tiles[-1].edge)
+        != "0"
+    )
     stored = Certificate.read(spoiled / "certificate.json")
     assert stored == certificate
     again = check(spoiled, options)
