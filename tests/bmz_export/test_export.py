@@ -77,6 +77,8 @@ def test_the_readme_gives_the_measured_numbers(run, out, fit, denoised):
     assert f"| denoised | {denoised:.2f} ± 0.10 | 0.5000 ± 0.0100 |" in readme
     description = readme[: readme.index("## Intended Use")]
     assert ("does NOT beat its noisy input" in description) == (denoised < 20)
+    assert readme.count("does NOT beat") == (denoised < 20)
+    assert ("the same image with less noise" in readme) == (denoised >= 20)
 
 
 @pytest.mark.parametrize("spdx", ["MIT", None])

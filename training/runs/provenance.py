@@ -150,11 +150,17 @@ class Provenance(_Part):
         test = self.scores["affine"]
         figures = (
             f"PSNR {test.denoised.psnr:.2f} dB denoised, {test.noisy.psnr:.2f} dB noisy, over "
-            f"{counted(test.images, 'test image')}"
+            f"{counted(test.images, 'test image')} after a fit of intensities"
         )
         if self.validation is not None:
-            figures += f"; {self.validation.denoised:.2f} and {self.validation.noisy:.2f} dB over validation patches"
-        return f"The model {'beats' if beats else 'does NOT beat'} its noisy input ({figures})."
+            patches = f"{self.validation.denoised:.2f} and {self.validation.noisy:.2f} dB over validation patches"
+            figures += f"; {patches}, in the image's own units"
+        only_fitted = not beats and test.denoised.psnr > test.noisy.psnr
+        why = (
+            " in the image's own units: it seems to shift or scale intensities, and beats it only after a fit that "
+            "undoes this"
+        ) * only_fitted
+        return f"The model {'beats' if beats else 'does NOT beat'} its noisy input{why} ({figures})."
 
     @field_validator("calibration")
     @classmethod

@@ -176,6 +176,9 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     for tool in ("Fiji", "QuPath", "ilastik", "Python"):
         assert f"\n### {tool}\n" in readme
     assert f"halo of {package.tiling.halo[0]} pixels" in readme
+    assert "returns the same image with less noise, in the same units" in readme
+    assert "is subtracted" not in readme
+    assert "let each begin at a multiple of 8 pixels" in readme
 
 
 def test_the_commands_of_the_readme_run_as_they_stand(package, tmp_path):
@@ -199,14 +202,18 @@ def test_the_readme_says_how_far_the_tools_were_off_at_the_edge_and_nothing_wher
     built = built_package(tmp_path)
     readme = tmp_path / "README.md"
     assert "of the range off" not in readme.read_text()
-    built.attach(Addition(edges={"Fiji (deepImageJ), the whole image": "0", "ilastik, its blocks": "7 %"}))
+    computed = "ilastik, its blocks (computed; the tool itself was not run)"
+    built.attach(Addition(edges={"Fiji (deepImageJ), the whole image": "0", computed: "7 %"}))
     words = " ".join(readme.read_text().split())
-    assert "ilastik's result is up to 7 % of the range off the whole image's in Python" in words
     assert (
-        "pixels of an image's edge tools may differ, since each extends the image in its own way: up to 0 in Fiji ("
-        in words
+        "ilastik's result is up to 7 % of the range off the whole image's in Python, as computed with its cutting into "
+        "tiles: ilastik itself was not run." in words
     )
-    assert "7 % in ilastik, its blocks (of the range, off the whole image in Python)." in words
+    assert "tools may differ, since each extends the image in its own way. Largest difference there" in words
+    lines = f"  - Fiji (deepImageJ), the whole image: 0\n  - {computed}: 7 %\n\n## How it was made"
+    assert lines in readme.read_text().replace("\n\n\n", "\n\n")
+    built.attach(Addition(edges={"ilastik, its blocks": "7 %"}))
+    assert "ilastik itself was not run" not in readme.read_text()
 
 
 def test_the_readme_says_that_qupaths_window_wants_a_licence_where_there_is_none(package, tmp_path):
@@ -218,6 +225,7 @@ def test_the_readme_says_that_qupaths_window_wants_a_licence_where_there_is_none
 def test_the_scripts_are_filled_in(package):
     groovy = (package.folder / "run_in_qupath.groovy").read_text()
     assert f"int halo = {package.tiling.halo[0]}\n" in groovy and "int tile = 512\n" in groovy
+    assert f"tiles, each with {package.tiling.halo[0]} pixels of its neighbours around it" in groovy
     macro = (package.folder / "run_in_fiji.ijm").read_text()
     assert "DeepImageJ Run" in macro
     assert "{{" not in groovy + macro and "}}" not in groovy + macro
@@ -263,7 +271,10 @@ for name in ("pytorch_state_dict", "torchscript", "onnx"):
 def test_an_instance_model_declares_what_a_global_network_declares(tmp_path):
     built = built_package(tmp_path, calibration={"statistics": "instance", "offset": 0.0, "scale": 1.0})
     assert built.tiling.halo == (96, 96)
-    assert "mean and the standard deviation of whatever it is given" in (tmp_path / "README.md").read_text()
+    words = " ".join((tmp_path / "README.md").read_text().split())
+    assert "mean and the standard deviation of whatever it is given" in words
+    assert "No halo helps, also where a warning in this file says to declare a larger one." in words
+    assert "each grey value is brought to mean 0 and standard deviation 1 in each image, and divided by 1." in words
 
 
 def test_authors_citations_and_licence_come_from_options():

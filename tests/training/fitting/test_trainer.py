@@ -106,9 +106,20 @@ def test_a_model_that_does_not_beat_its_noisy_input_says_so(tmp_path):
     provenance = run.provenance
     assert provenance.beats_noisy() is False
     scores = provenance.scores["affine"]
-    figures = f"PSNR {scores.denoised.psnr:.2f} dB denoised, {scores.noisy.psnr:.2f} dB noisy, over 1 test image"
-    assert f"does NOT beat its noisy input ({figures}; " in provenance.judgement()
+    figures = (
+        f"PSNR {scores.denoised.psnr:.2f} dB denoised, {scores.noisy.psnr:.2f} dB noisy, over 1 test image after a fit"
+    )
+    assert f"does NOT beat its noisy input ({figures} of intensities; " in provenance.judgement()
     assert warnings == [provenance.judgement()]
+    patches = provenance.validation
+    figures = f"{patches.denoised:.2f} and {patches.noisy:.2f} dB over validation patches, in the image's own units)."
+    assert provenance.judgement().endswith(figures)
+    denoised = scores.denoised.model_copy(update={"psnr": scores.noisy.psnr + 1})
+    fitted = {"affine": scores.model_copy(update={"denoised": denoised})}
+    shifted = provenance.model_copy(
+        update={"scores": fitted, "validation": patches.model_copy(update={"denoised": patches.noisy - 1})}
+    )
+    assert "does NOT beat its noisy input in the image's own units: it seems to shift or scale" in shifted.judgement()
     assert provenance.validation.denoised == pytest.approx(run.history()[provenance.best_epoch]["psnr"])
 
 
