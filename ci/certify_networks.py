@@ -38,16 +38,20 @@ def main() -> int:
     arguments.add_argument("--out", type=Path, default=Path("docs/certificates"))
     arguments.add_argument("--timeout", type=float, default=1800.0, help="seconds for each engine")
     arguments.add_argument("--no-tiles", action="store_true", help="leave out the tools' tilings of 800 x 620 pixels")
+    arguments.add_argument(
+        "--engines", nargs="*", metavar="ENGINE", help="those to run; all that are installed otherwise"
+    )
     arguments.add_argument("--keep", type=Path, help="a folder for the packages themselves; they go otherwise")
     given = arguments.parse_args()
+    options = CheckOptions(timeout=given.timeout, engines=given.engines)
     codes = []
     for name in given.networks:
         with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as place:
-            codes.append(certificate_of(name, Path(place), given.out, given.timeout, not given.no_tiles))
+            codes.append(certificate_of(name, Path(place), given.out, options, not given.no_tiles))
     return max(codes)
 
 
-def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: bool) -> int:
+def certificate_of(name: str, place: Path, out: Path, options: CheckOptions, tiles: bool) -> int:
     """Build a network's package in a folder, certify it and keep the certificate; return its exit code."""
     settings = DataSettings(dataset="simulated", options={"size": EXAMPLE})
     noisy = open_dataset(settings, test_fraction=0.1, seed=0).test[0].noisy[0].read()
@@ -58,7 +62,6 @@ def certificate_of(name: str, place: Path, out: Path, timeout: float, tiles: boo
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = {"example_name": "a simulated image", "scripts": scripts(), "about": About(license="CC-BY-4.0")}
     built = build(folder, model, network=name, example=noisy, halo=halo, **words)
-    options = CheckOptions(timeout=timeout)
     certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))
     built.attach(addition)
     print(*verdict_lines(certificate), *detail_lines(certificate), summary(certificate), sep="\n")

@@ -22,7 +22,6 @@ from bmz_export.checking import trials as images
 from bmz_export.checking.certificate import (
     NAME,
     PICTURE,
-    TENSORS,
     Certificate,
     Difference,
     Fault,
@@ -34,10 +33,10 @@ from bmz_export.checking.certificate import (
 from bmz_export.checking.comparison import Comparison, Result
 from bmz_export.checking.faults import run_fault
 from bmz_export.checking.fiji_memory import memory_in_fiji
-from bmz_export.checking.formats import compare_tensors
+from bmz_export.checking.formats import compare_tensors, tools_loading
 from bmz_export.checking.library_test import library_test
 from bmz_export.checking.programs import find_programs, user_tools
-from bmz_export.checking.runner import CheckOptions, Log, Runner
+from bmz_export.checking.runner import FORMATS, CheckOptions, Log, Runner
 from bmz_export.checking.tilings import tile
 from bmz_export.checking.verdicts import tool_verdicts
 from bmz_export.checking.version import rules_version
@@ -145,7 +144,8 @@ class _Check:
             self._run_engines()
         if not options.rules_only:
             self.found += user_tools(self.runner)
-        seam = self._seam()
+        before = self._attached()
+        seam = self._seam(before)
         faults = _merged(each for each in self.found if isinstance(each, Fault))
         rows = tuple(each for each in self.found if isinstance(each, Row))
         tiles = tuple(each for each in self.found if isinstance(each, TileRow))
@@ -194,23 +194,26 @@ class _Check:
                 with workers_ended():
                     pool.shutdown(cancel_futures=True)
                 raise
-        primary = None
+        comparison = None
         if refused is None:
-            comparison = Comparison(self.description, trials, results, compiles=self.inspection.fusion_groups != 0)
-            tensors = {row.verdict for row in beside if isinstance(row, Row) and row.engine == TENSORS}
-            expected = self.runner.array(self.description.outputs)
-            comparison.run(expected, same_tensors="passed" in tensors and "failed" not in tensors)
+            comparison = Comparison(
+                self.description,
+                trials,
+                results,
+                compiles=self.inspection.fusion_groups != 0,
+                loaded_by={name: tools_loading(self.inspection, name) for name in FORMATS},
+            )
+            comparison.run(self.runner.array(self.description.outputs))
             self.found += comparison.faults()
-            primary = comparison.primary
         self.found += (result.row() for result in results)
         self.found += beside
         if self.runner.options.certify and self.runner.options.tiles and refused is None:
             self.memory = memory_in_fiji(self.runner)
-        if primary is None:
+        if comparison is None or comparison.primary is None:
             self.seam_note = refused or "no engine gave a sound result"
             return
         try:
-            for each in tile(self.runner, primary, trials[images.TEST].image):
+            for each in tile(self.runner, comparison, trials[images.TEST].image):
                 self.found.append(each)  # one by one: what was measured stays where the rest cannot be
         except seams.UnmeasuredError as reason:
             self.seam_note = str(reason)
@@ -242,13 +245,12 @@ class _Check:
             return Result(engine, weights, outcome, verdict="not run", notes=[outcome.skipped])
         return Result(engine, weights, outcome)
 
-    def _seam(self) -> Seam | None:
+    def _seam(self, before: Certificate | None) -> Seam | None:
         """Return the seam that remains with the declared halo, and note a fault where the package states another."""
         largest = images.worst([each for each in self.found if isinstance(each, Difference)])
         if largest is None:
             return None
         halo = min((axis.halo for axis in self.description.outputs[0].space if axis.letter in "yx"), default=0)
-        before = self._attached()
         stated = before.seam.difference.largest if before and before.seam else None
         self.found += seams.seam_faults(largest.largest, halo, stated, certify=self.runner.options.certify)
         return Seam(halo=halo, difference=largest, stated=stated)

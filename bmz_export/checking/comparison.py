@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ _PLAINEST = ("runs", "sizes", "larger-image", "intensities")
 """Of the images on which two results differ, by their rules, the one that is told."""
 WAIT_FACTOR, WAIT_SECONDS = 2.0, 0.5
 """A call at a new size that takes this many times the steady time, and this much longer, is a wait."""
+
+
+_SEVERAL_AT_ONCE = tuple(tool.title for tool in TOOLS.values() if "test" in tool.library)  # those that send batches
 
 
 @dataclass
@@ -83,34 +87,41 @@ class Comparison:
     """Compares all results of one check, and writes verdicts and differences into them.
 
     ``compiles`` says whether the TorchScript holds what old versions of libtorch compile; else a slow call is the
-    machine's doing. ``primary`` is the sound result that the others are compared with, the closest to the test output.
+    machine's doing. ``loaded_by`` names the tools that load each format: what is wrong with it is wrong there too,
+    where their own engines did not run. ``primary`` is the sound result that the others are compared with, the closest
+    to the test output.
     """
 
     def __init__(
-        self, description: Description, trials: Sequence[Trial], results: Sequence[Result], *, compiles: bool = True
+        self,
+        description: Description,
+        trials: Sequence[Trial],
+        results: Sequence[Result],
+        *,
+        compiles: bool = True,
+        loaded_by: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.description = description
         self.trials = trials
         self.results = [result for result in results if result.ran]
         self.primary: Result | None = None
-        self._compiles = compiles
+        self._compiles, self._loaded_by = compiles, loaded_by
         roots = [name for name, entry in description.weights.items() if entry.parent is None]
         self._original = roots[0] if len(roots) == 1 else None  # what the other formats were made from
         self._found: dict[tuple[str, str], list[tuple[Result, float, str]]] = {}
 
-    def run(self, expected: NDArray[Any] | None, *, same_tensors: bool = False) -> None:
+    def run(self, expected: NDArray[Any] | None) -> None:
         """Compare all results with the package's test output, where it can be read, and with one another.
 
-        Where the formats hold the same tensors and all of them are off the test output, it is the output that is wrong,
-        even where only one of them was run.
+        Where several formats agree and are off the test output, it is the output that is wrong.
         """
         for result in self.results:
             self._check_alone(result)
         bare = [result for result in self.results if self.description.processed and not result.engine.processing]
-        self._compare_group([result for result in self.results if result not in bare], expected, same_tensors)
+        self._compare_group([result for result in self.results if result not in bare], expected)
         for result in bare:
             result.notes.append("the bare network, without the package's operations")
-        self._compare_group(bare, None, same_tensors)
+        self._compare_group(bare, None)
         for result in self.results:
             if result.verdict == "not compared":
                 result.notes.insert(0, "it runs, but there is nothing to compare its pixels with")
@@ -190,7 +201,7 @@ class Comparison:
             result.notes.append(f"waits {wait:.1f} s at a new size, {steady:.1f} s once steady")
             self._add("no-wait", result, f"stops for {wait:.1f} s at the second or third image of a new size", wait)
 
-    def _compare_group(self, results: Sequence[Result], expected: NDArray[Any] | None, same_tensors: bool) -> None:
+    def _compare_group(self, results: Sequence[Result], expected: NDArray[Any] | None) -> None:
         sound = [result for result in results if result.sound]
         gaps = {id(result): _from_test(result, expected) for result in sound}
         if not sound:
@@ -203,7 +214,7 @@ class Comparison:
         reference = min(sound, key=lambda each: (*rank(each), each.format != self._original))
         agree = [each for each in sound if self._agrees(each, reference, alone=gaps[id(reference)] is None)]
         off = [result for result in sound if _largest(gaps[id(result)]) > LIMIT]
-        several = same_tensors or len({result.format for result in sound}) > 1
+        several = len({result.format for result in sound}) > 1
         rule = "test-output" if several and len(off) == len(sound) == len(agree) else "agrees-with-test"
         for result in sound:
             self._judge(result, gaps[id(result)], rule)
@@ -251,8 +262,16 @@ class Comparison:
             text = f"is {gap.largest:.1e} of the range off the test output"
             self._add("close-to-test", result, text, gap.largest)
 
+    def best(self, weights: str | None) -> Result | None:
+        """Return a result of a weights format that nothing is wrong with, ``primary`` where it is one."""
+        right = [result for result in self.results if result.format == weights and result.verdict == "passed"]
+        return self.primary if self.primary in right else next((result for result in right if result.sound), None)
+
     def _fail(self, rule: str, result: Result, text: str, value: float = 0) -> None:
-        result.fail(text)
+        if rule == "one-at-a-time" and not set(result.tools) & set(_SEVERAL_AT_ONCE):
+            result.notes.append(text)
+        else:
+            result.fail(text)
         self._add(rule, result, text, value)
 
     def _add(self, rule: str, result: Result, text: str, value: float) -> None:
@@ -263,9 +282,12 @@ class Comparison:
         for (rule, weights), found in self._found.items():
             message = max(found, key=lambda entry: entry[1])[2]
             engines = ", ".join(dict.fromkeys(result.engine.title for result, _, _ in found))
-            tools = tuple(dict.fromkeys(tool for result, _, _ in found for tool in result.tools))
-            if rule == "one-at-a-time":  # no other tool sends several
-                tools = tuple(tool.title for tool in TOOLS.values() if "test" in tool.library)
+            right = {tool for result in self.results for tool in result.tools
+                     if result.format == weights and result.verdict == "passed"}  # fmt: skip
+            loading = [tool for tool in self._loaded_by.get(weights, ()) if tool not in right]
+            tools = tuple(dict.fromkeys([*(tool for result, _, _ in found for tool in result.tools), *loading]))
+            if rule == "one-at-a-time":
+                tools = _SEVERAL_AT_ONCE
             yield run_fault(rule, f"{weights} {message} (in {engines})", tools)
 
 

@@ -36,8 +36,8 @@ FAULTS: dict[str, tuple[Effect, Severity, str, str]] = {
                     "let forward take every finite image: divide by nothing that may be 0, compute in float32, round "
                     "and cut off no intensities"),
     "one-at-a-time": ("refused", "error",
-                      "the model is marked as failing: it is tested with two images at once; tools that send one image "
-                      "at a time show it as ever",
+                      "the model is marked as failing, since it is tested with two images at once; tools that send one "
+                      "image at a time do not mind",
                       "export with a free batch axis (an example of two images), or describe a batch of `size: 1`"),
     "repeatable": ("other pixels", "error", "another picture at each run", _EVAL),
     "carries-over": ("other pixels", "error", "a picture that depends on which images were opened before", _STATE),

@@ -16,8 +16,8 @@ from bmz_export.tools import TOOLS
 _SOURCE = 2**20  # characters of an architecture file that are looked at
 
 
-def _runners(inspection: Inspection, name: str) -> tuple[str, ...]:
-    """Return the titles of the tools that run a weights format of a package."""
+def tools_loading(inspection: Inspection, name: str) -> tuple[str, ...]:
+    """Return the titles of the tools that load a weights format of a package."""
     every = ("bioimage.io", "bioimageio.core")
     return tuple(each.title for each in TOOLS.values() if each.name in every or each.weights_choice(inspection) == name)
 
@@ -66,7 +66,7 @@ def _row(weights: str, verdict: Verdict, note: str, memory: int | None) -> Row:
 
 def _faults(name: str, found: Mapping[str, Any], inspection: Inspection) -> Iterator[Fault]:
     """Yield what is wrong with one format."""
-    tools = _runners(inspection, name)
+    tools = tools_loading(inspection, name)
     if name in found["errors"]:
         yield run_fault("loads", f"{name} does not load: {found['errors'][name]}", tools)
         return
@@ -86,7 +86,7 @@ def _faults(name: str, found: Mapping[str, Any], inspection: Inspection) -> Iter
         yield run_fault("same-weights", f"{name} holds other weights than its parent: {difference}", tools)
     elif same and compared["unknown"]:
         keys = f"the state dict holds {compared['missing'][0]}, which {name} has not"
-        yield run_fault("state-dict-keys", keys, _runners(inspection, "pytorch_state_dict"), "warning")
+        yield run_fault("state-dict-keys", keys, tools_loading(inspection, "pytorch_state_dict"), "warning")
     for here, there, count in compared["types"]:
         types = f"{name} holds {there} where its parent holds {here}"
         yield run_fault("weights-type", f"{types} ({count} tensors, equal but for the rounding)")

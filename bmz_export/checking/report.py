@@ -132,7 +132,7 @@ def _tiled(certificate: Certificate) -> bool:
     """Whether a larger image was cut as each tool cuts it that gave pixels to compare."""
     measured = {(row.tool, row.way) for row in certificate.tiles if row.verdict in ("passed", "shown")}
     gave = {tool.tool for tool in certificate.tools if tool.verdict in ("same pixels", "differs in places")}
-    return all(
+    return bool(measured) and all(
         (tool.title, way.title) in measured
         for tool in TOOLS.values()
         for way in tool.tilings

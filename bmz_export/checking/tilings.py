@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bmz_export.checking import seams
 from bmz_export.checking.certificate import LATE, Difference, Fault, TileRow, TileVerdict
-from bmz_export.checking.comparison import LIMIT, Result
+from bmz_export.checking.comparison import LIMIT, Comparison, Result
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import Runner
 from bmz_export.checking.trials import LARGEST, Array, defect
@@ -36,14 +36,16 @@ class _Plan:
 Regions = dict[str, Difference | None]
 
 
-def tile(runner: Runner, primary: Result, test: Array) -> Iterator[TileRow | Fault | Difference]:
+def tile(runner: Runner, comparison: Comparison, test: Array) -> Iterator[TileRow | Fault | Difference]:
     """Yield the seam that remains with the declared halo, and where it was asked for a row and faults for each tool.
 
     A row is ``passed`` where no region is off the whole image by more than ``LIMIT``, and else ``shown``: no mistake of
-    the package's, but what the tool's user sees. Engine and format of ``primary`` are used for all. Raises
+    the package's, but what the tool's user sees. Each tool's tiles go through the weights that it loads. Raises
     ``UnmeasuredError`` where there is no whole image to compare tiles with.
     """
-    description = runner.inspection.description
+    description, primary = runner.inspection.description, comparison.primary
+    if primary is None:
+        raise seams.UnmeasuredError("no engine gave a sound result")
     near = max(seams.NEAR, *(axis.halo for axis in description.outputs[0].space))
     four = seams.four_tiles(description)
     image = seams.enlarged(description, test, four.shape)
@@ -54,42 +56,44 @@ def tile(runner: Runner, primary: Result, test: Array) -> Iterator[TileRow | Fau
             raise seams.UnmeasuredError(reason)
         yield from filter(None, regions.values())
     if runner.options.tiles:
-        yield from _as_tools(runner, primary, test, near)
+        yield from _as_tools(runner, comparison, test, near)
 
 
-def _as_tools(runner: Runner, primary: Result, test: Array, near: int) -> Iterator[TileRow | Fault | Difference]:
+def _as_tools(runner: Runner, comparison: Comparison, test: Array, near: int) -> Iterator[TileRow | Fault | Difference]:
     description = runner.inspection.description
     shape = seams.large_shape(description)
     image = seams.enlarged(description, test, shape, darkest=seams.DARKEST)
-    plans = []
+    plans: dict[str, tuple[Result, list[_Plan]]] = {}
     for tool, way in [(each, way) for each in TOOLS.values() for way in each.tilings]:
         plan = _Plan(tool, way, way.cut(runner.inspection, shape) or Tiling(shape, (), "edge"), near)
         values = _values(plan.tiling) * image[..., 0, 0].size
-        if not plan.tiling.tiles:
+        loaded = comparison.best(tool.weights_choice(runner.inspection))
+        if loaded is None:
+            yield plan.row("not run", "no engine gave the right pixels with the weights that it loads")
+        elif not plan.tiling.tiles:
             yield plan.row("not run", "the declared halo leaves hardly anything of a tile")
         elif values > LARGEST:
             yield plan.row("not run", f"its tiles hold {values:.0e} values, at most {LARGEST:.0e} are tried")
         else:
-            plans.append(plan)
-    runner.log(f"{sum(len(plan.tiling.tiles) for plan in plans)} tiles of an image of {shape[1]} x {shape[0]}")
-    engine = f"{primary.engine.title} on {primary.format}"
-    results = _compare(runner, primary, image, [plan.tiling for plan in plans], near)
-    for plan, (regions, verdict, reason) in zip(plans, results, strict=True):
-        if verdict == "failed":
-            title = plan.tool.title
-            yield run_fault("tiles", f"the network does not take {title}'s tiles: {reason}", (title,))
-        alike = all(each.largest <= LIMIT for each in regions.values() if each)
-        yield plan.row(verdict if alike else "shown", reason, engine, **regions)
-        if plan.way.overlaps and plan.way.recommended:
-            yield from filter(None, (regions.get("interior"), regions.get("seam")))
+            plans.setdefault(loaded.format, (loaded, []))[1].append(plan)
+    for loaded, together in plans.values():
+        runner.log(f"{sum(len(plan.tiling.tiles) for plan in together)} tiles of an image of {shape[1]} x {shape[0]}")
+        engine = f"{loaded.engine.title} on {loaded.format}"
+        results = _compare(runner, loaded, image, [plan.tiling for plan in together], near)
+        for plan, (regions, verdict, reason) in zip(together, results, strict=True):
+            if verdict == "failed":
+                title = plan.tool.title
+                yield run_fault("tiles", f"the network does not take {title}'s tiles: {reason}", (title,))
+            alike = all(each.largest <= LIMIT for each in regions.values() if each)
+            yield plan.row(verdict if alike else "shown", reason, engine, **regions)
+            if plan.way.overlaps and plan.way.recommended:
+                yield from filter(None, (regions.get("interior"), regions.get("seam")))
 
 
 def _compare(
     runner: Runner, primary: Result, image: Array, tilings: Sequence[Tiling], near: int
 ) -> Iterator[tuple[Regions, TileVerdict, str]]:
     """Yield how far each tiling of an image (..., height, width) is from the whole, by region, or why none is known."""
-    if not tilings:
-        return
     description = runner.inspection.description
     tensor, output = description.inputs[0], description.outputs[0]
     windows = [image, *(window for tiling in tilings for window in tiling.windows(image))]

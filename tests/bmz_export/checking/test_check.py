@@ -2,6 +2,7 @@
 
 import json
 import socket
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -323,8 +324,35 @@ def test_a_key_too_many_is_told(spoiled):
 def test_a_shifted_test_output_is_blamed_on_the_tensor(spoiled):
     path = spoiled / "test_output.npy"
     np.save(path, np.ascontiguousarray(np.roll(np.load(path), 2, axis=-1)))
-    certificate = check(rehash(spoiled), QUICK)
+    certificate = check(rehash(spoiled), CheckOptions(engines=("onnxruntime", "torch")))
     assert rules(certificate) == {"test-output"}
+
+
+def test_one_format_alone_does_not_prove_the_test_output_wrong(spoiled):
+    path = spoiled / "test_output.npy"
+    np.save(path, np.ascontiguousarray(np.roll(np.load(path), 2, axis=-1)))
+    assert rules(check(rehash(spoiled), QUICK)) == {"agrees-with-test"}
+
+
+def test_a_wrong_format_is_wrong_in_each_tool_that_loads_it_and_is_not_cut_into_tiles(spoiled):
+    import torch
+
+    class Shifted(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image):
+            return self.network(image).roll(1, -1)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        network = Shifted(torch.jit.load(spoiled / "weights.pt").eval())
+        torch.jit.trace(network, torch.ones(2, 1, 64, 72), check_trace=False).save(spoiled / "weights.pt")
+    certificate = check(rehash(spoiled), CheckOptions(engines=("onnxruntime", "torch"), tiles=True))
+    verdicts = {each.tool: each.verdict for each in certificate.tools}
+    assert {verdicts[tool] for tool in ("Fiji (deepImageJ)", "QuPath", "ilastik")} == {"other pixels"}
+    assert {each.verdict for each in certificate.tiles} == {"not run"}
 
 
 def test_an_engine_that_cannot_run_is_never_passed(spoiled):
@@ -348,7 +376,7 @@ def test_an_unknown_engine_is_one_line(sound):
 
 
 def test_a_certified_package_states_its_seam_and_still_passes(spoiled, small_tiles):
-    options = CheckOptions(engines=("onnxruntime",))
+    options = CheckOptions(engines=("torch",))
     certificate, addition = certify(spoiled, options)
     assert addition.files == ("certificate.json", "certificate.png")
     assert addition.section.startswith("## ")
@@ -399,6 +427,14 @@ class Recorder:
         return Outcome(outputs=tuple(map(self.network, job.inputs)))
 
 
+def ran(runner, engine):
+    """A comparison in which this engine gave what it should on TorchScript."""
+    result = Result(engine, "torchscript", verdict="passed", sound=True)
+    comparison = Comparison(runner.inspection.description, [], [result])
+    comparison.primary = result
+    return comparison
+
+
 @pytest.mark.parametrize(("halo", "seen"), [(8, False), (16, False), (64, False), (4, True), (12, True), (20, True)])
 def test_a_halo_that_is_no_multiple_of_the_stride_shows_as_a_seam(spoiled, halo, seen):
     def change(raw):
@@ -415,7 +451,7 @@ def test_a_halo_that_is_no_multiple_of_the_stride_shows_as_a_seam(spoiled, halo,
     engine = Recorder(strided)
     with open_package(describe(spoiled, change)) as package:
         runner = Runner(Inspection(package), CheckOptions(), lambda line: None)
-        found = list(tile(runner, Result(engine, "onnx"), np.load(spoiled / "test_input.npy")))
+        found = list(tile(runner, ran(runner, engine), np.load(spoiled / "test_input.npy")))
     assert (max(each.largest for each in found) > 1e-3) == seen
 
 
@@ -437,7 +473,7 @@ def test_a_tiling_of_thousands_of_tiles_is_not_run(spoiled):
         for axis in raw["outputs"][0]["axes"][-2:]:
             axis["halo"] = 252
 
-    certificate = check(describe(spoiled, change), CheckOptions(engines=("onnxruntime",), tiles=True))
+    certificate = check(describe(spoiled, change), CheckOptions(engines=("torch",), tiles=True))
     verdicts = {tile.way: tile.verdict for tile in certificate.tiles}
     (fiji,), (_, script), (ilastik,) = (TOOLS[name].tilings for name in ("deepimagej", "qupath", "ilastik"))
     assert verdicts[ilastik.title] == "not run"
@@ -454,7 +490,7 @@ def test_tiles_for_a_bare_network_are_normalised_like_the_whole_image(spoiled, s
     test = np.load(spoiled / "test_input.npy")
     with open_package(describe(spoiled, change)) as package:
         runner = Runner(Inspection(package), CheckOptions(tiles=True), lambda line: None)
-        rows = list(tile(runner, Result(engine, "onnx"), test))
+        rows = list(tile(runner, ran(runner, engine), test))
     assert abs(engine.job.inputs[0].mean()) < 1e-3
     assert abs(engine.job.inputs[0].std() - 1) < 1e-3
     assert {each.verdict for each in rows if isinstance(each, TileRow)} == {"passed"}
