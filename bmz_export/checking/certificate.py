@@ -176,6 +176,7 @@ class Certificate(_Value):
     memory: Memory | None = Field(
         default=None, description="what deepImageJ takes for the model, measured in the engine that Fiji has"
     )
+    stated: str = Field(default="", description="what the certificate inside the package says, where it holds still")
     faults: tuple[Fault, ...] = Field(default=(), description="errors first")
     hashes: dict[str, str] = Field(default={}, description="sha256 of each weights file and tensor that was tested")
     description_sha256: str = Field(default="", description="of what the description says that decides the numbers")

@@ -36,6 +36,7 @@ from bmz_export.checking.fiji_memory import memory_in_fiji
 from bmz_export.checking.formats import compare_tensors, tools_loading
 from bmz_export.checking.library_test import library_test
 from bmz_export.checking.programs import find_programs, user_tools
+from bmz_export.checking.report import headline, section
 from bmz_export.checking.runner import FORMATS, CheckOptions, Log, Runner
 from bmz_export.checking.tilings import tile
 from bmz_export.checking.verdicts import tool_verdicts
@@ -113,7 +114,7 @@ def certify(
         The files to list as attachments, the section for the README, and what was measured of memory and edges.
     """
     from bmz_export.checking.picture import draw
-    from bmz_export.checking.report import edges, section
+    from bmz_export.checking.report import edges
 
     certificate = check(folder, replace(options or CheckOptions(), certify=True, tiles=tiles), log=log)
     (folder / NAME).write_text(certificate.to_json(), encoding="utf-8")
@@ -168,6 +169,7 @@ class _Check:
             beats_noisy=provenance.beats_noisy() if provenance else None,
             judgement=(provenance and provenance.judgement()) or "",
             memory=self.memory,
+            stated=f"{headline(before)[0]} ({before.created[:10]})" if before and not options.certify else "",
             faults=faults,
             hashes=self._hashes(),
             description_sha256=description_hash(self.description),

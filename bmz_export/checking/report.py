@@ -150,9 +150,14 @@ def _runs(certificate: Certificate) -> str:
 
 
 def verdict_lines(certificate: Certificate) -> list[str]:
-    """Return a line for a licence that is missing, one for each tool, and one where the noisy input is not beaten."""
+    """Return a line for a licence that is missing, one for each tool, and one where the noisy input is not beaten.
+
+    Where no tiles were measured, what the certificate inside the package says of them is repeated.
+    """
     found = [fault.line() for fault in certificate.errors if fault.rule == "license-field"]
     found += [f"{tool.tool}: {tool.sentence}" for tool in certificate.tools]
+    if certificate.stated and not certificate.tiles:
+        found.append(f"its own certificate says: {certificate.stated}")
     return [*found, f"warning: {certificate.judgement}"] if certificate.beats_noisy is False else found
 
 

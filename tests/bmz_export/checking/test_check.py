@@ -393,12 +393,16 @@ def test_a_certified_package_states_its_seam_and_still_passes(spoiled, small_til
     assert again.exit_code == 0
     assert again.seam.stated == certificate.seam.difference.largest
     assert "certificate" not in {fault.rule for fault in again.faults}
+    assert f"its own certificate says: {headline(certificate)[0]} (" in verdict_lines(again)[-1]
 
     with (spoiled / "weights.pth").open("ab") as stream:
         stream.write(b" ")
     stale = check(rehash(spoiled), options)
     assert "certificate" in {fault.rule for fault in stale.warnings}
     assert stale.seam.stated is None
+    assert stale.stated == ""
+    told = check(spoiled, CheckOptions(rules_only=True))
+    assert "certificate" in {fault.rule for fault in told.warnings}
 
 
 @pytest.mark.parametrize("letter", ["y", "x"])
