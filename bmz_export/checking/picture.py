@@ -159,7 +159,7 @@ def _draw_tiles(certificate: Certificate, axes: Axes, tiles: Sequence[TileRow]) 
     height, width = tiles[0].image
     words = f"{width} x {height} pixels tiled as each tool does, against the whole image. Red: its user sees it"
     if by := computed_by(certificate):
-        words += f".\n{by[0].upper()}{by[1:]}{' (hollow)' if idle else ''}"
+        words += "\n".join([".", *textwrap.wrap(f"{by[0].upper()}{by[1:]}{' (hollow)' if idle else ''}", 120)])
     _caption(axes, words)
 
 

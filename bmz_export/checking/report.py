@@ -66,11 +66,20 @@ def not_run(certificate: Certificate) -> list[str]:
 
 def computed_by(certificate: Certificate) -> str:
     """Return what computed the tools' tiles, and which of these tools were not run; empty where nothing did."""
-    engine = next((row.engine for row in certificate.tiles if row.engine != "-"), "")
-    title, _, weights = engine.rpartition(" on ")
-    names = [tool.partition(" (")[0] for tool in not_run(certificate)]
-    idle = f"; {listed(names)} {'itself was' if len(names) == 1 else 'themselves were'} not run" if names else ""
-    return f"computed by {f'{title} ({FORMATS.get(weights, weights)})' if title else engine}{idle}" if engine else ""
+    by_engine: dict[str, list[str]] = {}
+    for row in seen_tiles(certificate.tiles, certificate.errors):
+        if row.engine != "-":
+            title, _, weights = row.engine.rpartition(" on ")
+            engine = f"{title} ({FORMATS.get(weights, weights)})" if title else row.engine
+            by_engine.setdefault(engine, []).append(row.tool.partition(" (")[0])
+    if not by_engine:
+        return ""
+    idle = [tool.partition(" (")[0] for tool in not_run(certificate)]
+    rest = f"; {listed(idle)} {'itself was' if len(idle) == 1 else 'themselves were'} not run" if idle else ""
+    if len(by_engine) == 1:
+        return f"computed by {next(iter(by_engine))}{rest}"
+    each = [f"by {engine} for {listed([*dict.fromkeys(tools)])}" for engine, tools in by_engine.items()]
+    return f"computed {', '.join(each)}{rest}"
 
 
 def headline(certificate: Certificate) -> tuple[str, str]:

@@ -68,7 +68,7 @@ def _with_errors(ran: ToolVerdict, cause: Fault, below: int, causes: dict[str, s
         sentence += f" ({cause.seen}); {cause.way_out}"
         sentence += "; the engine itself ran and gave the same pixels" if by_rule else ""
     if effect(cause) == "window":
-        sentence += f"; by a script: {ran.sentence}"
+        sentence += f"; by a script: {ran.sentence.removeprefix('no rule is broken; ')}"
     if below:
         sentence += f"; {below} more below"
     states: dict[str, State] = {"refused": "will not open", "other pixels": "other pixels"}

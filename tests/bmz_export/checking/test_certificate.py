@@ -254,6 +254,12 @@ def test_a_rule_of_a_tools_window_is_no_word_on_its_script():
     assert [line[0] for line in cells] == ["QuPath: the package's script", "ilastik: its blocks"]
 
 
+def test_a_window_that_is_closed_says_no_word_of_unbroken_rules():
+    refused = fault().model_copy(update={"rule": "license-field", "tools": ("QuPath",)})
+    sentence = words((), faults=(refused,), rules_only=True)["QuPath"].sentence
+    assert sentence.endswith("; by a script: running it was not requested")
+
+
 def test_tiles_say_by_what_they_were_computed_where_a_tool_was_not_run(tmp_path):
     whole = dict.fromkeys(("interior", "edge"), 0.16)
     title = "Fiji (deepImageJ)"
@@ -261,7 +267,7 @@ def test_tiles_say_by_what_they_were_computed_where_a_tool_was_not_run(tmp_path)
         update={"tool": title, "way": TOOLS["deepimagej"].tilings[0].title,
                 "engine": "bioimageio.core on pytorch_state_dict"}
     )  # fmt: skip
-    ran = tiled("ilastik", interior=0.12, edge=0.12)
+    ran = tiled("ilastik", interior=0.12, edge=0.12).model_copy(update={"engine": fiji.engine})
     rows = (engine_row("tiktorch", ("ilastik",)), engine_row("libtorch-1.13.1", (title,), "not installed"))
     shown = tool("differs in places", "ilastik", ("interior", "edge"), 0.12)
     idle = tool("not tried", title).model_copy(update={"sentence": "no rule is broken; not installed: a reason"})
@@ -280,6 +286,9 @@ def test_tiles_say_by_what_they_were_computed_where_a_tool_was_not_run(tmp_path)
         "up to 16 % off as Fiji tiles, which was not run"
     )
     assert f"- **{title}**: no rule is broken; not run\n" in section(found)
+    ours = found.model_copy(update={"tiles": (fiji, ran.model_copy(update={"engine": "tiktorch on torchscript"}))})
+    each = "by bioimageio.core (state dict) for Fiji, by tiktorch (TorchScript) for ilastik; Fiji itself was not run"
+    assert f"was computed {each}." in section(ours)
     assert draw(found, tmp_path / "c.png").is_file()
 
 
