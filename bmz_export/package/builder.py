@@ -21,6 +21,7 @@ from bmz_export.package.weights import TORCHSCRIPT, write_weights
 from training.errors import PackageError
 from training.evaluation.cover import cover
 from training.networks import NETWORKS
+from training.util.hashing import sha256
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
@@ -156,10 +157,11 @@ def build(
     title = about.title or plain_name(f"{entry.title} denoiser for {provenance.data.name if provenance else 'images'}")
     scripts = dict(scripts or {})
     facts = {"halo": max(tiling.halo), "minimum": tiling.minimum, "stride": lcm(8, *entry.stride)}
+    sha = sha256(folder / TORCHSCRIPT)
 
     def write_scripts(memory: Memory) -> None:
         for script in scripts.values():
-            write_script(folder, script, title=title, memory=memory, **facts)
+            write_script(folder, script, title=title, memory=memory, weights=sha, **facts)
 
     attachments = [tensors.SAMPLE, *(script.name for script in scripts.values())]
     if provenance is not None:
@@ -211,15 +213,17 @@ def build(
 
 
 def write_script(
-    folder: Path, script: Script, *, title: str, halo: int, minimum: int, stride: int, memory: Memory
+    folder: Path, script: Script, *, title: str, halo: int, minimum: int, stride: int, memory: Memory, weights: str = ""
 ) -> Path:
     """Write a tool's script for a package and return its path.
 
-    ``halo``, ``minimum`` (of a side) and ``stride`` (what tiles begin at multiples of) are in pixels.
+    ``halo``, ``minimum`` (of a side) and ``stride`` (what tiles begin at multiples of) are in pixels. ``weights`` is a
+    text that only this model's ``rdf.yaml`` holds; the script for Fiji takes no other model then.
     """
     return script.write(
-        folder, title=title, halo=halo, minimum=minimum, stride=stride, memory=memory, gigabytes=MACRO_GIGABYTES,
-        most_pixels=MOST_PIXELS, tile=rdf.LARGEST_TILE, torchscript=TORCHSCRIPT, sample=tensors.SAMPLE,
+        folder, title=title, halo=halo, minimum=minimum, stride=stride, memory=memory, weights=weights,
+        gigabytes=MACRO_GIGABYTES, most_pixels=MOST_PIXELS, tile=rdf.LARGEST_TILE, torchscript=TORCHSCRIPT,
+        sample=tensors.SAMPLE,
     )  # fmt: skip
 
 

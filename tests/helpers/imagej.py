@@ -49,7 +49,10 @@ class ImageJ:
         )  # fmt: skip
 
     def run(self, macro: Path, argument: str, **behaviour: object) -> dict[str, Any]:
-        """Run a macro; return what it ``said``, the ``calls`` of deepImageJ, and the images that are ``shown``."""
+        """Run a macro; return what it ``said``, the ``calls`` of deepImageJ, and the images that are ``shown``.
+
+        ``earlier`` is the path of a macro that ran before, which ImageJ still holds for this one's.
+        """
         request = {"macro": str(macro), "argument": argument, "behaviour": behaviour}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
@@ -162,6 +165,7 @@ def main(jvm: str, jar: str, temporary: str, windows: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         plugin.behaviour, plugin.calls = request["behaviour"], []
+        jpype.JClass("ij.plugin.Macro_Runner").setFilePath(plugin.behaviour.get("earlier"))
         said, interpreter, wrong = text(), jpype.JClass("ij.macro.Interpreter")(), None
         system.setOut(stream(said, True, "UTF-8"))
         system.setErr(stream(said, True, "UTF-8"))

@@ -181,6 +181,13 @@ def test_the_readme_has_the_sections_that_the_site_asks_for(package):
     assert "let each begin at a multiple of 8 pixels" in readme
 
 
+def test_the_readme_warns_of_seams_in_fiji_only_where_tiles_differ_from_the_whole_image(tmp_path):
+    for network, seams in (("dncnn", False), ("drunet", True)):
+        built = built_package(tmp_path / network, network, halo=None if network == "dncnn" else (16, 16))
+        words = " ".join((built.folder / "README.md").read_text().split())
+        assert ("differs from that of the whole image (seams: see Limits)." in words) == seams
+
+
 def test_the_commands_of_the_readme_run_as_they_stand(package, tmp_path):
     readme = (package.folder / "README.md").read_text()
     commands = [
@@ -228,6 +235,7 @@ def test_the_scripts_are_filled_in(package):
     assert f"tiles, each with {package.tiling.halo[0]} pixels of its neighbours around it" in groovy
     macro = (package.folder / "run_in_fiji.ijm").read_text()
     assert "DeepImageJ Run" in macro
+    assert sha256(package.folder / "weights.pt") in macro
     assert "{{" not in groovy + macro and "}}" not in groovy + macro
 
 
@@ -275,6 +283,7 @@ def test_an_instance_model_declares_what_a_global_network_declares(tmp_path):
     assert "mean and the standard deviation of whatever it is given" in words
     assert "No halo helps, also where a warning in this file says to declare a larger one." in words
     assert "each grey value is brought to mean 0 and standard deviation 1 in each image, and divided by 1." in words
+    assert "differs from that of the whole image (seams: see Limits)." in words
 
 
 def test_authors_citations_and_licence_come_from_options():

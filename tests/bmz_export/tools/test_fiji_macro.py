@@ -18,11 +18,20 @@ from bmz_export.package.builder import write_script
 from bmz_export.package.fiji_memory import MOST_PIXELS, Memory
 from bmz_export.tools import TOOLS
 
+WEIGHTS = "0123abcd" * 8
+
 
 def write_macro(folder, pixels=None):
     """Write the macro, which gives deepImageJ so many pixels at a time, its halo included."""
     memory = Memory(0, 800 if pixels is None else 4e9 / pixels)
-    facts = {"title": "A model", "halo": HALO, "minimum": MINIMUM, "stride": STRIDE, "memory": memory}
+    facts = {
+        "title": "A model",
+        "halo": HALO,
+        "minimum": MINIMUM,
+        "stride": STRIDE,
+        "memory": memory,
+        "weights": WEIGHTS,
+    }
     return write_script(folder, TOOLS["deepimagej"].script, **facts)
 
 
@@ -42,7 +51,7 @@ def running(temporary):
 def model(tmp_path):
     folder = tmp_path / "the model"
     folder.mkdir()
-    (folder / "rdf.yaml").write_text("type: model\n")
+    (folder / "rdf.yaml").write_text(f"type: model\nweights: {{torchscript: {{sha256: {WEIGHTS}}}}}\n")
     return folder
 
 
@@ -81,11 +90,11 @@ def read(path):
         return file.asarray(), file.series[0].axes, file.imagej_metadata
 
 
-@pytest.mark.parametrize("pixels", [None, 110 * 110], ids=["whole", "in tiles"])
+@pytest.mark.parametrize("pixels", [None, 128 * 128], ids=["whole", "in tiles"])
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "TYX", "CYX", "TZYX", "TCYX", "ZCYX", "TZCYX"])
 def test_planes_are_denoised_and_put_together_as_they_were(denoise, results, tmp_path, axes, pixels):
     """deepImageJ itself makes frames of slices, and takes z = 0 alone of a series of stacks."""
-    shape = tuple({"T": 2, "Z": 3, "C": 2, "Y": 70, "X": 90}[axis] for axis in axes)
+    shape = tuple({"T": 2, "Z": 3, "C": 2, "Y": 110, "X": 130}[axis] for axis in axes)
     labels = [f"plane {index}" for index in range(int(np.prod(shape[:-2])))]
     noisy = write(tmp_path / "cell.tif", shape, axes, Labels=labels, mode="composite")
     answer = denoise(tmp_path / "cell.tif", pixels=pixels)
@@ -156,15 +165,24 @@ def test_small_images_are_mirrored_at_their_edges_and_cut_again(denoise, results
 
 
 @pytest.mark.parametrize("shape", [(500, 400), (64, 1500), (801, 97), (257, 256)])
-@pytest.mark.parametrize("pixels", [1, 150 * 150])
+@pytest.mark.parametrize("pixels", [128 * 128, 150 * 150])
 def test_tiles_show_no_seam(denoise, results, tmp_path, shape, pixels):
     """They overlap, begin on the network's grid, and have their real neighbours around them."""
     noisy = write(tmp_path / "cell.tif", shape, "YX")
     answer = denoise(tmp_path / "cell.tif", pixels=pixels)
     np.testing.assert_array_equal(read(results / "cell_denoised.tif")[0], expected(noisy))
     assert len(answer["calls"]) > 1
-    if pixels > 1:
-        assert all(np.prod([length + 2 * HALO for length in call["shape"]]) <= pixels for call in answer["calls"])
+    assert all(np.prod([length + 2 * HALO for length in call["shape"]]) <= pixels for call in answer["calls"])
+
+
+def test_memory_for_less_than_a_sensible_tile_is_told(denoise, tmp_path):
+    write(tmp_path / "cell.tif", (200, 200), "YX")
+    macro = write_macro(tmp_path)
+    macro.write_text(macro.read_text().replace("var fixedBytes = 0;", "var fixedBytes = 4e9;"))
+    answer = denoise(tmp_path / "cell.tif", macro=macro)
+    assert not answer["calls"]
+    wanted = "4 GB are too little for this model: write 4.1 or more as gigabytes at the beginning of the macro.\n"
+    assert answer["said"] == wanted
 
 
 @pytest.mark.parametrize("name", ["dncnn", "drunet"])
@@ -218,6 +236,7 @@ def test_a_folder_is_denoised_and_a_bad_file_stops_nothing(denoise, results, tmp
     (folder / "none.tif").write_text("no image")
     (folder / "notes.txt").write_text("no image either")
     write(folder / "old_denoised.tif", (70, 90), "YX")
+    write(folder / "old_denoised.part.tif", (70, 90), "YX")
     said = denoise(folder)["said"]
     assert sorted(path.name for path in results.iterdir()) == ["a b_denoised.tif", "c_denoised.tif"]
     for name, values in noisy.items():
@@ -242,6 +261,138 @@ def test_images_of_one_name_have_results_of_two(denoise, results, tmp_path):
     np.testing.assert_array_equal(found["cell_denoised.tif"], expected(second))
 
 
+def test_a_bar_in_a_name_is_no_other_image(denoise, results, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a|b|c.tif", "b.tif"):
+        write(folder / name, (70, 90), "YX")
+    denoise(folder)
+    assert sorted(path.name for path in results.iterdir()) == ["a|b|c_denoised.tif", "b_denoised.tif"]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_image_too_large_for_imagej_is_told_and_stops_no_other(denoise, results, tmp_path, compression):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    if compression:
+        with tifffile.TiffWriter(folder / "a.tif") as file:  # 0.4 GB in ImageJ, its tile and its result 3 GB more
+            for _ in range(24):
+                file.write(np.zeros((4096, 4096), np.uint8), compression=compression, metadata=None, contiguous=False)
+    else:
+        tifffile.imwrite(folder / "a.tif", shape=(24, 4096, 4096), dtype=np.uint8, imagej=True)  # of holes
+    write(folder / "b.tif", (70, 90), "YX")
+    said = denoise(folder)["said"]
+    assert [path.name for path in results.iterdir()] == ["b_denoised.tif"]
+    assert re.search(r"(?m)^a.tif: ImageJ needs 3.\d GB for it: Edit > Options > Memory & Threads\.$", said)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_pages_of_two_sizes_are_told(denoise, tmp_path, compression):
+    with tifffile.TiffWriter(tmp_path / "cell.tif") as file:
+        for size in (90, 50):
+            file.write(np.zeros((70, size), np.uint16), compression=compression, metadata=None, contiguous=False)
+    said = denoise(tmp_path / "cell.tif")["said"].splitlines()[-1]
+    assert said.startswith("cell.tif: its 2 pages differ in size or type, and ImageJ opens the first alone; ")
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_palette_is_looked_up(denoise, results, tmp_path, coloured):
+    from PIL import Image
+
+    values = np.random.default_rng(0).integers(0, 6, (70, 90)).astype(np.uint8)
+    colours = np.array([[200, 10, 30], [7, 70, 0], [90, 90, 90], [3, 2, 1], [0, 0, 255], [130, 130, 131]], np.uint8)
+    if not coloured:
+        colours[:, 1:] = colours[:, :1]
+    picture = Image.fromarray(values)
+    picture.putpalette(colours.tobytes())
+    picture.save(tmp_path / "cell.png")
+    denoise(tmp_path / "cell.png")
+    wanted = np.moveaxis(colours[values], -1, 0) if coloured else colours[values][..., 0]
+    np.testing.assert_array_equal(read(results / "cell_denoised.tif")[0], expected(wanted))
+
+
+ORDERS = [f"XY{order}" for order in ("CZT", "CTZ", "ZCT", "ZTC", "TCZ", "TZC")]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_ome_tiff_keeps_axes_and_pixel_size(denoise, results, tmp_path, order):
+    """ImageJ opens it as slices."""
+    values = np.random.default_rng(0).integers(0, 200, (2, 3, 2, 70, 90)).astype(np.uint16)  # TZCYX
+    axes = order[::-1]
+    written = values.transpose(["TZCYX".index(axis) for axis in axes])
+    about = {"axes": axes, "TimeIncrement": 2.5, "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 0.5}
+    about |= {f"PhysicalSize{axis}Unit": "µm" for axis in "XYZ"}
+    tifffile.imwrite(tmp_path / "cell.ome.tif", written, ome=True, metadata=about)
+    denoise(tmp_path / "cell.ome.tif")
+    path = results / "cell.ome_denoised.tif"
+    found, found_axes, metadata = read(path)
+    assert found_axes == "TZCYX"
+    np.testing.assert_array_equal(found, expected(values))
+    assert {name: metadata[name] for name in ("spacing", "finterval")} == {"spacing": 0.5, "finterval": 2.5}
+    assert metadata["unit"] in ("um", "\\u00B5m")
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].tags["XResolution"].value == (4_000_000, 1_000_000)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("ZYXS", (4, 70, 90, 3)), ("ZYX", (4, 70, 90)), ("YX", (70, 90))])
+def test_an_ome_tiff_of_colours_or_fewer_axes(denoise, results, tmp_path, axes, shape):
+    values = np.random.default_rng(0).integers(0, 200, shape).astype(np.uint8)
+    about = {"axes": axes, "PhysicalSizeX": 250.0, "PhysicalSizeXUnit": "nm"}
+    photometric = "rgb" if "S" in axes else "minisblack"
+    tifffile.imwrite(tmp_path / "cell.tif", values, ome=True, metadata=about, photometric=photometric)
+    denoise(tmp_path / "cell.tif")
+    found, found_axes, metadata = read(results / "cell_denoised.tif")
+    wanted = np.moveaxis(values, -1, -3) if "S" in axes else values
+    assert (found_axes, metadata["unit"]) == ({"ZYXS": "ZCYX"}.get(axes, axes), "nm")
+    np.testing.assert_array_equal(found, expected(wanted))
+
+
+def write_ome(path, inner, pages):
+    """Write pages of random values with an OME-XML that holds ``inner`` in its namespace, and return them."""
+    values = np.random.default_rng(0).integers(0, 200, (pages, 70, 90)).astype(np.uint16)
+    xml = (
+        f"<?xml version='1.0'?><ome:OME xmlns:ome='http://www.openmicroscopy.org/Schemas/OME/2016-06'>{inner}</ome:OME>"
+    )
+    tifffile.imwrite(path, values, description=xml, metadata=None)
+    return values
+
+
+def test_an_ome_tiff_may_name_the_place_of_each_plane(denoise, results, tmp_path):
+    planes = [(c, z) for z in (2, 0, 1) for c in (1, 0)]
+    data = "".join(
+        f"<ome:TiffData FirstC='{c}' FirstZ='{z}' IFD='{page}'><ome:UUID>1</ome:UUID></ome:TiffData>"
+        for page, (c, z) in enumerate(planes)
+    )
+    pixels = "<ome:Image><ome:Pixels DimensionOrder='XYZCT' SizeX='90' SizeY='70' SizeC='2' SizeZ='3' SizeT='1'>"
+    values = write_ome(tmp_path / "cell.tif", f"{pixels}{data}</ome:Pixels></ome:Image>", 6)
+    denoise(tmp_path / "cell.tif")
+    found, axes, _ = read(results / "cell_denoised.tif")
+    assert axes == "ZCYX"
+    for page, (c, z) in enumerate(planes):
+        np.testing.assert_array_equal(found[z, c], network(values[page]))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<ome:BinaryOnly MetadataFile='a.companion.ome'/>",
+        "<ome:Pixels DimensionOrder='XYZCT' SizeC='2' SizeZ='3' SizeT='5'/>",
+        "<ome:Pixels DimensionOrder='XYZCT' SizeC='2' SizeZ='3'><ome:TiffData IFD='3' PlaneCount='2'/></ome:Pixels>",
+        "<ome:Pixels DimensionOrder='XYZCT' SizeC='2' SizeZ='3'><ome:TiffData IFD='6'/></ome:Pixels>",
+    ],
+    ids=["elsewhere", "other files", "some", "beyond"],
+)
+def test_an_ome_tiff_whose_planes_are_not_known_is_told(denoise, tmp_path, inner):
+    write_ome(tmp_path / "cell.tif", inner, 6)
+    answer = denoise(tmp_path / "cell.tif")
+    assert not answer["calls"]
+    assert (
+        answer["said"]
+        .splitlines()[-1]
+        .startswith("cell.tif: its OME-XML does not say which of its 6 planes is which; ")
+    )
+
+
 @pytest.mark.parametrize("fails_at", [1, 2])
 def test_an_earlier_result_stays_when_deepimagej_fails(denoise, results, tmp_path, fails_at):
     results.mkdir()
@@ -249,9 +400,11 @@ def test_an_earlier_result_stays_when_deepimagej_fails(denoise, results, tmp_pat
     write(tmp_path / "cell.tif", (200, 200), "YX")
     said = denoise(tmp_path / "cell.tif", pixels=150 * 150, fails_from=fails_at)["said"]
     assert [path.read_text() for path in results.iterdir()] == ["an earlier result"]
+    told = {1: ", told in its present words and in its former ones; its own messages say why, if it is installed",
+            2: "; its own messages say why"}  # fmt: skip
     assert said.splitlines()[-2:] == [
         "Denoised: 0 of 1. Not denoised:",
-        "cell.tif: deepImageJ returned no result; its own messages say why, if it is installed.",
+        f"cell.tif: deepImageJ returned no result{told[fails_at]}.",
     ]
 
 
@@ -307,6 +460,23 @@ def test_a_model_that_the_command_cannot_name_is_told(running, model, tmp_path):
     assert "without brackets in its name" in said
 
 
+def test_temporary_files_that_the_command_cannot_name_are_told(model, tmp_path):
+    odd = tmp_path / "a [b]"
+    odd.mkdir()
+    write(tmp_path / "cell.tif", (70, 90), "YX")
+    program = ImageJ(odd)
+    said = program.run(write_macro(tmp_path), f"{model}|{tmp_path / 'cell.tif'}|{tmp_path}")["said"]
+    program.close()
+    assert "let temporary files go to a folder without brackets in its name" in said
+
+
+def test_another_model_is_refused(running, model, tmp_path):
+    (model / "rdf.yaml").write_text("type: model\n")
+    write(tmp_path / "cell.tif", (70, 90), "YX")
+    said = running.run(write_macro(tmp_path), f"{model}|{tmp_path / 'cell.tif'}|{tmp_path}")["said"]
+    assert said == f"The model in {model} is not the one of this macro: name the folder that this macro came in.\n"
+
+
 def test_without_a_window_three_paths_are_asked_for(running, tmp_path):
     said = running.run(write_macro(tmp_path), "")["said"]
     assert said == "Without a window, name the three paths, parted by bars: MODEL_FOLDER|IMAGE|RESULT_FOLDER.\n"
@@ -335,3 +505,31 @@ def test_with_a_window_the_result_is_shown_and_those_of_a_folder_are_saved_alone
     program.close()
     assert [answer["shown"] for answer in answers] == [[], ["cell_denoised.tif"]]
     np.testing.assert_array_equal(read(results / "cell_denoised.tif")[0], expected(noisy))
+
+
+def test_with_a_window_the_models_folder_is_asked_for_unless_the_macro_lies_in_it(screen, model, results, tmp_path):
+    """From Fiji's editor ImageJ knows no path of the macro, or that of one that ran before."""
+    write(tmp_path / "cell.tif", (70, 90), "YX")
+    (other := tmp_path / "other").mkdir()
+    (other / "rdf.yaml").write_text("type: model\n")
+    macro, image = write_macro(tmp_path), tmp_path / "cell.tif"
+    answers = {
+        'getDirectory("The folder of the model (it holds rdf.yaml)")': "asked()",
+        'getBoolean("Denoise one image, or all images of a folder?", "One image", "A folder")': "true",
+        'File.openDialog("The image to denoise")': f'"{image}"',
+        'getDirectory("The folder for the results")': f'"{results}"',
+    }
+    text = macro.read_text()
+    for question, answer in answers.items():
+        assert question in text
+        text = text.replace(question, answer)
+    macro.write_text(f'{text}\nfunction asked() {{ File.append("yes", "{tmp_path / "asked"}"); return "{model}"; }}\n')
+    program = ImageJ(tmp_path, screen=screen)
+    asked = []
+    for earlier in (None, other, model):
+        program.run(macro, "", earlier=earlier and str(earlier / "run_in_fiji.ijm"))
+        asked.append((tmp_path / "asked").exists())
+        (tmp_path / "asked").unlink(missing_ok=True)
+        (results / "cell_denoised.tif").unlink()
+    program.close()
+    assert asked == [True, True, False]
