@@ -67,7 +67,9 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
             script = None
             if tool.script:
                 memory = Memory(0, BYTES_PER_PIXEL)
-                script = write_script(trial.folder, tool.script, title="check", stride=64, memory=memory, **facts)
+                script = write_script(
+                    trial.folder, tool.script, title="check", stride=64, memory=memory, weights="", **facts
+                )
             yield from _run_and_compare(runner, tool, program, replace(trial, script=script), expected)
 
 

@@ -81,4 +81,5 @@ def _write_package(folder: Path) -> None:
     (folder / "rdf.yaml").write_text(_description(), encoding="utf-8")
     for tool in TOOLS.values():
         if tool.script:
-            write_script(folder, tool.script, title="", halo=_HALO, minimum=_LEAST, stride=_STEP, memory=Memory(0, 1))
+            facts = {"halo": _HALO, "minimum": _LEAST, "stride": _STEP}
+            write_script(folder, tool.script, title="", memory=Memory(0, 1), weights="", **facts)

@@ -213,12 +213,12 @@ def build(
 
 
 def write_script(
-    folder: Path, script: Script, *, title: str, halo: int, minimum: int, stride: int, memory: Memory, weights: str = ""
+    folder: Path, script: Script, *, title: str, halo: int, minimum: int, stride: int, memory: Memory, weights: str
 ) -> Path:
     """Write a tool's script for a package and return its path.
 
     ``halo``, ``minimum`` (of a side) and ``stride`` (what tiles begin at multiples of) are in pixels. ``weights`` is a
-    text that only this model's ``rdf.yaml`` holds; the script for Fiji takes no other model then.
+    text that only the `rdf.yaml` of this model holds, for the script for Fiji, which takes no other; empty: any.
     """
     return script.write(
         folder, title=title, halo=halo, minimum=minimum, stride=stride, memory=memory, weights=weights,
