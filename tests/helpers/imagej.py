@@ -137,7 +137,7 @@ def main(jvm: str, jar: str, temporary: str, windows: str) -> None:
     import jpype
 
     options = [f"-Djava.awt.headless={'false' if windows == '1' else 'true'}", f"-Djava.io.tmpdir={temporary}"]
-    jpype.startJVM(jvm, *options, "-Xmx2g", classpath=[jar], convertStrings=True)
+    jpype.startJVM(jvm, *options, "-Xmx1g", classpath=[jar], convertStrings=True)
     ij, executer, macro, manager = (jpype.JClass(f"ij.{name}") for name in ("IJ", "Executer", "Macro", "WindowManager"))
     system, stream, text = (
         jpype.JClass(name) for name in ("java.lang.System", "java.io.PrintStream", "java.io.ByteArrayOutputStream")

@@ -233,6 +233,8 @@ def test_a_folder_is_denoised_and_a_bad_file_stops_nothing(denoise, results, tmp
     noisy = {name: write(folder / name, (70, 90 + index), "YX") for index, name in enumerate(["a b.tif", "c.TIF"])}
     tifffile.imwrite(folder / "bad.tif", np.zeros((70, 90)), imagej=False)
     (folder / "bad.tif").write_bytes((folder / "bad.tif").read_bytes()[:100])
+    (folder / "empty.tif").write_bytes(b"")
+    (folder / "lost.tif").symlink_to(tmp_path / "nothing")
     (folder / "none.tif").write_text("no image")
     (folder / "notes.txt").write_text("no image either")
     write(folder / "old_denoised.tif", (70, 90), "YX")
@@ -241,9 +243,11 @@ def test_a_folder_is_denoised_and_a_bad_file_stops_nothing(denoise, results, tmp
     assert sorted(path.name for path in results.iterdir()) == ["a b_denoised.tif", "c_denoised.tif"]
     for name, values in noisy.items():
         np.testing.assert_array_equal(read(results / f"{name[:-4]}_denoised.tif")[0], expected(values))
-    assert said.splitlines()[-3:] == [
-        "Denoised: 2 of 4. Not denoised:",
+    assert said.splitlines()[-5:] == [
+        "Denoised: 2 of 6. Not denoised:",
         "bad.tif: it cannot be opened as an image.",
+        "empty.tif: it cannot be opened as an image.",
+        "lost.tif: it cannot be opened as an image.",
         "none.tif: it cannot be opened as an image.",
     ]
 
@@ -275,15 +279,23 @@ def test_an_image_too_large_for_imagej_is_told_and_stops_no_other(denoise, resul
     folder = tmp_path / "images"
     folder.mkdir()
     if compression:
-        with tifffile.TiffWriter(folder / "a.tif") as file:  # 0.4 GB in ImageJ, its tile and its result 3 GB more
-            for _ in range(24):
+        with tifffile.TiffWriter(folder / "a.tif") as file:
+            for _ in range(10):
                 file.write(np.zeros((4096, 4096), np.uint8), compression=compression, metadata=None, contiguous=False)
     else:
-        tifffile.imwrite(folder / "a.tif", shape=(24, 4096, 4096), dtype=np.uint8, imagej=True)  # of holes
+        tifffile.imwrite(folder / "a.tif", shape=(10, 4096, 4096), dtype=np.uint8, imagej=True)  # of holes
     write(folder / "b.tif", (70, 90), "YX")
     said = denoise(folder)["said"]
     assert [path.name for path in results.iterdir()] == ["b_denoised.tif"]
-    assert re.search(r"(?m)^a.tif: ImageJ needs 3.\d GB for it: Edit > Options > Memory & Threads\.$", said)
+    assert re.search(r"(?m)^a.tif: ImageJ needs 1.\d GB for it: Edit > Options > Memory & Threads\.$", said)
+
+
+def test_a_picture_too_large_for_imagej_is_told_once_it_is_open(denoise, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((12000, 12000), np.uint8)).save(tmp_path / "cell.png", compress_level=1)
+    said = denoise(tmp_path / "cell.png")["said"]
+    assert re.search(r"(?m)^cell.png: ImageJ needs 1.\d GB for it: Edit > Options > Memory & Threads\.$", said)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
