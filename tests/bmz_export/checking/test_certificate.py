@@ -521,3 +521,11 @@ def test_regions_part_the_image(inspection):
     for _, tiling in tilings(inspection, (900, 1200)):
         regions = tiling.regions(16)
         assert np.array_equal(sum(region.astype(int) for region in regions.values()), np.ones((900, 1200), int))
+
+
+@pytest.mark.parametrize("file", sorted((DOCS / "certificates").glob("*.json")), ids=lambda file: file.stem)
+def test_the_certificates_in_the_documentation_were_made_by_todays_rules(file):
+    found = Certificate.read(file)
+    assert found is not None
+    assert found.rules_version == rules_version(), f"python ci/certify_networks.py {file.stem} makes it anew"
+    assert {tile.tool for tile in found.tiles} == {tool.title for tool in TOOLS.values() if tool.tilings}
