@@ -4,6 +4,7 @@ import ctypes.util
 import os
 import re
 import shutil
+import struct
 import subprocess
 
 import numpy as np
@@ -418,6 +419,25 @@ def test_an_earlier_result_stays_when_deepimagej_fails(denoise, results, tmp_pat
         "Denoised: 0 of 1. Not denoised:",
         f"cell.tif: deepImageJ returned no result{told[fails_at]}.",
     ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_refused(denoise, results, tmp_path, value):
+    values = np.ones((2, 70, 90), np.float32)
+    values[1, 3, 4] = value
+    tifffile.imwrite(tmp_path / "cell.tif", values, imagej=True, metadata={"axes": "ZYX"})
+    answer = denoise(tmp_path / "cell.tif")
+    assert answer["said"].splitlines()[-1] == "cell.tif: it holds pixels that are no numbers (NaN or infinity)."
+    assert answer["calls"] == []
+    assert not list(results.iterdir())
+
+
+def test_an_image_of_one_value_with_a_selection_is_denoised_whole(denoise, results, tmp_path):
+    values = np.full((70, 90), 7, np.float32)
+    rectangle = b"Iout" + struct.pack(">hBxhhhh", 227, 1, 10, 10, 30, 30) + bytes(48)
+    tifffile.imwrite(tmp_path / "cell.tif", values, imagej=True, metadata={"ROI": rectangle})
+    denoise(tmp_path / "cell.tif")
+    np.testing.assert_array_equal(read(results / "cell_denoised.tif")[0], expected(values))
 
 
 def test_an_earlier_result_is_replaced_by_a_new_one(denoise, results, tmp_path):
