@@ -51,6 +51,7 @@ class Case:
     there: tuple[str, ...] = ()
     chosen: dict[str, str] = field(default_factory=dict)
     window: bool = False
+    last: float | None = None  # value of the last pixel, where it is no random one
 
 
 LARGE = Case((1, 1, 1, 530, 1003))
@@ -123,6 +124,11 @@ STOPS = {
         replace(LARGE, weights=f"{RADIUS} {STRIDE} 1", there=("out.ome.tif",)),
         "Nothing was written to {}/out.ome.tif: java.lang.IllegalStateException: the GPU is out of memory",
     ),
+    "a pixel that is no number": (
+        replace(LARGE, last=float("nan"), there=("out.ome.tif",)),
+        "Nothing was written to {}/out.ome.tif: java.io.IOException: the image holds pixels that are no numbers "
+        "(NaN or infinity)",
+    ),
     "a failure in the middle": (
         replace(LARGE, weights=f"{RADIUS} {STRIDE} 3", there=("out.ome.tif",)),
         "Nothing was written to {}/out.ome.tif: java.lang.IllegalStateException: the GPU is out of memory",
@@ -139,7 +145,10 @@ CASES = {
 def pixels(case):
     """The image of a case, of whole numbers."""
     high = 256 if case.type == "UINT8" else 1000
-    return np.random.default_rng(0).integers(0, high, case.shape).astype(np.float32)
+    image = np.random.default_rng(0).integers(0, high, case.shape).astype(np.float32)
+    if case.last is not None:
+        image[..., -1, -1] = case.last
+    return image
 
 
 def network(planes, radius, stride):
