@@ -107,7 +107,9 @@ def _agreement(certificate: Certificate, by_verdict: Mapping[str, Sequence[str]]
     compared = len(by_verdict.get("same pixels", ())) + len(by_verdict.get("differs in places", ()))
     if not compared:
         ran = "not compared" in by_verdict
-        return ("nothing to compare with", "not compared") if ran else ("nothing was run", "not run")
+        alone = any(row.is_engine and row.verdict == "passed" for row in certificate.rows)
+        nothing = "no tool's own engine was run" if alone else "nothing was run"
+        return ("nothing to compare with", "not compared") if ran else (nothing, "not run")
     places = {place for tool in certificate.tools for place in tool.places}
     where = f" {away_from(places)}" if places else "" if _tiled(certificate) else " on the test images"
     rest = len(certificate.tools) - untried - compared

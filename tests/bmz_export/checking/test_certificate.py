@@ -109,12 +109,12 @@ def tool(verdict, name="QuPath", places=(), off=0):
     [
         (("same pixels",), "the same pixels in 1 tool"),
         (("not compared", "not tried"), "nothing to compare with"),
-        (("not tried",), "nothing was run"),
+        (("not tried",), "no tool's own engine was run"),
         (("same pixels", "not compared"), "the same pixels in 1 tool, 1 not compared"),
         (("same pixels", "not tried"), "the same pixels in 1 tool, 1 not tried"),
         (("same pixels", "will not open"), "will not open in QuPath"),
         (("same pixels", "other pixels"), "other pixels in QuPath"),
-        ((), "nothing was run"),
+        ((), "no tool's own engine was run"),
     ],
 )
 def test_the_headline_claims_no_more_than_the_worst_tool(tools, said):
@@ -123,6 +123,10 @@ def test_the_headline_claims_no_more_than_the_worst_tool(tools, said):
     found = certificate(tools=tuple(map(tool, tools)), tiles=(tile,))
     assert headline(found)[0] == said
     assert f"\n{said[0].upper()}{said[1:]}.\n" in section(found)
+
+
+def test_where_nothing_ran_it_says_so():
+    assert headline(certificate(rows=(row("not installed"),), tools=(tool("not tried"),)))[0] == "nothing was run"
 
 
 def test_where_no_tiles_were_measured_it_speaks_of_the_test_images():
