@@ -105,11 +105,11 @@ def _frame(axes: Axes, count: int) -> None:
         axes.axhline(line - 0.5, color="#f3f4f6", linewidth=0.8, xmin=-1, clip_on=False, zorder=0)
 
 
-def _label(axes: Axes, row: int, inches: float, text: str, **style: object) -> None:
+def _label(axes: Axes, row: int, inches: float, text: str, *, color: str = _INK, weight: str = "normal") -> None:
     """Write left of the plot, so many inches from the figure's left edge."""
     width = _WIDTH - _LEFT - 0.3
     axes.text((inches - _LEFT) / width, row, text, transform=axes.get_yaxis_transform(), va="center", clip_on=False,
-              **{"fontsize": 8.5, "color": _INK, **style})  # type: ignore[arg-type]  # fmt: skip
+              fontsize=8.5, color=color, fontweight=weight)  # fmt: skip
 
 
 def _draw_words(axes: Axes, index: int, row: Row | TileRow) -> None:
@@ -125,7 +125,7 @@ def _draw_rows(axes: Axes, rows: Sequence[Row]) -> None:
     for index, row in enumerate(rows):
         colour = _COLOURS.get(row.verdict, _GREY)
         tool = "every tool" if row.tools == ("all",) else row.tools[0]
-        _label(axes, index, 0.2, tool if tool != before else "", fontweight="bold")
+        _label(axes, index, 0.2, tool if tool != before else "", weight="bold")
         before = tool
         _label(axes, index, 1.65, engine_name(row))
         _label(axes, index, 3.6, FORMATS.get(row.weights, row.weights), color=_PALE)
@@ -144,7 +144,7 @@ def _draw_tiles(certificate: Certificate, axes: Axes, tiles: Sequence[TileRow]) 
     idle = not_run(certificate)
     for index, row in enumerate(tiles):
         ran = row.tool not in idle
-        _label(axes, index, 0.2, row.tool, fontweight="bold", color=_INK if ran else _PALE)
+        _label(axes, index, 0.2, row.tool, weight="bold", color=_INK if ran else _PALE)
         _label(axes, index, 1.65, way_name(row))
         if row.verdict not in ("passed", "shown"):
             _draw_words(axes, index, row)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bmz_export.checking.certificate import LATE, Fault, Row, Verdict
+from bmz_export.checking.certificate import LATE, Difference, Fault, Row, Verdict
 from bmz_export.checking.comparison import LIMIT
 from bmz_export.checking.faults import MORE_TIME, run_fault
 from bmz_export.checking.runner import Runner
@@ -73,9 +73,17 @@ def user_tools(runner: Runner) -> Iterator[Row | Fault]:
             yield from _run_and_compare(runner, tool, program, replace(trial, script=script), expected)
 
 
-def _row(tool: Tool, verdict: Verdict, note: str, **fields: object) -> Row:
+def _row(
+    tool: Tool,
+    verdict: Verdict,
+    note: str,
+    *,
+    seconds: float | None = None,
+    difference: Difference | None = None,
+    sizes: tuple[str, ...] = (),
+) -> Row:
     return Row(tools=(tool.title,), engine="yours", title=f"{tool.title}, yours", version="-", weights="torchscript",
-               verdict=verdict, note=note[:300], **fields)  # type: ignore[arg-type]  # fmt: skip
+               verdict=verdict, note=note[:300], seconds=seconds, difference=difference, sizes=sizes)  # fmt: skip
 
 
 def find_programs(places: Mapping[str, Path]) -> list[tuple[Tool, Path]]:

@@ -73,7 +73,7 @@ def _with_errors(ran: ToolVerdict, cause: Fault, below: int, causes: dict[str, s
         sentence += f"; {below} more below"
     states: dict[str, State] = {"refused": "will not open", "other pixels": "other pixels"}
     state = states.get(effect(cause), ran.verdict)
-    return ToolVerdict(tool=ran.tool, verdict=state, sentence=sentence, places=ran.places)
+    return ToolVerdict(tool=ran.tool, verdict=state, sentence=sentence, places=ran.places, off=ran.off)
 
 
 def _without_errors(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from helpers.small_package import copy, small_package
+from helpers.small_package import copy
 
 from bmz_export.checking.check import CheckOptions, check
 from bmz_export.tools import TOOLS
@@ -38,11 +38,6 @@ script, model, source, target, weights = arguments
 compile(Path(script).read_text(), script, "exec")
 np.save(target, np.load({output!r}) + {shift})
 """
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory):
-    return small_package(tmp_path_factory.mktemp("sound") / "package")
 
 
 @pytest.fixture

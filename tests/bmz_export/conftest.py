@@ -1,7 +1,9 @@
-"""A sound package for the tests of rules, and a copy to spoil."""
+"""A sound package for each module of tests, and a copy to spoil for each test."""
 
 import pytest
 from helpers.small_package import copy, small_package
+
+from bmz_export.checking import seams
 
 
 @pytest.fixture(scope="module")
@@ -12,3 +14,9 @@ def sound(tmp_path_factory):
 @pytest.fixture
 def spoiled(sound, tmp_path):
     return copy(sound, tmp_path / "package")
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """An image of a few tiles, where each tool's tiling is tried."""
+    monkeypatch.setattr(seams, "LARGE", (128, 160))
