@@ -21,6 +21,14 @@ def _wrong(package, forward):
     _trace(package, wrapped(package.model, forward))
 
 
+def _divides(package, statistic):
+    def forward(model, image):
+        divisor = statistic(image, (1, 2, 3), keepdim=True)
+        return model(image / divisor * divisor)
+
+    _wrong(package, forward)
+
+
 def _places(image):
     """Row and column of each pixel, from 1."""
     ones = torch.ones_like(image)
@@ -69,23 +77,13 @@ def wrong_on_tall_images(package):
 @IMAGES.fault("intensities", "NaN.*for a(n image of zeros| saturated image)", **TORCH)
 def divides_by_the_deviation(package):
     """The TorchScript divides by the image's deviation, which is 0 where all pixels are alike"""
-
-    def forward(model, image):
-        deviation = image.std((1, 2, 3), keepdim=True)
-        return model(image / deviation * deviation)
-
-    _wrong(package, forward)
+    _divides(package, torch.Tensor.std)
 
 
 @IMAGES.fault("intensities", "NaN.*for an image of zeros", **TORCH)
 def divides_by_the_brightest(package):
     """The TorchScript divides by the image's maximum, which is 0 where it is dark"""
-
-    def forward(model, image):
-        brightest = image.amax((1, 2, 3), keepdim=True)
-        return model(image / brightest * brightest)
-
-    _wrong(package, forward)
+    _divides(package, torch.Tensor.amax)
 
 
 @IMAGES.fault("intensities", "NaN.*for a saturated image", **TORCH)
