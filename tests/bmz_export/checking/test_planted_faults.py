@@ -93,6 +93,12 @@ def label(value):
     return value if isinstance(value, str) else "-".join(map(str, value.values())) or "plain"
 
 
+def assert_right_in_any_engine(folder):
+    if missing := [name for name, engine in ENGINES.items() if not engine.installed()]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    assert_right(folder)
+
+
 def assert_right(folder, *engines, certify=False):
     certificate = check(folder, CheckOptions(engines=engines or None, certify=certify))
     assert [fault.line() for fault in certificate.faults if fault.severity == "error"] == []
@@ -122,7 +128,7 @@ def test_a_right_package_of_a_wider_network_raises_no_alarm(network, calibration
 @pytest.mark.engine
 def test_a_right_package_of_a_tiny_network_raises_no_alarm_in_any_engine(sound, tmp_path):
     sound.copy("dncnn", tmp_path / "right")
-    assert_right(tmp_path / "right")
+    assert_right_in_any_engine(tmp_path / "right")
 
 
 @pytest.mark.slow
@@ -130,7 +136,7 @@ def test_a_right_package_of_a_tiny_network_raises_no_alarm_in_any_engine(sound, 
 @pytest.mark.parametrize("network", ["drunet", "restormer", "kbnet"])
 def test_a_right_package_raises_no_alarm_in_any_engine(network, tmp_path):
     build_sound(tmp_path / "right", network)
-    assert_right(tmp_path / "right")
+    assert_right_in_any_engine(tmp_path / "right")
 
 
 def assert_fails(fault, engines, sound, where):
