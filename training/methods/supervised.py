@@ -27,7 +27,13 @@ class Supervised:
     name: ClassVar[str] = "supervised"
     needs: ClassVar[Needs] = Needs()
 
-    def __init__(self, loss: Literal["mae", "mse", "l1ssim"], alpha: float, intensities: Range) -> None:
+    def __init__(
+        self,
+        loss: Literal["mae", "mse", "l1ssim"],
+        alpha: float,
+        intensities: Range,
+        camera: Any = None,  # noqa: ANN401
+    ) -> None:
         self._loss, self._alpha = loss, alpha
         self._intensities = intensities
 

@@ -44,7 +44,7 @@ class Noise2Void:
     name = "noise2void"
     needs = Needs(clean=False)
 
-    def __init__(self, loss, alpha, intensities):
+    def __init__(self, loss, alpha, intensities, camera=None):
         self._intensities = intensities
 
     def batch(self, patches, rng):
