@@ -1,15 +1,24 @@
+from .camera import (
+    CameraProfile as CameraProfile,
+)
+from .camera import (
+    Estimate as Estimate,
+)
+from .camera import (
+    measure_camera as measure_camera,
+)
+from .camera import (
+    read_camera as read_camera,
+)
+from .camera import (
+    write_camera as write_camera,
+)
 from .intensity import Intensity as Intensity
 from .intensity import Range as Range
 from .layer import Calibrated as Calibrated
 from .layer import Constants as Constants
 from .noise import (
     NoiseModel as NoiseModel,
-)
-from .noise import (
-    correlation as correlation,
-)
-from .noise import (
-    estimate_noise as estimate_noise,
 )
 from .noise import (
     fit_noise as fit_noise,
@@ -20,3 +29,4 @@ from .noise import (
 from .search import find_constants as find_constants
 from .statistics import Statistics as Statistics
 from .statistics import measure as measure
+from .transfer import correlation as correlation

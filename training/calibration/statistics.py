@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from training.calibration.camera import CameraProfile, measure_camera
 from training.calibration.intensity import Intensity, IntensityFit, fit_affine
-from training.calibration.noise import NoiseModel, estimate_noise, fit_noise, noise_level
+from training.calibration.noise import NoiseModel, fit_noise, noise_level
+from training.errors import DataError
 
 if TYPE_CHECKING:
     from training.data import Sample
@@ -40,7 +42,9 @@ class Statistics:
     intensity : Intensity
         Clean onto noisy; of mode "none" where no sample has a clean image.
     model : NoiseModel
-        Noise against intensity: from pairs, or where no sample has a clean image from the noisy ones alone.
+        Noise against intensity: from pairs, or where no sample has a clean image that of ``camera``.
+    camera : CameraProfile or None
+        As given, or of the noisy images alone; None where they are too small to measure.
     shape : tuple of int
         Smallest size along each axis.
     uniform : bool
@@ -57,12 +61,18 @@ class Statistics:
     residual: float
     intensity: Intensity
     model: NoiseModel
+    camera: CameraProfile | None
     shape: tuple[int, ...]
     uniform: bool
 
 
 def measure(
-    samples: Sequence[Sample], mode: IntensityFit, seed: int, progress: Callable[[], object] = lambda: None
+    samples: Sequence[Sample],
+    mode: IntensityFit,
+    seed: int,
+    progress: Callable[[], object] = lambda: None,
+    *,
+    camera: CameraProfile | None = None,
 ) -> Statistics:
     """Read every image once and measure intensities and noise.
 
@@ -76,6 +86,8 @@ def measure(
         Of the pixels that are drawn.
     progress : callable
         Called after each sample.
+    camera : CameraProfile, optional
+        Of the camera that took them; by default it is measured on the noisy images.
 
     Raises
     ------
@@ -89,7 +101,9 @@ def measure(
     fits: list[tuple[float, float]] = []
     noises: list[float] = []
     shapes: set[tuple[int, ...]] = set()
-    for sample in samples:
+    step = -(-sum(math.prod(sample.shape) for sample in samples) // _SAMPLE)
+    frames: list[NDArray[np.float32]] = []
+    for number, sample in enumerate(samples):
         noisy, clean = sample.pair() if sample.clean is not None else (sample.frame(), None)
         drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
         noisy_pixels.append(noisy.ravel()[drawn].astype(np.float64))
@@ -99,13 +113,21 @@ def measure(
                 fits.append(fit_affine(clean, noisy))
         noises.append(noise_level(noisy))
         shapes.add(noisy.shape)
+        if number % step == 0 and camera is None:
+            frames.append(noisy)
         progress()
     known, clean_pixels = zip(*(pairs or [(pixels, pixels) for pixels in noisy_pixels]), strict=True)
     intensity = _intensity(mode if pairs else "none", known, clean_pixels, fits)
     scaled = fits or [(intensity.slope, intensity.offset)] * len(known)
     x = np.concatenate([slope * clean + offset for clean, (slope, offset) in zip(clean_pixels, scaled, strict=True)])
     low, high = (float(value) for value in np.percentile(np.concatenate(noisy_pixels), [0.1, 99.9]))
-    model = fit_noise(np.concatenate(known), x) if pairs else _without_clean(samples)
+    if camera is None:
+        try:
+            camera = measure_camera(frames, axes=samples[0].axes)
+        except DataError:
+            if not pairs:
+                raise
+    model = fit_noise(np.concatenate(known), x) if pairs or camera is None else camera.model
     return Statistics(
         low=low,
         high=high,
@@ -117,15 +139,10 @@ def measure(
         residual=float(np.sqrt(np.mean(model.variance(x)))),
         intensity=intensity,
         model=model,
+        camera=camera,
         shape=tuple(min(sizes) for sizes in zip(*shapes, strict=True)),
         uniform=len(shapes) == 1,
     )
-
-
-def _without_clean(samples: Sequence[Sample]) -> NoiseModel:
-    """Return the noise model of noisy images alone, of as many evenly spread as make about ``_SAMPLE`` pixels."""
-    step = -(-sum(math.prod(sample.shape) for sample in samples) // _SAMPLE)
-    return estimate_noise([sample.frame() for sample in samples[::step]])
 
 
 def _intensity(

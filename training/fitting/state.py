@@ -91,6 +91,7 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
             noise=measured.noise,
             noise_range=measured.noise_range,
         ),
+        camera=measured.camera,
         intensity_fit=measured.intensity,
         data=DataUsed.of(dataset),
         method=settings.method,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from training.calibration.camera import CameraProfile
 from training.calibration.intensity import Intensity
 from training.checkpoints.loading import Origin
 from training.inference.statistics import TrainedOn
@@ -108,6 +109,7 @@ class ValidationScores(_Part):
 class Provenance(_Part):
     """What came of a run; the same file travels inside the package.
 
+    ``camera`` is None in runs of version 0.1, and where the images are too small to measure.
     ``calibration`` holds all of ``Constants``, ``scores`` one entry a convention ("raw", "affine") once the
     test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1); ``scored`` says
     that they, ``best_epoch`` and ``epochs``, all that were trained, are those of ``best.ckpt``: while training runs, or
@@ -118,6 +120,7 @@ class Provenance(_Part):
     calibration: dict[str, Any]
     checkpoint: Origin | None
     trained_on: TrainedOn
+    camera: CameraProfile | None = None
     intensity_fit: Intensity
     data: DataUsed
     method: str = "supervised"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from training.calibration.noise import correlation, estimate_noise
-from training.errors import DataError
+from training.calibration import correlation, measure_camera, read_camera, write_camera
+from training.errors import DataError, SettingError
 
 
 def photons(shape=(384, 384), brightest=80):
@@ -20,31 +20,26 @@ def taken(light, gain, offset, read_noise, seed=0):
     return gain * rng.poisson(light) + offset + rng.normal(0, read_noise, light.shape)
 
 
-def zero_level(noise):
-    """The intensity at which the variance would be zero."""
-    return noise.pedestal - noise.read_noise**2 / noise.gain
-
-
 CAMERAS = [(2.0, 100.0, 3.0), (0.5, 20.0, 1.0), (13.0, 104.0, 0.0)]
 
 
 @pytest.mark.parametrize(("gain", "offset", "read_noise"), CAMERAS)
 def test_gain_and_zero_level_are_found_without_a_clean_image(gain, offset, read_noise):
-    found = estimate_noise([taken(photons(), gain, offset, read_noise, seed) for seed in range(3)])
-    assert found.gain == pytest.approx(gain, rel=0.06)
-    assert zero_level(found) == pytest.approx(offset - read_noise**2 / gain, abs=2 * gain)
+    found = measure_camera([taken(photons(), gain, offset, read_noise, seed) for seed in range(3)])
+    assert found.gain.value == pytest.approx(gain, rel=0.06)
+    assert found.zero_level.value == pytest.approx(offset - read_noise**2 / gain, abs=2 * gain)
     bright = offset + 60 * gain
-    assert float(found.variance(bright)) == pytest.approx(60 * gain**2 + read_noise**2, rel=0.06)
+    assert float(found.model.variance(bright)) == pytest.approx(60 * gain**2 + read_noise**2, rel=0.06)
 
 
 @pytest.mark.parametrize(("gain", "offset", "read_noise"), CAMERAS)
 def test_dark_frames_tell_offset_and_read_noise_apart(gain, offset, read_noise):
     dark = [taken(np.zeros((64, 64)), gain, offset, read_noise, seed) for seed in (7, 8)]
     dark[0][3, 4] += 1000
-    found = estimate_noise([taken(photons(), gain, offset, read_noise)], dark)
-    assert found.pedestal == pytest.approx(offset, abs=0.2)
+    found = measure_camera([taken(photons(), gain, offset, read_noise)], dark)
+    assert found.offset == pytest.approx(offset, abs=0.2)
     assert found.read_noise == pytest.approx(read_noise, abs=0.1)
-    assert found.gain == pytest.approx(gain, rel=0.06)
+    assert found.gain.value == pytest.approx(gain, rel=0.06)
 
 
 def test_hot_pixels_edges_and_saturation_change_little():
@@ -53,20 +48,20 @@ def test_hot_pixels_edges_and_saturation_change_little():
     image = taken(light, 4, 100, 2)
     rng = np.random.default_rng(1)
     image.flat[rng.integers(0, image.size, 100)] += 3000
-    found = estimate_noise([np.minimum(image, 560)])
-    assert found.gain == pytest.approx(4, rel=0.08)
+    found = measure_camera([np.minimum(image, 560)])
+    assert found.gain.value == pytest.approx(4, rel=0.08)
 
 
 def test_noise_that_does_not_grow_with_the_signal_has_no_zero_level():
     light = photons()
-    found = estimate_noise([light + np.random.default_rng(0).normal(0, 9, light.shape)])
-    assert float(found.variance(40)) == pytest.approx(81, rel=0.05)
-    assert found.gain < 0.15
+    found = measure_camera([light + np.random.default_rng(0).normal(0, 9, light.shape)])
+    assert float(found.model.variance(40)) == pytest.approx(81, rel=0.05)
+    assert found.gain.value < 0.15
 
 
 def test_a_volume_counts_as_its_planes():
     volume = taken(np.stack([photons((160, 160))] * 4), 2, 100, 0)
-    assert estimate_noise([volume]).gain == pytest.approx(2, rel=0.08)
+    assert measure_camera([volume], axes="ZYX").gain.value == pytest.approx(2, rel=0.08)
     assert len(correlation(volume)) == 3
 
 
@@ -82,37 +77,55 @@ def test_correlation_is_told_by_axis_and_not_mistaken_for_structure(axis):
 
 def test_a_tiny_image_is_refused_and_one_of_one_value_has_no_noise():
     with pytest.raises(DataError, match="too few"):
-        estimate_noise([np.ones((20, 20))])
-    found = estimate_noise([np.full((64, 64), 7.0)])
-    assert found.gain == 0
-    assert float(found.variance(7)) == pytest.approx(0, abs=1e-6)
+        measure_camera([np.ones((20, 20))])
+    found = measure_camera([np.full((64, 64), 7.0)])
+    assert found.gain.value == 0
+    assert float(found.model.variance(7)) == pytest.approx(0, abs=1e-6)
     assert correlation(np.full((64, 64), 7.0)) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("images", "found"),
     [
-        ([], "here are none"),
-        ([np.ones((40, 40)), np.ones((3, 40, 40))], "some of 2 and some of 3 axes"),
-        ([np.ones(40)], "some of 1 axes"),
+        ([], "here are images of no axes"),
+        ([np.ones((40, 40)), np.ones((3, 40, 40))], "2, 3 axes"),
+        ([np.ones(40)], "1 axes"),
     ],
 )
 def test_images_of_different_axes_or_none_are_one_line(images, found):
     with pytest.raises(DataError, match=found):
-        estimate_noise(images)
+        measure_camera(images)
 
 
 @pytest.mark.parametrize("frame", ["w2s_0.tif", "w2s_1.tif"])
 def test_raw_frames_of_one_camera_agree_on_its_gain_and_offset(shared, frame):
     for plane in tifffile.imread(shared(f"data/raw_counts/{frame}")):
-        found = estimate_noise([plane])
-        assert 12.5 < found.gain < 15
-        assert 103 < zero_level(found) < 106
-        assert max(map(abs, correlation(plane))) < 0.03
+        found = measure_camera([plane])
+        assert 12.5 < found.gain.value < 15
+        assert 103 < found.zero_level.value < 106
+        assert found.correlated() == ()
 
 
 @pytest.mark.parametrize("frame", ["confocal_0.tif", "confocal_1.tif"])
 def test_confocal_frames_show_the_correlation_along_rows(shared, frame):
-    down, along = correlation(tifffile.imread(shared(f"data/raw_counts/{frame}")))
+    found = measure_camera([tifffile.imread(shared(f"data/raw_counts/{frame}"))])
+    down, along = found.correlation.values()
+    assert found.correlated() == ("X",)
     assert 0.25 < along < 0.4
     assert abs(down) < 0.12
+
+
+def test_a_profile_is_read_as_it_was_written(tmp_path):
+    flat = np.random.default_rng(0).normal(100, 9, (128, 128))
+    for image in (taken(photons(), 2, 100, 3), flat, np.ones((64, 64))):
+        profile = measure_camera([image])
+        write_camera(tmp_path / "camera.json", profile)
+        assert read_camera(tmp_path / "camera.json") == profile
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "JSON"), ('{"gain": 3}', "gain"), (None, "No such file")])
+def test_a_file_that_is_no_profile_is_one_line(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / "camera.json").write_text(text)
+    with pytest.raises(SettingError, match=words):
+        read_camera(tmp_path / "camera.json")

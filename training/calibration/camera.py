@@ -1,0 +1,223 @@
+"""A camera's profile: gain, offset, read noise and correlation of its noise, and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from training.calibration.noise import NoiseModel, clipped, straight
+from training.calibration.transfer import Transfer, correlation, photon_transfer
+from training.data.options import plain_message
+from training.errors import DataError, SettingError
+from training.util.writing import write_text
+
+CORRELATED = 0.15
+"""Correlation of neighbours from which methods that assume independent pixels do not fit.
+
+A pixel's neighbours then foretell about a twentieth of its noise.
+"""
+
+_SURE = 1.96  # standard errors on either side of a 95 % interval
+
+
+def _unbounded(side: float) -> BeforeValidator:
+    return BeforeValidator(lambda value: side if value is None else value)  # JSON has no infinity
+
+
+class Estimate(BaseModel):
+    """A figure and its 95 % interval; infinite, null in the file, where the images set no bound."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Annotated[float, _unbounded(-math.inf)]
+    low: Annotated[float, _unbounded(-math.inf)]
+    high: Annotated[float, _unbounded(math.inf)]
+
+    def __str__(self) -> str:
+        if math.isinf(self.low) or math.isinf(self.high):
+            return f"{self.value:.4g} (not bounded)" if math.isfinite(self.value) else "not known"
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
+class CameraProfile(BaseModel):
+    """The noise of one camera setting, in image units: its variance is ``gain * (x - zero_level)`` at intensity x.
+
+    Attributes
+    ----------
+    gain : Estimate
+        Image units a photo-electron; its low end is 0 where noise that grows with the intensity is not certain.
+    zero_level : Estimate
+        Intensity at which the variance would be zero; -infinity where it does not grow.
+    intensity : float
+        Mean of the blocks that were measured.
+    variance : Estimate
+        Of the noise at this intensity.
+    offset, read_noise : float or None
+        Mean and standard deviation without light; None where there were no dark frames and none were given.
+    correlation : dict
+        Of the noise of neighbouring pixels, by axis.
+    saturation : float or None
+        Intensity at which many pixels are cut off; None where none are.
+    images, dark : int
+        How many were measured.
+    files, versions, created
+        Names and sha256 of the files, versions of the software, and when (ISO 8601), where they are known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gain: Estimate
+    zero_level: Estimate
+    intensity: float
+    variance: Estimate
+    offset: float | None = None
+    read_noise: float | None = None
+    correlation: dict[str, float]
+    saturation: float | None = None
+    images: int
+    dark: int = 0
+    files: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    created: str | None = None
+
+    @property
+    def model(self) -> NoiseModel:
+        """The noise variance by intensity."""
+        if self.offset is not None and self.read_noise is not None:
+            return NoiseModel(self.gain.value, self.offset, self.read_noise)
+        return straight(self.gain.value, self.variance.value - self.gain.value * self.intensity)
+
+    def correlated(self) -> tuple[str, ...]:
+        """Return the axes along which noise of neighbouring pixels is not independent."""
+        return tuple(axis for axis, value in self.correlation.items() if abs(value) >= CORRELATED)
+
+    def differences(self, image: ArrayLike) -> list[str]:
+        """Return in plain words, with the figures, why an image is not of this camera; empty if it may be.
+
+        Parameters
+        ----------
+        image : array_like, (..., Y, X)
+            In its own units.
+        """
+        try:
+            own = measure_camera([image], axes="".join(self.correlation)[-np.ndim(image) :])
+        except DataError:
+            return []
+        found = []
+        for what in ("gain", "zero_level"):
+            seen, known = getattr(own, what), getattr(self, what)
+            if seen.low > known.high or seen.high < known.low:
+                found.append(f"{what.replace('_', ' ')} {seen}, of the camera {known}")
+        for axis, value in own.correlation.items():
+            known = self.correlation.get(axis, value)
+            if abs(value - known) >= CORRELATED:
+                found.append(
+                    f"noise of neighbours along {axis} is correlated by {value:.2f}, of the camera {known:.2f}"
+                )
+        return found
+
+
+def measure_camera(
+    images: Sequence[ArrayLike],
+    dark: Sequence[ArrayLike] = (),
+    *,
+    axes: str = "YX",
+    offset: float | None = None,
+    read_noise: float | None = None,
+) -> CameraProfile:
+    """Measure gain, zero level and correlation of a camera's noise from noisy images alone.
+
+    Parameters
+    ----------
+    images : sequence of array_like, of the axes ``axes``
+        Noisy images of one camera setting, of any sizes, with at least a few hundred blocks of 8 x 8 pixels in all.
+    dark : sequence of array_like
+        Images taken without light, which tell offset and read noise.
+    axes : str
+        Of the images, ``YX`` or with others before, such as ``ZYX``.
+    offset, read_noise : float, optional
+        As the camera's maker states them, in image units, instead of dark frames: both.
+
+    Raises
+    ------
+    UserError
+        Where there is no image, one has other axes, or there are too few pixels.
+    """
+    arrays = [np.asarray(image) for image in images]
+    if not arrays or any(image.ndim != len(axes) for image in arrays):
+        found = ", ".join(sorted({str(image.ndim) for image in arrays})) or "no"
+        raise DataError(f"noise is measured on images of the axes {axes}, here are images of {found} axes")
+    if (offset is None) != (read_noise is None):
+        raise SettingError("`offset` and `read_noise` belong together: give both, or neither")
+    neighbours = np.mean([correlation(image) for image in arrays], axis=0)
+    if dark:
+        offset, read_noise = _without_light(dark)
+    transfer = photon_transfer(
+        [plane for image in arrays for plane in image.reshape(-1, *image.shape[-2:])],
+        (float(neighbours[-2]), float(neighbours[-1])),
+        None if offset is None or read_noise is None else (offset, read_noise**2),
+    )
+    gain, zero = _estimates(transfer)
+    spread = _SURE * math.sqrt(transfer.covariance[0, 0])
+    return CameraProfile(
+        gain=gain,
+        zero_level=zero,
+        intensity=transfer.centre,
+        variance=Estimate(value=transfer.height, low=max(transfer.height - spread, 0.0), high=transfer.height + spread),
+        offset=offset,
+        read_noise=read_noise,
+        correlation={axis: round(float(value), 4) for axis, value in zip(axes, neighbours, strict=True)},
+        images=len(arrays),
+        dark=len(dark),
+    )
+
+
+def read_camera(path: Path) -> CameraProfile:
+    """Return the profile of a file that ``write_camera`` wrote; ``UserError`` where it is none."""
+    try:
+        return CameraProfile.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SettingError(f"`camera` {path}: {error.strerror or 'cannot be read'}") from None
+    except ValidationError as errors:
+        first = errors.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingError(
+            f"`camera` {path}: not a camera's profile ({where + ': ' if where else ''}{plain_message(first)}); "
+            "bmz-fmd camera measure writes one"
+        ) from None
+
+
+def write_camera(path: Path, profile: CameraProfile) -> None:
+    """Write a profile as JSON, whole or not at all."""
+    write_text(path, profile.model_dump_json(indent=2) + "\n")
+
+
+def _estimates(transfer: Transfer) -> tuple[Estimate, Estimate]:
+    """Return gain and zero level of a line."""
+    slope, height = transfer.slope, transfer.height
+    (of_height, both), (_, of_slope) = transfer.covariance * _SURE**2
+    reach = math.sqrt(of_slope)
+    gain = Estimate(value=slope, low=max(slope - reach, 0.0), high=slope + reach)
+    zero = transfer.centre - height / slope if slope > 0 else -math.inf
+    # Fieller's interval: where the line's own interval holds zero
+    squared, linear, constant = slope**2 - of_slope, height * slope - both, height**2 - of_height
+    root = math.sqrt(max(linear**2 - squared * constant, 0.0))
+    if squared > 0:
+        ends = (-linear - root) / squared, (-linear + root) / squared
+    else:
+        ends = -math.inf, (-linear + root) / squared if squared < 0 else 0.0
+    low, high = (transfer.centre + end for end in ends)
+    return gain, Estimate(value=zero, low=min(low, zero), high=max(high, zero))
+
+
+def _without_light(dark: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Return mean and standard deviation of dark frames, without hot pixels."""
+    frames = [clipped(np.asarray(each, dtype=np.float64).ravel()) for each in dark]
+    offset, read = (float(np.mean([getattr(frame, what)() for frame in frames])) for what in ("mean", "var"))
+    return offset, math.sqrt(read)
