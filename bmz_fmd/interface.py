@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bmz_fmd.evaluation import Images
     from bmz_fmd.models import Model
+    from training.calibration.camera import CameraProfile
     from training.checkpoints import Checkpoint
     from training.evaluation.scoring import Evaluation
     from training.runs.run import Run
@@ -126,6 +127,7 @@ def train(
     checkpoint: StrPath | None = None,
     recipe: StrPath | None = None,
     method: str | None = None,
+    camera: StrPath | CameraProfile | None = None,
     dataset: str | None = None,
     data: StrPath | None = None,
     pattern: str | None = None,
@@ -157,6 +159,8 @@ def train(
         Name or file; by default that of the network.
     method : str, optional
         How it learns: ``supervised`` (the default), or one that was registered (``training.methods``).
+    camera : path or CameraProfile, optional
+        What ``bmz-fmd camera measure`` wrote; by default the noise is measured on the training images.
     dataset, data : optional
         A data set by name, and the folder with its files, instead of ``noisy`` and ``clean``.
     pattern, channel, preparation, options : optional
@@ -182,6 +186,7 @@ def train(
     UserError
         If the images, the settings or the weights do not fit; nothing is left half made.
     """
+    from training.calibration.camera import read_camera
     from training.data import DataSettings
     from training.fitting import start, trainer
     from training.runs.settings import checked
@@ -204,6 +209,7 @@ def train(
         recipe=None if recipe is None else str(as_path("recipe", recipe)),
         changes=settings,
         method=method,
+        camera=read_camera(as_path("camera", camera)) if isinstance(camera, str | os.PathLike) else camera,
         name=name,
     )
     listener = listener or logged()

@@ -46,6 +46,10 @@ def command(
         str | None, typer.Option(metavar="NAME|FILE", help="How to train. [default: the network's own recipe]")
     ] = None,
     method: Annotated[str | None, typer.Option(help="How it learns. [default: supervised]")] = None,
+    camera: Annotated[
+        Path | None,
+        typer.Option(help="What camera measure wrote. [default: measured on the noisy images]"),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,6 +82,7 @@ def command(
         checkpoint=checkpoint,
         recipe=recipe,
         method=method,
+        camera=camera,
         dataset=dataset,
         data=data,
         pattern=pattern,

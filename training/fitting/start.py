@@ -26,6 +26,7 @@ from training.util.lock import run_lock
 from training.util.text import unknown
 
 if TYPE_CHECKING:
+    from training.calibration.camera import CameraProfile
     from training.checkpoints import Checkpoint
 
 _SCRATCH = ("none", "scratch")
@@ -51,6 +52,8 @@ class Request:
         Keys of the recipe that differ.
     method : str or None
         Its name; supervised where a new run says nothing.
+    camera : CameraProfile or None
+        Of the noisy images; measured on them where nothing was said.
     name : str or None
         Of the run.
     """
@@ -62,6 +65,7 @@ class Request:
     recipe: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     method: str | None = None
+    camera: CameraProfile | None = None
     name: str | None = None
 
 
@@ -126,6 +130,7 @@ def new_run(
         data=data,
         method=method,
         recipe=recipe,
+        camera=request.camera,
     )
     return create_run(settings, runs / settings.name), dataset, note
 
@@ -150,6 +155,7 @@ def _agreeing(run: Run, request: Request) -> Run:
         start, _ = _checkpoint(request.checkpoint, settings.network, settings.network_settings)
         _same("`checkpoint`", start, settings.checkpoint)
     _agree("`method`", request.method, settings.method)
+    _agree("`camera`", request.camera, settings.camera)
     _agree("the data", request.data, settings.data)
     asked = settings.recipe
     if request.recipe is not None:

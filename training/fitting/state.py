@@ -54,7 +54,13 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
     for warning in dataset.warnings():
         listener.warn(warning)
     with listener.progress("measuring the images", len(dataset.train)) as advance:
-        measured = measure(dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""))
+        measured = measure(
+            dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""), camera=settings.camera
+        )
+    if settings.camera is not None:
+        first = dataset.train[0]
+        for difference in settings.camera.differences(first.frame()):
+            listener.warn(f"{first.name} is not of the camera that was given: {difference}")
     _trainable(measured, dataset)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from training.calibration.camera import CameraProfile
 from training.calibration.intensity import IntensityFit
 from training.data.options import plain_message
 from training.data.settings import Augment, DataSettings
@@ -128,6 +129,7 @@ class Settings(BaseModel):
     data: DataSettings
     method: Annotated[str, AfterValidator(check_method)] = "supervised"
     recipe: Recipe
+    camera: CameraProfile | None = Field(None, description="as it was given; none: measured on the training images")
 
     @field_validator("network_settings")
     @classmethod
