@@ -12,9 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-_TRANSFORMS = ("affine", "anscombe")
+_TRANSFORMS = ("affine", "anscombe", "spline")
 _STATISTICS = ("dataset", "instance")
 _NUMBERS = ("offset", "scale", "pedestal", "gain", "read_noise", "sigma")
+_CURVE = ("knots", "values")
+
+SEGMENTS = 128
+"""Of a spline: a power of two, so that a value's segment is found in as many steps as that has bits."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,11 @@ class Constants:
 
     Attributes
     ----------
-    transform : {"affine", "anscombe"}
+    transform : {"affine", "anscombe", "spline"}
         ``affine``: the denoiser sees ``u = (x - offset) / scale``. ``anscombe``: ``u = (f - offset) / scale`` with
         ``f = stabilise(x, pedestal, gain, read_noise)``, whose noise has a standard deviation of about one wherever the
-        variance of x is ``gain * (x - pedestal) + read_noise**2``.
+        variance of x is ``gain * (x - pedestal) + read_noise**2``. ``spline``: f is led through a line that rises from
+        knot to knot, ``f = follow(stabilise(x, ...), knots, values)``.
     statistics : {"dataset", "instance"}
         ``instance``: x (or f) is first brought to mean 0 and standard deviation 1 in each image of the batch; a
         result that is computed in tiles then differs from the whole image's.
@@ -44,6 +49,9 @@ class Constants:
         deviation of the noise in the dark. Unused by the affine transform.
     sigma : float
         Noise level for the noise map, in units of u.
+    knots, values : tuple of float
+        Of the spline, ``SEGMENTS + 1`` each, increasing: Anscombe-transformed intensities, and what becomes of them. A
+        spline without any changes nothing; other transforms have none.
 
     Raises
     ------
@@ -62,6 +70,8 @@ class Constants:
     gain: float = 1.0
     read_noise: float = 0.0
     sigma: float = 0.0
+    knots: Sequence[float] = ()
+    values: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         for name, known in (("transform", _TRANSFORMS), ("statistics", _STATISTICS)):
@@ -80,11 +90,20 @@ class Constants:
             if name in {"scale", "gain"} and value <= 0:
                 raise ValueError(f"{name} is {value}, but must be positive")
             object.__setattr__(self, name, value)
+        for name in _CURVE:
+            points = tuple(map(float, getattr(self, name)))
+            if self.transform == "spline":
+                points = points or tuple(map(float, range(SEGMENTS + 1)))
+            if len(points) != (SEGMENTS + 1) * (self.transform == "spline"):
+                raise ValueError(f"{name} are {SEGMENTS + 1} of a spline and none of another transform")
+            if not all(low < high for low, high in zip(points, points[1:])) or not all(map(math.isfinite, points)):
+                raise ValueError(f"{name} are finite numbers, each greater than the one before")
+            object.__setattr__(self, name, points)
 
     @property
     def structure(self) -> dict[str, Any]:
         """Those that shape the computation; the others are numbers and travel with the weights."""
-        return {name: value for name, value in asdict(self).items() if name not in _NUMBERS}
+        return {name: value for name, value in asdict(self).items() if name not in _NUMBERS + _CURVE}
 
 
 class Calibrated(nn.Module):
@@ -110,6 +129,9 @@ class Calibrated(nn.Module):
         super().__init__()
         for name in _NUMBERS:
             self.register_buffer(name, torch.tensor(getattr(constants, name)))
+        if constants.transform == "spline":
+            for name in _CURVE:
+                self.register_buffer(name, torch.tensor(getattr(constants, name)))
         self.denoiser = denoiser
         self._constants = constants
         # Positions are counted from it: a tensor made in forward would tie a trace to the device it was traced on.
@@ -119,6 +141,8 @@ class Calibrated(nn.Module):
     def constants(self) -> Constants:
         """The constants, numbers as they are in the buffers now."""
         numbers: dict[str, Any] = {name: float(self.get_buffer(name)) for name in _NUMBERS}
+        if self._constants.transform == "spline":
+            numbers |= {name: tuple(self.get_buffer(name).tolist()) for name in _CURVE}
         return replace(self._constants, **numbers)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -138,8 +162,10 @@ class Calibrated(nn.Module):
         offset, scale, pedestal, gain, read_noise, sigma = (self.get_buffer(name) for name in _NUMBERS)
         multiples, margins = (_along(each, image.dim() - 2) for each in (form.multiple, form.margin))
         values = image
-        if form.transform == "anscombe":
+        if form.transform != "affine":
             values = stabilise(values, pedestal, gain, read_noise)
+        if form.transform == "spline":
+            values = follow(values, self.get_buffer("knots"), self.get_buffer("values"))
         if form.statistics == "instance":
             mean, deviation = _moments(values)
             values = (values - mean) / deviation
@@ -157,7 +183,9 @@ class Calibrated(nn.Module):
         values = values.to(image.dtype) * scale + offset
         if form.statistics == "instance":
             values = values * deviation + mean
-        if form.transform == "anscombe":
+        if form.transform == "spline":
+            values = follow(values, self.get_buffer("values"), self.get_buffer("knots"))
+        if form.transform != "affine":
             values = restore(values, pedestal, gain, read_noise)
         return values
 
@@ -210,6 +238,22 @@ def restore(
     bias = inverse * (math.sqrt(3 / 2) / 4 + inverse * (-11 / 8 + inverse * (math.sqrt(3 / 2) * 5 / 8)))
     electrons = stable * stable.abs() / 4 + bias - 1 / 8 - (read_noise / gain) ** 2
     return electrons * gain + pedestal
+
+
+def follow(values: torch.Tensor, knots: torch.Tensor, heights: torch.Tensor) -> torch.Tensor:
+    """Return the heights of a piecewise straight line at values; its first and last segment go on beyond the knots.
+
+    With `knots` and `heights` exchanged it is the inverse. A value's segment is found by halving: no tool needs to know
+    an operator for it.
+    """
+    segment = (values >= knots[SEGMENTS // 2]).to(torch.int64) * (SEGMENTS // 2)
+    step = SEGMENTS // 4
+    while step:
+        segment = segment + (values >= knots[segment + step]).to(torch.int64) * step
+        step //= 2
+    low, height = knots[segment], heights[segment]
+    slope = (heights[segment + 1] - height) / (knots[segment + 1] - low)
+    return height + (values - low) * slope
 
 
 def _moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from training.calibration.layer import Calibrated, Constants, stabilise
+from training.calibration.noise import correlation, estimate_noise
+from training.calibration.risk import NoisyCrop
+from training.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,16 +54,16 @@ def find_constants(
 
     A pre-trained denoiser expects noise of a certain level in images of a certain range: both transforms at several
     levels of residual noise, with the intensities at the bottom, the middle and the top of [0, 1], are tried on a few
-    crops of training pairs, and the best mean PSNR wins. A denoiser from scratch expects nothing: intensities are
-    mapped onto [0, 1], after an Anscombe transform where the noise grows with the signal. Without clean images there is
-    nothing to search by: a pre-trained denoiser then gets the noise at a level that such denoisers are trained for.
+    crops of training pairs, and the best mean PSNR wins; without clean images, the least risk by Stein's estimate, for
+    which each image's own noise is measured. A denoiser from scratch expects nothing: intensities are mapped onto
+    [0, 1], after an Anscombe transform where the noise grows with the signal.
 
     Parameters
     ----------
     measured : Statistics
         Of the same samples.
     samples : sequence of Sample
-        The training samples; those with a clean image are searched on.
+        The training samples; those with a clean image are searched on, or where there is none, all.
     denoiser : nn.Module
         The bare network with the weights that training starts from, on the device where the search runs.
     network : Network
@@ -92,10 +95,7 @@ def find_constants(
     transforms = _transforms(measured, transform, statistics)
     if not pretrained:
         return _constants(base, measured, sigma, transform=transforms[-1])
-    pairs = [sample for sample in samples if sample.clean is not None]
-    if not pairs:
-        return _constants(base, measured, sigma, transform=transforms[-1], level=_LEVELS[len(_LEVELS) // 2])
-    score = _Score(pairs, measured.intensity, denoiser, seed, progress, quick=quick)
+    score = _Score(_judges(measured, samples, denoiser, seed), denoiser, progress, quick=quick)
 
     def placed(choice: _Choice) -> Constants:
         return _constants(base, measured, sigma, **asdict(choice))
@@ -123,55 +123,58 @@ class _Choice:
     ratio: float = 1.0
 
 
+class Judge(Protocol):
+    """A crop that a denoiser is judged by."""
+
+    image: torch.Tensor
+
+    def risk(self, denoise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return how far off it is, the less the better."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A noisy crop and its clean one, (1, 1, *space)."""
+
+    image: torch.Tensor
+    clean: torch.Tensor
+
+    def risk(self, denoise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return the mean square error."""
+        return ((denoise(self.image).double() - self.clean) ** 2).mean()
+
+    def to(self, device: torch.device | str) -> _Pair:
+        return _Pair(self.image.to(device), self.clean.to(device))
+
+
 class _Score:
-    """Mean PSNR of a calibration over a few crops, each calibration tried once."""
+    """What a calibration gains in dB over a few crops, each calibration tried once."""
 
     def __init__(
         self,
-        samples: Sequence[Sample],
-        intensity: Intensity,
+        judges: Sequence[_Pair] | Sequence[NoisyCrop],
         denoiser: nn.Module,
-        seed: int,
         progress: Callable[[str], object],
         *,
         quick: bool,
     ) -> None:
         self.quick = quick
-        small = sum(p.numel() for p in denoiser.parameters()) < _SMALL_NETWORK
-        self.crops = list(_crops(samples, intensity, seed, 24 if small else 8))
+        self.device = next(denoiser.parameters()).device
+        self.judges = [judge.to(self.device) for judge in judges]
         self.denoiser = denoiser
         self.progress = progress
         self.known: dict[Constants, float] = {}
 
     def __call__(self, constants: Constants) -> float:
         if constants not in self.known:
-            model = Calibrated(self.denoiser, replace(constants, margin=0)).eval()
-            device = next(self.denoiser.parameters()).device
-            model.to(device)
-            errors = []
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=self.quick):
-                for noisy, clean in self.crops:
-                    denoised = model(torch.from_numpy(noisy)[None, None].to(device))[0, 0].cpu().numpy()
-                    errors.append(float(np.mean((denoised.astype(np.float64) - clean) ** 2)))
-            score = float(np.mean(-10 * np.log10(np.maximum(errors, 1e-30))))
+            model = Calibrated(self.denoiser, replace(constants, margin=0)).eval().to(self.device)
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.quick):
+                risks = np.array([float(judge.risk(model)) for judge in self.judges])
+            # Stein's estimate of a single crop is too uncertain for a logarithm, and no error is below 0.1 % of the noise
+            
             self.known[constants] = score if np.isfinite(score) else -np.inf
             self.progress(constants.transform)
         return self.known[constants]
-
-
-def _crops(
-    samples: Sequence[Sample], intensity: Intensity, seed: int, count: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield noisy and clean crops, each from an image of its own as long as there are so many."""
-    rng = np.random.default_rng([seed, 1])
-    order = rng.permutation(len(samples))
-    for index in np.resize(order, count):
-        noisy, clean = samples[int(index)].pair()
-        clean = intensity.apply(noisy, clean)
-        sides = _CROP[-noisy.ndim :]
-        starts = [int(rng.integers(max(size - side, 0) + 1)) for size, side in zip(noisy.shape, sides, strict=True)]
-        place = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
-        yield np.ascontiguousarray(noisy[place]), clean[place]
 
 
 def _transforms(measured: Statistics, transform: str, statistics: str) -> list[str]:
