@@ -4,6 +4,7 @@ Every tool then runs a model package alike, for the package needs no pre- or pos
 of its own. Only torch is imported: this file travels inside packages.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -96,7 +97,7 @@ class Constants:
                 points = points or tuple(map(float, range(SEGMENTS + 1)))
             if len(points) != (SEGMENTS + 1) * (self.transform == "spline"):
                 raise ValueError(f"{name} are {SEGMENTS + 1} of a spline and none of another transform")
-            if not all(low < high for low, high in zip(points, points[1:])) or not all(map(math.isfinite, points)):
+            if not all(low < high for low, high in itertools.pairwise(points)) or not all(map(math.isfinite, points)):
                 raise ValueError(f"{name} are finite numbers, each greater than the one before")
             object.__setattr__(self, name, points)
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.calibration.camera import measure_camera
 from training.calibration.noise import NoiseModel
+from training.errors import DataError
+
+if TYPE_CHECKING:
+    from training.calibration.statistics import Statistics
 
 _STEP = 0.3  # of the noise: by so much the probe moves a pixel; less would drown in the rounding of half precision
 _LEAST = 1e-6  # of the noise's mean variance
@@ -83,6 +89,21 @@ class NoisyCrop:
     def to(self, device: torch.device | str) -> NoisyCrop:
         """Return the crop on a device."""
         return NoisyCrop(self.image.to(device), self.variance.to(device), self.probe.to(device))
+
+
+def noise_of(image: NDArray[np.float32], measured: Statistics) -> tuple[NoiseModel, tuple[float, ...]]:
+    """Return the noise of an image and the correlation of its neighbours.
+
+    It is that of the camera, unless the image shows by itself that it is not: where each file was scaled on its own, a
+    photo-electron is worth something else in each.
+    """
+    camera = measured.camera
+    if camera is None or camera.differences(image):
+        try:
+            camera = measure_camera([image], axes="ZYX"[-image.ndim :])
+        except DataError:  # too small
+            return measured.model, (0.0,) * image.ndim
+    return camera.model, tuple(camera.correlation.values())
 
 
 def _correlated(white: NDArray[np.float64], correlation: tuple[float, ...]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from training.calibration.layer import Calibrated, Constants, stabilise
-from training.calibration.noise import correlation, estimate_noise
-from training.calibration.risk import NoisyCrop
-from training.errors import DataError
+from training.calibration.risk import NoisyCrop, noise_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from training.calibration.intensity import Intensity
     from training.calibration.statistics import Statistics
     from training.data import Sample
     from training.networks import Network
@@ -30,7 +27,8 @@ _LEVELS = (8.0, 11.0, 14.0, 19.0, 25.0, 34.0)  # of 255: what the residual noise
 _SIGMAS = (0.5, 0.7, 1.0, 1.4, 2.0)  # noise map over residual noise
 _POSITIONS = (0.0, 0.5, 1.0)  # where the range of intensities lies in [0, 1]: at its bottom, middle, top
 _REFINED = (0.87, 0.93, 1.0, 1.07, 1.15)
-_EQUAL = 0.15  # dB
+_EQUAL, _EQUAL_RISK = 0.15, 0.002  # dB, part of the noise's variance
+_CROPS = 24
 _CROP = (16, 72, 72)  # pixels along Z, Y, X
 _SMALL_NETWORK = 5_000_000  # parameters: what has more is searched on fewer pixels
 
@@ -110,7 +108,9 @@ def find_constants(
     refined = [replace(choice, level=choice.level * factor) for factor in _REFINED]
     scores = [score(placed(trial)) for trial in refined]
     # Noise above what the denoiser knows stays in the image: of levels that are as good, the lowest is the safe one.
-    return placed(next(trial for trial, found in zip(refined, scores, strict=True) if found >= max(scores) - _EQUAL))
+    return placed(
+        next(trial for trial, found in zip(refined, scores, strict=True) if found >= max(scores) - score.equal)
+    )
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,37 @@ class _Choice:
     ratio: float = 1.0
 
 
-class Judge(Protocol):
-    """A crop that a denoiser is judged by."""
+class _Score:
+    """What a calibration gains over a few crops, each calibration tried once."""
 
-    image: torch.Tensor
+    def __init__(
+        self,
+        judges: Sequence[_Pair] | Sequence[NoisyCrop],
+        denoiser: nn.Module,
+        progress: Callable[[str], object],
+        *,
+        quick: bool,
+    ) -> None:
+        self.quick = quick
+        self.device = next(denoiser.parameters()).device
+        self.judges = [judge.to(self.device) for judge in judges]
+        self.paired = isinstance(self.judges[0], _Pair)
+        self.equal = _EQUAL if self.paired else _EQUAL_RISK
+        self.denoiser = denoiser
+        self.progress = progress
+        self.known: dict[Constants, float] = {}
 
-    def risk(self, denoise: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Return how far off it is, the less the better."""
+    def __call__(self, constants: Constants) -> float:
+        """Return the mean PSNR over pairs but for a constant, or minus the mean risk of noisy crops."""
+        if constants not in self.known:
+            model = Calibrated(self.denoiser, replace(constants, margin=0)).eval().to(self.device)
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.quick):
+                risks = np.array([float(judge.risk(model)) for judge in self.judges])
+            # Of noisy crops the risk is uncertain by the same in all calibrations: a difference tells, not a ratio.
+            score = float(np.mean(-10 * np.log10(np.maximum(risks, 1e-30)) if self.paired else -risks))
+            self.known[constants] = score if np.isfinite(score) else -np.inf
+            self.progress(constants.transform)
+        return self.known[constants]
 
 
 @dataclass(frozen=True)
@@ -143,38 +167,40 @@ class _Pair:
         """Return the mean square error."""
         return ((denoise(self.image).double() - self.clean) ** 2).mean()
 
-    def to(self, device: torch.device | str) -> _Pair:
+    def to(self, device: torch.device) -> _Pair:
         return _Pair(self.image.to(device), self.clean.to(device))
 
 
-class _Score:
-    """What a calibration gains in dB over a few crops, each calibration tried once."""
+def _judges(
+    measured: Statistics, samples: Sequence[Sample], denoiser: nn.Module, seed: int
+) -> list[_Pair] | list[NoisyCrop]:
+    """Return crops to judge by, each from an image of its own as long as there are so many: pairs if there are any."""
+    small = sum(p.numel() for p in denoiser.parameters()) < _SMALL_NETWORK
+    pairs = [sample for sample in samples if sample.clean is not None]
+    rng = np.random.default_rng([seed, 1])
+    order = rng.permutation(len(pairs or samples))
+    chosen = [(pairs or samples)[int(index)] for index in np.resize(order, _CROPS if small else _CROPS // 3)]
+    if not pairs:
+        noise = {sample.name: noise_of(sample.frame(), measured) for sample in chosen}
+        return [
+            NoisyCrop.of(_crop(rng, sample.frame())[0], *noise[sample.name], np.random.default_rng([seed, 2, number]))
+            for number, sample in enumerate(chosen)
+        ]
+    found = []
+    for sample in chosen:
+        noisy, clean = sample.pair()
+        crops = _crop(rng, noisy, measured.intensity.apply(noisy, clean))
+        found.append(_Pair(*(torch.from_numpy(crop)[None, None] for crop in crops)))
+    return found
 
-    def __init__(
-        self,
-        judges: Sequence[_Pair] | Sequence[NoisyCrop],
-        denoiser: nn.Module,
-        progress: Callable[[str], object],
-        *,
-        quick: bool,
-    ) -> None:
-        self.quick = quick
-        self.device = next(denoiser.parameters()).device
-        self.judges = [judge.to(self.device) for judge in judges]
-        self.denoiser = denoiser
-        self.progress = progress
-        self.known: dict[Constants, float] = {}
 
-    def __call__(self, constants: Constants) -> float:
-        if constants not in self.known:
-            model = Calibrated(self.denoiser, replace(constants, margin=0)).eval().to(self.device)
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.quick):
-                risks = np.array([float(judge.risk(model)) for judge in self.judges])
-            # Stein's estimate of a single crop is too uncertain for a logarithm, and no error is below 0.1 % of the noise
-            
-            self.known[constants] = score if np.isfinite(score) else -np.inf
-            self.progress(constants.transform)
-        return self.known[constants]
+def _crop(rng: np.random.Generator, *images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the same part of images of one shape."""
+    shape = images[0].shape
+    sides = _CROP[-len(shape) :]
+    starts = [int(rng.integers(max(size - side, 0) + 1)) for size, side in zip(shape, sides, strict=True)]
+    place = tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+    return [np.ascontiguousarray(image[place]) for image in images]
 
 
 def _transforms(measured: Statistics, transform: str, statistics: str) -> list[str]:
