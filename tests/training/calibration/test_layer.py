@@ -8,15 +8,20 @@ import torch
 from helpers.exported import onnx, traced
 from torch import nn
 
-from training.calibration.layer import Calibrated, Constants
+from training.calibration.layer import Calibrated, Constants, follow
 
 SIZES = [(1, 1, 1, 1), (2, 1, 1, 1), (1, 1, 3, 2), (3, 1, 8, 8), (1, 1, 37, 5), (1, 1, 64, 90)]
+CURVE = {
+    "knots": tuple(np.linspace(2, 250, 129).tolist()),
+    "values": tuple(np.cumsum(np.random.default_rng(0).uniform(0.5, 3, 129)).tolist()),
+}
 FORMS = {
     "affine": {"offset": 120.0, "scale": 900.0},
     "affine in multiples": {"offset": 120.0, "scale": 900.0, "multiple": 8},
     "affine with margin": {"offset": 120.0, "scale": 900.0, "multiple": 8, "margin": 5},
     "noise map": {"offset": 120.0, "scale": 900.0, "multiple": 16, "noise_map": True, "sigma": 0.07},
     "anscombe": {"transform": "anscombe", "pedestal": 100.0, "gain": 2.5, "read_noise": 4.0, "scale": 20.0},
+    "spline": {"transform": "spline", "pedestal": 100.0, "gain": 2.5, "scale": 20.0, "margin": 3, **CURVE},
     "instance": {"statistics": "instance", "offset": -0.5, "scale": 3.0, "multiple": 4},
     "anscombe instance": {"transform": "anscombe", "gain": 3.0, "statistics": "instance", "scale": 2.0, "margin": 3},
 }
@@ -272,3 +277,51 @@ def test_an_onnx_export_holds_for_every_batch_and_size(form):
     for shape in SIZES:
         image = picture(shape)
         torch.testing.assert_close(run(image), module(image), rtol=1e-5, atol=0.05)
+
+
+def test_a_spline_is_the_anscombe_transform_at_its_start_whatever_its_knots():
+    anscombe = Constants("anscombe", pedestal=100, gain=2.5, read_noise=4, scale=20)
+    image = torch.linspace(0, 60000, 40000).reshape(1, 1, 200, 200)
+    for curve in ({}, {"knots": CURVE["knots"], "values": CURVE["knots"]}):
+        seen = [Keep(), Keep()]
+        returned = [
+            Calibrated(keep, constants)(image)
+            for keep, constants in zip(seen, (anscombe, replace(anscombe, transform="spline", **curve)), strict=True)
+        ]
+        torch.testing.assert_close(seen[0].seen, seen[1].seen, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(*returned, rtol=1e-5, atol=0.05)
+
+
+def test_a_spline_increases_goes_on_straight_beyond_its_knots_and_is_undone_exactly():
+    knots, heights = (torch.tensor(CURVE[name], dtype=torch.float64) for name in ("knots", "values"))
+    values = torch.linspace(-300, 900, 100_001, dtype=torch.float64)
+    found = follow(values, knots, heights)
+    assert bool((found.diff() > 0).all())
+    torch.testing.assert_close(found, follow(values + 0.0, knots, heights))
+    torch.testing.assert_close(follow(knots, knots, heights), heights)
+    torch.testing.assert_close(follow(found, heights, knots), values, rtol=0, atol=1e-9)
+    for beyond in (values < knots[0], values > knots[-1]):
+        torch.testing.assert_close(found[beyond].diff(2), torch.zeros_like(found[beyond].diff(2)), rtol=0, atol=1e-9)
+
+
+def test_a_spline_is_the_same_in_tiles_as_in_the_whole():
+    module, image = probe("spline"), picture((1, 1, 60, 60))
+    whole, part = module(image), module(image[..., :40, 20:])
+    torch.testing.assert_close(whole[..., :30, 30:], part[..., :30, 10:], rtol=0, atol=0)
+
+
+def test_a_splines_curve_travels_with_the_weights():
+    module = probe("spline")
+    structure = module.constants.structure
+    assert not {"knots", "values"} & set(structure)
+    empty = Calibrated(Probe(1), Constants(**structure))
+    empty.load_state_dict(module.state_dict())
+    assert empty.constants == module.constants
+
+
+@pytest.mark.parametrize("curve", [{"knots": (1.0, 2.0)}, {"values": (*CURVE["values"][:-1], 0.0)}])
+def test_a_curve_that_is_none_is_refused(curve):
+    with pytest.raises(ValueError, match="are"):
+        Constants("spline", **curve)
+    with pytest.raises(ValueError, match="none of another transform"):
+        Constants("anscombe", **CURVE)

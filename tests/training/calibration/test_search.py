@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.scenes import Shrink, scene
 from torch import nn
 
 from training.calibration.intensity import Intensity, fit_affine
@@ -15,14 +16,6 @@ from training.calibration.statistics import measure
 from training.data import Sample
 from training.networks import NETWORKS
 from training.runs.settings import Recipe
-
-
-def scene(seed, shape=(64, 80)):
-    """Smooth structure between 0 and 1."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    waves = sum(np.sin(x / rng.uniform(4, 12) + y / rng.uniform(4, 12) + rng.uniform(0, 6)) for _ in range(4))
-    return (waves - waves.min()) / np.ptp(waves)
 
 
 def pairs(count=6, *, gain=4.0, offset=100.0, read_noise=3.0, clean_scale=1.0, shape=(64, 80)):
@@ -117,20 +110,6 @@ def test_a_survey_measures_intensities_noise_and_shape():
     assert seen.high > 800
     assert (seen.shape, seen.uniform) == ((64, 80), True)
     assert not measure([*data, *pairs(1, shape=(40, 90))], "dataset", seed=0).uniform
-
-
-class Shrink(nn.Module):
-    """A denoiser for noise of level 25/255 alone: it blurs what is smaller than that noise, in [0, 1] only."""
-
-    def __init__(self):
-        super().__init__()
-        self.known = nn.Parameter(torch.zeros(1))
-
-    def forward(self, image):
-        blurred = nn.functional.avg_pool2d(nn.functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        detail = image - blurred
-        level = 25 / 255
-        return blurred + detail * (detail.abs() / (2 * level)).clamp(max=1) - (image - image.clamp(-0.2, 1.2))
 
 
 def chosen(data, recipe=None, *, pretrained=True, network="dncnn", denoiser=None, radius=(1, 1)):
