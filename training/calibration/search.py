@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from training.calibration.layer import Calibrated, Constants, stabilise
 from training.calibration.risk import NoisyCrop, noise_of
+from training.calibration.spline import fit_spline
+from training.errors import SettingError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +47,7 @@ def find_constants(
     statistics: str = "dataset",
     sigma: float | None = None,
     seed: int = 0,
+    spline: bool = False,
     quick: bool = False,
     progress: Callable[[str], object] = lambda what: None,
 ) -> Constants:
@@ -70,18 +73,27 @@ def find_constants(
         The network's receptive radius in pixels along each axis.
     pretrained : bool
         Whether the weights are worth a search.
-    transform : {"auto", "affine", "anscombe"}
-        Both are tried with "auto", where the noise grows with the signal.
+    transform : {"auto", "affine", "anscombe", "spline"}
+        The first two are tried with "auto", where the noise grows with the signal; a spline is fitted over the best
+        Anscombe transform.
     statistics : {"dataset", "instance"}
         As ``Constants.statistics``.
     sigma : float, optional
         Noise level of the noise map, of 255; searched for by default.
     seed : int
         Of the crops.
+    spline : bool
+        Whether a spline is tried over the Anscombe transform where that is the best of "auto": it is kept where crops
+        that it was not fitted to are the better for it.
     quick : bool
         Whether the search computes in bfloat16.
     progress : callable
         Called with the transform's name after each trial.
+
+    Raises
+    ------
+    UserError
+        Where a spline is wanted and there are no weights to fit it to.
     """
     reach = (MARGIN,) * len(network.stride) if radius is None else radius
     base = Constants(
@@ -92,6 +104,8 @@ def find_constants(
     )
     transforms = _transforms(measured, transform, statistics)
     if not pretrained:
+        if transform == "spline":
+            raise SettingError("`transform` spline is fitted to pre-trained weights: give `checkpoint`")
         return _constants(base, measured, sigma, transform=transforms[-1])
     score = _Score(_judges(measured, samples, denoiser, seed), denoiser, progress, quick=quick)
 
@@ -108,9 +122,16 @@ def find_constants(
     refined = [replace(choice, level=choice.level * factor) for factor in _REFINED]
     scores = [score(placed(trial)) for trial in refined]
     # Noise above what the denoiser knows stays in the image: of levels that are as good, the lowest is the safe one.
-    return placed(
-        next(trial for trial, found in zip(refined, scores, strict=True) if found >= max(scores) - score.equal)
+    enough = max(scores) - score.equal
+    found = placed(next(trial for trial, reached in zip(refined, scores, strict=True) if reached >= enough))
+    if transform != "spline" and not (spline and found.transform == "anscombe"):
+        return found
+    ends = stabilise(torch.tensor([measured.low, measured.high]), found.pedestal, found.gain, found.read_noise)
+    bent = fit_spline(
+        found, denoiser, score.judges[::2], (float(ends[0]), float(ends[1])), quick=quick, progress=progress
     )
+    held_out = score.of(score.judges[1::2])
+    return bent if transform == "spline" or held_out(bent) > held_out(found) + score.equal else found
 
 
 @dataclass(frozen=True)
@@ -128,7 +149,7 @@ class _Score:
 
     def __init__(
         self,
-        judges: Sequence[_Pair] | Sequence[NoisyCrop],
+        judges: Sequence[_Pair | NoisyCrop],
         denoiser: nn.Module,
         progress: Callable[[str], object],
         *,
@@ -142,6 +163,10 @@ class _Score:
         self.denoiser = denoiser
         self.progress = progress
         self.known: dict[Constants, float] = {}
+
+    def of(self, judges: Sequence[_Pair | NoisyCrop]) -> _Score:
+        """Return the score over other crops."""
+        return _Score(judges, self.denoiser, self.progress, quick=self.quick)
 
     def __call__(self, constants: Constants) -> float:
         """Return the mean PSNR over pairs but for a constant, or minus the mean risk of noisy crops."""
@@ -206,7 +231,7 @@ def _crop(rng: np.random.Generator, *images: NDArray[np.float32]) -> list[NDArra
 def _transforms(measured: Statistics, transform: str, statistics: str) -> list[str]:
     """Return the transforms to try; the last is the better guess without trying."""
     if transform != "auto":
-        return [transform]
+        return ["anscombe" if transform == "spline" else transform]
     low, high = measured.model.variance([measured.low, measured.high])
     depends = statistics == "dataset" and measured.model.gain > 0 and high > 2 * low
     return ["affine", "anscombe"] if depends else ["affine"]

@@ -170,6 +170,7 @@ class Provenance(_Part):
     def _complete(cls, calibration: dict[str, Any]) -> dict[str, Any]:
         from training.calibration.layer import Constants  # imports torch
 
+        calibration = {"knots": (), "values": (), **calibration}  # runs of version 0.1 know no spline
         wanted = {field.name for field in fields(Constants)}
         if set(calibration) != wanted:
             raise ValueError(f"its keys are not {', '.join(sorted(wanted))}")

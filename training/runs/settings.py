@@ -18,7 +18,7 @@ from training.networks import NETWORKS
 from training.util.text import unknown
 
 Statistics = Literal["dataset", "instance"]
-Transform = Literal["auto", "affine", "anscombe"]
+Transform = Literal["auto", "affine", "anscombe", "spline"]
 Loss = Literal["mae", "mse", "l1ssim"]
 M = TypeVar("M", bound=BaseModel)
 
