@@ -22,7 +22,7 @@ WRITER = "bmz-fmd"
 
 _LARGEST = 512  # pixels a side that a picture shows of an image
 _SMALLEST_WITH_INSET = 64  # pixels a side
-_BLUE, _ORANGE = "#0072b2", "#d55e00"  # distinct also for colour-blind eyes
+BLUE, ORANGE = "#0072b2", "#d55e00"  # distinct also for colour-blind eyes
 _MARK = "#ffd400"
 _NAME = 28  # characters of an image's name
 
@@ -53,15 +53,15 @@ class Shown:
 
 def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) -> None:
     """Draw losses, and PSNR with SSIM, against the epoch (rows of ``losses.csv``), and write a PNG."""
-    figure = _figure(10, 3.6)
+    figure = new_figure(10, 3.6)
     losses, ratio = figure.subplots(1, 2)
     similarity = ratio.twinx()
     epochs = [row["epoch"] for row in history]
     for axes, key, colour, label in (
-        (losses, "train_loss", _BLUE, "training"),
-        (losses, "validation_loss", _ORANGE, "validation"),
-        (ratio, "psnr", _BLUE, "PSNR"),
-        (similarity, "ssim", _ORANGE, "SSIM"),
+        (losses, "train_loss", BLUE, "training"),
+        (losses, "validation_loss", ORANGE, "validation"),
+        (ratio, "psnr", BLUE, "PSNR"),
+        (similarity, "ssim", ORANGE, "SSIM"),
     ):
         axes.plot(epochs, [row[key] for row in history], ".-", color=colour, label=label)
     if any(row["validation_loss"] > 0 for row in history):
@@ -76,7 +76,7 @@ def curves(history: Sequence[dict[str, float]], path: Path, *, best_epoch: int) 
     losses.legend(frameon=False)
     lines = [*ratio.get_lines(), *similarity.get_lines()]
     ratio.legend(lines, [str(line.get_label()) for line in lines], frameon=False, loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def panel(
@@ -103,8 +103,8 @@ def panel(
         _draw_images(axes[:3], row, window, pixel_size)
         other, title = (row.noisy, "noisy") if row.clean is None else (row.clean, "clean")
         difference = row.denoised[window] - other[window]
-        _draw_map(axes[3], difference, _reach(difference), f"denoised - {title}", unit)
-    _save(figure, path)
+        draw_map(axes[3], difference, _reach(difference), f"denoised - {title}", unit)
+    save(figure, path)
 
 
 def residual_picture(
@@ -133,8 +133,8 @@ def residual_picture(
             (axes[4], row.denoised - row.reference, _reach(removed), "error: denoised - clean", unit),
             (axes[5], deviations, 2 * LIMIT, f"smoothed residual, largest {largest.largest:.1f}", "sd of noise"),
         ):
-            _draw_map(spot, values[window], reach, title, of)
-    _save(figure, path)
+            draw_map(spot, values[window], reach, title, of)
+    save(figure, path)
 
 
 def is_ours(path: Path) -> bool:
@@ -213,7 +213,7 @@ def _draw_bar(axes: Axes, pixel_size: tuple[float, float, str], shape: tuple[int
     text.set_bbox({"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0})
 
 
-def _draw_map(axes: Axes, values: NDArray[Any], reach: float, title: str, unit: str) -> None:
+def draw_map(axes: Axes, values: NDArray[Any], reach: float, title: str, unit: str) -> None:
     """Draw signed values around 0 in blue and red, with a colour bar."""
     shown = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     axes.set_title(title, fontsize=10)
@@ -227,7 +227,7 @@ def _reach(values: NDArray[Any]) -> float:
 
 def _grid(rows: Sequence[Shown], columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure with a row of axes an image, called as it is."""
-    figure = _figure(width, height * len(rows) + 0.3)
+    figure = new_figure(width, height * len(rows) + 0.3)
     grid: list[list[Axes]] = figure.subplots(len(rows), columns, squeeze=False).tolist()
     for axes, row in zip(grid, rows, strict=True):
         axes[0].set_ylabel(row.name if len(row.name) <= _NAME else f"{row.name[: _NAME - 3]}...")
@@ -236,14 +236,15 @@ def _grid(rows: Sequence[Shown], columns: int, width: float, height: float) -> t
     return figure, grid
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return a figure that needs no screen and leaves matplotlib's global state alone."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=110, layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         figure.savefig(beside, format="png", metadata={"Software": WRITER})

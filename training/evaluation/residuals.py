@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 LIMIT = 5.0
 """Standard deviations of smoothed white noise: chance reaches them in about one of two million pixels."""
 
-_SMOOTHING = 2.0  # standard deviation in pixels of the Gaussian that objects are looked for with
+SMOOTHING = 2.0
+"""Standard deviation, in pixels, of the Gaussian that objects are looked for with."""
+
 _NEIGHBOURHOOD = 8.0  # standard deviation in pixels of the Gaussian over which the noise's strength is taken
 _LEVEL = 16.0  # the same over which a shift counts as a matter of the offset, not of structure
 _ROUNDING = 1e-9  # of the residual: noise below is that of the computation
@@ -39,13 +41,15 @@ class Deviation(NamedTuple):
     """Where that is: row and column, or depth, row and column."""
 
 
-def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.float64]:
+def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any], *, smoothing: float = SMOOTHING) -> NDArray[np.float64]:
     """Return the smoothed residual in units of the standard deviation that its noise alone would give it.
 
     Parameters
     ----------
     noisy, denoised : ndarray, (H, W) or (D, H, W)
         In the same units.
+    smoothing : float
+        Standard deviation of the Gaussian, in pixels: objects of about twice that radius stand out most.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def deviation_map(noisy: NDArray[Any], denoised: NDArray[Any]) -> NDArray[np.flo
     ones = np.ones_like(residual)
     broad = _gaussian(_LEVEL)
     residual -= _filter(residual, broad) / _filter(ones, broad)
-    kernel = _gaussian(_SMOOTHING)
+    kernel = _gaussian(smoothing)
     smooth = _filter(residual, kernel)
     weight, squares = _filter(ones, kernel), _filter(ones, kernel**2)
     centre = kernel.max() ** residual.ndim / weight

@@ -1,0 +1,115 @@
+"""The judgements on a denoiser's results of several images, and what a picture of each needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from training.errors import UserError
+from training.evaluation.trust.measures import Maps, measure
+from training.evaluation.trust.verdict import Judgement, Verdict, judge, too_small, worst
+from training.util.text import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from training.data import Sample
+    from training.inference.denoiser import Denoiser
+
+_NAMED = 3  # images that a summary names
+
+
+class Trust(BaseModel):
+    """Whether a denoiser's results can be believed, as far as noisy images alone can tell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: tuple[Judgement, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the worst image."""
+        return worst(image.verdict for image in self.images)
+
+    def summary(self) -> str:
+        """Return in a sentence how many images are green, amber and red, and what was found in the worst."""
+        counts = [(colour, [image for image in self.images if image.verdict == colour]) for colour in _COLOURS]
+        parts = [f"{len(found)} {colour}" for colour, found in counts if found]
+        text = f"Judged without clean images: of {counted(len(self.images), 'image')} {', '.join(parts)}"
+        bad = [image for colour, found in counts[:2] for image in found][:_NAMED]
+        return "; ".join([text, *(image.sentence() for image in bad)])
+
+
+_COLOURS: tuple[Verdict, ...] = ("red", "amber", "green")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An image, what became of it, and the judgement on it."""
+
+    judgement: Judgement
+    noisy: NDArray[np.float32]
+    denoised: NDArray[np.float32]
+    maps: Maps | None
+
+
+def judge_result(
+    name: str,
+    noisy: NDArray[np.float32],
+    denoised: NDArray[np.float32],
+    *,
+    denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    second: NDArray[np.float32] | None = None,
+    unlike: Sequence[str] = (),
+) -> Judged:
+    """Judge one result; parameters as for ``measures.measure`` and ``verdict.judge``."""
+    try:
+        measures, maps = measure(noisy, denoised, denoise=denoise, second=second)
+    except UserError as error:
+        return Judged(too_small(name, str(error)), noisy, denoised, None)
+    return Judged(judge(name, measures, unlike), noisy, denoised, maps)
+
+
+def judge_images(
+    samples: Iterable[Sample],
+    denoiser: Denoiser,
+    *,
+    tile: int | None = None,
+    turned: bool = True,
+    each: Callable[[Judged], object] = lambda judged: None,
+) -> Trust:
+    """Denoise the noisy image of each sample and judge the result; clean images are not looked at.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        Of a second noisy frame, where there is one, the contrast by frequency is taken with it.
+    denoiser : Denoiser
+        Takes images in the units of the noisy ones.
+    tile : int, optional
+        Side of a tile in pixels; by default images are whole where memory allows.
+    turned : bool
+        Whether turned and mirrored inputs are denoised too, which takes four times as long.
+    each : callable
+        Called with each image once it is judged, in turn: only one is in memory.
+
+    Raises
+    ------
+    UserError
+        If there is no sample, or one cannot be read.
+    """
+    denoise = denoiser.tiled(tile)
+    found = []
+    for sample in samples:
+        noisy = sample.frame()
+        second = sample.frame(number=1) if len(sample.noisy) > 1 else None
+        judged = judge_result(sample.name, noisy, denoise(noisy), denoise=denoise if turned else None, second=second)
+        found.append(judged.judgement)
+        each(judged)
+    if not found:
+        raise UserError("nothing to judge: there is no image")
+    return Trust(images=tuple(found))

@@ -1,0 +1,78 @@
+"""Whether what a denoiser took away holds structure: by the smoothed residual, at several sizes of objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.evaluation.residuals import deviation_map, largest_deviation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMOOTHINGS = (1.0, 2.0, 4.0)
+"""Standard deviations in pixels of the Gaussians that objects are looked for with."""
+
+_CLIP = 5.0  # standard deviations of noise: a hot pixel that was taken away counts no more than that
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What stands out of the residual."""
+
+    largest: float
+    """The largest value of the smoothed residual, in standard deviations of noise: above 0 where brightness was taken
+    away that the data hold, below where some was added that they do not."""
+
+    at: tuple[int, ...]
+    """Where that is: row and column, or depth, row and column."""
+
+    width: float
+    """Pixels across, about, of what stands out there: twice the Gaussian's standard deviation that shows it best."""
+
+    spread: float
+    """Root mean square of the smoothed residual over the image, largest over the sizes: 1 where it is noise alone."""
+
+
+def deviations(residual: NDArray[np.float64], neighbours: Sequence[float], smoothing: float) -> NDArray[np.float64]:
+    """Return the smoothed residual in standard deviations of noise; see ``find_structure``."""
+    clipped = np.clip(residual, -_CLIP, _CLIP)
+    excess = math.prod(math.sqrt((1 + r) / (1 - r)) for r in np.clip(neighbours, 0, 0.95))
+    smooth = deviation_map(clipped, np.zeros_like(clipped), smoothing=smoothing)
+    return np.asarray(smooth / excess, np.float64)
+
+
+def find_structure(residual: NDArray[np.float64], neighbours: Sequence[float]) -> Structure:
+    """Return what stands out of a residual.
+
+    Parameters
+    ----------
+    residual : ndarray, (H, W) or (D, H, W)
+        Noisy minus denoised, in standard deviations of the noise.
+    neighbours : sequence of float
+        Correlation of the noise of neighbours, one an axis: what smoothing leaves of correlated noise is more than of
+        white noise, as of noise whose correlation falls by that factor from pixel to pixel.
+    """
+    found = []
+    for smoothing in SMOOTHINGS:
+        smooth = deviations(residual, neighbours, smoothing)
+        largest = largest_deviation(smooth)
+        spread = float(np.sqrt(np.mean(smooth**2)))
+        found.append(Structure(float(smooth[largest.at]), largest.at, 2 * smoothing, spread))
+    best = max(found, key=lambda each: abs(each.largest))
+    return replace(best, spread=max(each.spread for each in found))
+
+
+def neighbour_correlation(residual: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the correlation of neighbouring pixels of a residual along each axis; 0 of a constant one."""
+    values = np.clip(residual, -_CLIP, _CLIP)
+    values = values - values.mean()
+    power = float(np.mean(values**2))
+    if power == 0:
+        return tuple(0.0 for _ in range(values.ndim))
+    along = [np.moveaxis(values, axis, 0) for axis in range(values.ndim)]
+    return tuple(float(np.mean(each[1:] * each[:-1])) / power if len(each) > 1 else 0.0 for each in along)
