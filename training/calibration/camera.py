@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from training.calibration.noise import NoiseModel, clipped, straight
-from training.calibration.transfer import Transfer, correlation, photon_transfer
+from training.calibration.transfer import (
+    Transfer,
+    correlations,
+    ends_of_range,
+    photon_transfer,
+    variance_of_difference,
+)
 from training.data.options import plain_message
 from training.errors import DataError, SettingError
 from training.util.writing import write_text
@@ -24,6 +30,11 @@ A pixel's neighbours then foretell about a twentieth of its noise.
 """
 
 _SURE = 1.96  # standard errors on either side of a 95 % interval
+_CERTAIN = 4.0  # standard errors: a correlation below may be none
+_TOLD = 0.2  # part of the gain, or of the intensity, by which two must differ: drift and structure make less
+_SCALE = 0.2  # of the correction for correlated noise: how wrong it may be
+_PIXELS = 4_000_000  # that are looked at
+_BAND = 64  # rows that are taken together of an image larger than that
 
 
 def _unbounded(side: float) -> BeforeValidator:
@@ -110,9 +121,11 @@ class CameraProfile(BaseModel):
         except DataError:
             return []
         found = []
-        for what in ("gain", "zero_level"):
+        bright = _TOLD * max(own.intensity - self.zero_level.value, 0.0)
+        for what, least in (("gain", _TOLD * self.gain.value), ("zero_level", bright)):
             seen, known = getattr(own, what), getattr(self, what)
-            if seen.low > known.high or seen.high < known.low:
+            apart = max(seen.low - known.high, known.low - seen.high)
+            if apart > 0 and abs(seen.value - known.value) > least:
                 found.append(f"{what.replace('_', ' ')} {seen}, of the camera {known}")
         for axis, value in own.correlation.items():
             known = self.correlation.get(axis, value)
@@ -155,14 +168,17 @@ def measure_camera(
         raise DataError(f"noise is measured on images of the axes {axes}, here are images of {found} axes")
     if (offset is None) != (read_noise is None):
         raise SettingError("`offset` and `read_noise` belong together: give both, or neither")
-    neighbours = np.mean([correlation(image) for image in arrays], axis=0)
+    arrays = [part for image in arrays for part in _looked_at(image, _PIXELS // len(arrays))]
+    if not all(np.isfinite(part).all() for part in arrays):
+        raise DataError("an image holds values that are no numbers: a camera's noise cannot be measured on it")
     if dark:
         offset, read_noise = _without_light(dark)
-    transfer = photon_transfer(
-        [plane for image in arrays for plane in image.reshape(-1, *image.shape[-2:])],
-        (float(neighbours[-2]), float(neighbours[-1])),
-        None if offset is None or read_noise is None else (offset, read_noise**2),
-    )
+    neighbours = correlations(arrays, 4)
+    scale, error = _scale(neighbours[-2:], sum(part.size for part in arrays))
+    known = None if offset is None or read_noise is None else (offset, read_noise**2 * scale)
+    tops = [top for _, top in map(ends_of_range, arrays) if top is not None]
+    planes = [plane for part in arrays for plane in part.reshape(-1, *part.shape[-2:])]
+    transfer = photon_transfer(planes, known=known).scaled(1 / scale, error / scale)
     gain, zero = _estimates(transfer)
     spread = _SURE * math.sqrt(transfer.covariance[0, 0])
     return CameraProfile(
@@ -172,8 +188,9 @@ def measure_camera(
         variance=Estimate(value=transfer.height, low=max(transfer.height - spread, 0.0), high=transfer.height + spread),
         offset=offset,
         read_noise=read_noise,
-        correlation={axis: round(float(value), 4) for axis, value in zip(axes, neighbours, strict=True)},
-        images=len(arrays),
+        correlation={axis: round(float(along[0]), 4) for axis, along in zip(axes, neighbours, strict=True)},
+        saturation=max(tops, default=None),
+        images=len(images),
         dark=len(dark),
     )
 
@@ -196,6 +213,31 @@ def read_camera(path: Path) -> CameraProfile:
 def write_camera(path: Path, profile: CameraProfile) -> None:
     """Write a profile as JSON, whole or not at all."""
     write_text(path, profile.model_dump_json(indent=2) + "\n")
+
+
+def _scale(neighbours: NDArray[np.float64], pixels: int) -> tuple[float, float]:
+    """Return what correlations along Y and X make of the variance of differences, and its standard error.
+
+    Small ones may as well be structure: they are not corrected for, and count as an error.
+    """
+    scale, error = 1.0, 0.0
+    for along in neighbours:
+        found = variance_of_difference(along)
+        if abs(along[0]) >= CORRELATED:
+            scale, error = scale * found, error + _SCALE * abs(1 - found)
+        elif abs(along[0]) > _CERTAIN / math.sqrt(pixels):
+            error += abs(1 - found) / 2
+    return scale, error * scale
+
+
+def _looked_at(image: NDArray[np.generic], pixels: int) -> list[NDArray[np.generic]]:
+    """Return an image (..., H, W), or of one with more pixels evenly spread bands of rows."""
+    if image.size <= pixels:
+        return [image]
+    rows = image.shape[-2]
+    number = max(pixels * rows // (image.size * _BAND), 1)
+    starts = np.unique(np.linspace(0, max(rows - _BAND, 0), number).astype(int))
+    return [image[..., start : start + _BAND, :] for start in starts]
 
 
 def _estimates(transfer: Transfer) -> tuple[Estimate, Estimate]:
