@@ -1,7 +1,8 @@
 """Fine-tune published Gaussian denoisers on fluorescence images, and export packages for Fiji, QuPath and others.
 
-``train``, ``export``, ``check``, ``denoise`` and ``evaluate`` do what the command line ``bmz-fmd`` does; ``load`` makes
-a function of a run or a package. What is wrong with images, runs or packages is said by an ``errors.UserError``.
+``train``, ``export``, ``check``, ``denoise``, ``evaluate`` and ``trust`` do what the command line ``bmz-fmd`` does;
+``load`` makes a function of a run or a package. What is wrong with images, runs or packages is said by an
+``errors.UserError``.
 
 Examples
 --------
@@ -10,9 +11,9 @@ Examples
 >>> denoised = denoise(image)  # doctest: +SKIP
 """
 
-from bmz_fmd.interface import denoise, evaluate, load, train
+from bmz_fmd.interface import denoise, evaluate, load, train, trust
 from bmz_fmd.packages import check, export
 from training import errors
 from training.errors import UserError
 
-__all__ = ["UserError", "check", "denoise", "errors", "evaluate", "export", "load", "train"]
+__all__ = ["UserError", "check", "denoise", "errors", "evaluate", "export", "load", "train", "trust"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from training.errors import DataError
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
+    from pydantic import BaseModel
 
     from bmz_fmd.models import Model
     from training.data import Sample
@@ -105,6 +106,24 @@ def score(
         return result
     data = model.provenance.data
     return result.model_copy(update={"overlap": overlap(pairs.samples, data.hashes, data.splits)})
+
+
+def store(path: Path, model: Model, settings: Mapping[str, object], result: BaseModel) -> None:
+    """Write the figures, and all that they depend on, as JSON; infinity and NaN become null."""
+    import json
+
+    from training.runs.provenance import now, versions
+    from training.util.writing import write_text
+
+    content = {
+        "model": {"path": str(model.path), "kind": model.kind, "file": model.hashed, "sha256": model.sha256},
+        "settings": dict(settings),
+        **json.loads(result.model_dump_json()),
+        "versions": versions(),
+        "created": now(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def _peak(model: Model, pairs: Pairs, convention: Convention) -> float:

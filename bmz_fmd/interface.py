@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from bmz_fmd.judging import SHARE
 from bmz_fmd.paths import StrPath, as_path
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bmz_fmd.evaluation import Images
+    from bmz_fmd.evaluation import Images as Pairs
+    from bmz_fmd.judging import Images
     from bmz_fmd.models import Model
     from training.calibration.camera import CameraProfile
     from training.checkpoints import Checkpoint
     from training.evaluation.scoring import Evaluation
+    from training.evaluation.trust import Trust
     from training.runs.run import Run
     from training.util.progress import Listener
 
@@ -231,8 +234,8 @@ def train(
 
 def evaluate(
     model: StrPath | Run | Model,
-    noisy: Images | None = None,
-    clean: Images | None = None,
+    noisy: Pairs | None = None,
+    clean: Pairs | None = None,
     *,
     pattern: str | None = None,
     channel: str | None = None,
@@ -280,6 +283,59 @@ def evaluate(
     opened = _opened(model, device=device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=warnings.warn)
     return score(opened, pairs, convention=convention, data_range=data_range, tile=tile)
+
+
+def trust(
+    model: StrPath | Run | Model,
+    images: Images | Sequence[Images],
+    clean: Images | None = None,
+    *,
+    pattern: str | None = None,
+    channel: str | None = None,
+    share: float = SHARE,
+    limit: int = 20,
+    tile: int | None = None,
+    turned: bool = True,
+    device: str = "auto",
+    trust: bool = False,
+) -> Trust:
+    """Judge a model's results of noisy images without clean ones: green, amber or red, and why.
+
+    Parameters
+    ----------
+    model : path, Run or Model
+        What denoises.
+    images : path, ndarray, DataArray or sequence of these
+        Noisy folders or files, or images (..., Y, X), in the units of the training images; every plane is judged.
+    clean : path, ndarray or DataArray, optional
+        Clean images of the same place: an error bar is fixed on half of them and checked on the others.
+    pattern, channel : str, optional
+        How names of a pair differ, and the channel to judge; of files.
+    share : float
+        Part of the clean pixels that the error bar is to hold, above 0 and below 1.
+    limit : int
+        Judge at most so many planes, evenly spread; 0: every one.
+    turned : bool
+        Whether turned and mirrored inputs are denoised too, which takes four times as long.
+    tile, device, trust
+        As for ``load`` and a call of the model.
+
+    Returns
+    -------
+    Trust
+        ``verdict``, ``images`` with a verdict, findings in words and measures each, ``interval`` and ``summary()``.
+
+    Raises
+    ------
+    UserError
+        If images or model cannot be read, or do not fit.
+    """
+    from bmz_fmd.judging import judge, open_images
+
+    several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
+    opened = _opened(model, device=device, trust=trust)
+    samples = open_images(several, clean, pattern=pattern, channel=channel, limit=limit)
+    return judge(opened, samples, share=None if clean is None else share, tile=tile, turned=turned)
 
 
 def _opened(model: StrPath | Run | Model, *, device: str, trust: bool) -> Model:

@@ -37,7 +37,7 @@ from training.images import open_image, planes  # noqa: E402
 
 TRAINED_ON = range(1, 41)  # fields of view of W2S
 FIELDS = range(65, 81)
-FAULTY = 8  # images of a channel that faults are planted on; all are judged as they are
+FAULTY = 4  # images of a channel that faults are planted on; all are judged as they are
 SIMULATED = 10  # images of a seed
 FAULTY_SIMULATED = 6
 SIDE = 256  # pixels: the middle of an image of W2S

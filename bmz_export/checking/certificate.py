@@ -173,6 +173,11 @@ class Certificate(_Value):
         default=None, description="whether the model improves its noisy test images, as the package's provenance has it"
     )
     judgement: str = Field(default="", description="the same in a sentence, with the figures")
+    trust: str = Field(
+        default="",
+        description="what its results of test images were judged to be without clean images, as the package's "
+        "provenance has it",
+    )
     memory: Memory | None = Field(
         default=None, description="what deepImageJ takes for the model, measured in the engine that Fiji has"
     )

@@ -168,6 +168,7 @@ class _Check:
             seam_note=self.seam_note,
             beats_noisy=provenance.beats_noisy() if provenance else None,
             judgement=(provenance and provenance.judgement()) or "",
+            trust=provenance.trust.sentence if provenance and provenance.trust else "",
             memory=self.memory,
             stated=f"{headline(before)[0]} ({before.created[:10]})" if before and not options.certify else "",
             faults=faults,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,6 @@ from bmz_fmd import console
 from bmz_fmd.options import Device, ModelPath, Pattern, Tile, Trust
 
 if TYPE_CHECKING:
-    from bmz_fmd.models import Model
     from training.evaluation.scoring import Evaluation, Figures
 
 
@@ -56,18 +56,18 @@ def command(
     "slope kept" and "intensity kept" are 1 for a quantitative result. "largest deviation" is the largest deviation of
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
     """
-    from bmz_fmd.evaluation import open_pairs, score
+    from bmz_fmd.evaluation import open_pairs, score, store
     from bmz_fmd.models import model_kind, open_model
-    from training.evaluation.pictures import residual_picture
-    from training.evaluation.scoring import images_to_show, is_result
+    from training.evaluation.pictures import is_ours, residual_picture
+    from training.evaluation.scoring import Evaluation, images_to_show, is_result
     from training.inference.files import check_replaceable
 
     kind = model_kind(model)
     if json_file is not None:
-        check_replaceable(json_file, "`json`", ".json", is_result)
+        check_replaceable(json_file, "`json`", ".json", partial(is_result, of=Evaluation))
     picture = figure or _default_picture(model, kind, json_file)
     if picture is not None:
-        check_replaceable(picture, "`figure`", ".png", is_result)
+        check_replaceable(picture, "`figure`", ".png", is_ours)
 
     opened = open_model(model, device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=console.warn)
@@ -95,7 +95,7 @@ def command(
             "tile": tile,
             "device": opened.denoiser.device,
         }
-        _store(json_file, opened, settings, result)
+        store(json_file, opened, settings, result)
         console.note(f"figures stored in {json_file}")
     if picture is not None:
         residual_picture(
@@ -128,21 +128,3 @@ def _row(name: str, figures: Figures) -> tuple[str, ...]:
         (f"{figures.largest_deviation:.1f}",),
     )
     return (name, *(", ".join("-" if figure == "nan" else figure for figure in pair) for pair in pairs))
-
-
-def _store(path: Path, model: Model, settings: dict[str, object], result: Evaluation) -> None:
-    """Write the figures, and all that they depend on, as JSON; infinity and NaN become null."""
-    import json
-
-    from training.runs.provenance import now, versions
-    from training.util.writing import write_text
-
-    content = {
-        "model": {"path": str(model.path), "kind": model.kind, "file": model.hashed, "sha256": model.sha256},
-        "settings": settings,
-        **json.loads(result.model_dump_json()),
-        "versions": versions(),
-        "created": now(),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -120,6 +120,10 @@ class CameraProfile(BaseModel):
             own = measure_camera([image], axes="".join(self.correlation)[-np.ndim(image) :])
         except DataError:
             return []
+        return self.compared(own)
+
+    def compared(self, own: CameraProfile) -> list[str]:
+        """Return the same of an image's own profile, once that was measured."""
         found = []
         bright = _TOLD * max(own.intensity - self.zero_level.value, 0.0)
         for what, least in (("gain", _TOLD * self.gain.value), ("zero_level", bright)):

@@ -13,8 +13,9 @@ from training.calibration.intensity import Intensity, fit_affine
 from training.errors import UserError
 from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
 from training.evaluation.overlap import Overlap
-from training.evaluation.pictures import Shown, is_ours
+from training.evaluation.pictures import Shown
 from training.evaluation.residuals import LIMIT, correlation, deviation_map, largest_deviation
+from training.evaluation.trust import Judgement, Trust, judge_result
 from training.inference.statistics import image_statistics
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ class Evaluation(_Part):
     images: tuple[ImageFigures, ...]
     mean: Figures
     sd: Figures
+    trust: Trust | None = None
+    """The judgements on the results, which do not look at the clean images; None in files of earlier versions."""
+
     overlap: Overlap | None = None
     """With the images that the model was made with; None where nothing is recorded of them."""
 
@@ -122,6 +126,8 @@ class Evaluation(_Part):
         if len(constant) < many:
             found += self._scores(over)
         found.append(self._structure())
+        if self.trust is not None:
+            found.append(self.trust.summary())
         return found if self.overlap is None else [*found, self.overlap.sentence()]
 
     def _scores(self, over: str) -> list[str]:
@@ -190,8 +196,12 @@ def evaluate(
         raise UserError(f"`data_range` {data_range:g}: give the peak value to count from, above 0, such as 255")
     denoise = denoiser.tiled(tile)
     images: list[ImageFigures] = []
+    judgements: list[Judgement] = []
     for sample in samples:
-        images.append(_figures(sample, denoise, denoiser.trained_on, convention, data_range))
+        noisy, clean = sample.pair()
+        denoised = denoise(noisy)
+        images.append(_figures(sample.name, (noisy, denoised, clean), denoiser.trained_on, convention, data_range))
+        judgements.append(judge_result(sample.name, noisy, denoised).judgement)
         if progress is not None:
             progress()
     if not images:
@@ -203,6 +213,7 @@ def evaluate(
         images=tuple(images),
         mean=Figures(**{key: mean for key, (mean, _) in over.items()}),
         sd=Figures(**{key: deviation for key, (_, deviation) in over.items()}),
+        trust=Trust(images=tuple(judgements)),
     )
 
 
@@ -230,26 +241,24 @@ def images_to_show(
     return found
 
 
-def is_result(path: Path) -> bool:
-    """Return whether a file that exists, ``.json`` or ``.png``, is one that an evaluation wrote."""
-    if path.suffix.lower() == ".png":
-        return is_ours(path)
+def is_result(path: Path, of: type[BaseModel]) -> bool:
+    """Return whether a JSON file that exists holds the figures of an earlier result of that kind."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError):
         return False
-    return isinstance(content, dict) and {"convention", "data_range", "images", "mean", "sd"} <= content.keys()
+    wanted = {name for name, field in of.model_fields.items() if field.is_required()} | of.model_computed_fields.keys()
+    return isinstance(content, dict) and wanted <= content.keys()
 
 
 def _figures(
-    sample: Sample,
-    denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    name: str,
+    images: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     trained_on: TrainedOn | None,
     convention: Convention,
     data_range: float,
 ) -> ImageFigures:
-    noisy, clean = sample.pair()
-    denoised = denoise(noisy)
+    noisy, denoised, clean = images
     constant = is_constant(clean)
     slope = offset = slope_noisy = offset_noisy = removed = float("nan")
     unlike: tuple[str, ...] = ()
@@ -265,7 +274,7 @@ def _figures(
         for which, image in (("noisy", noisy), ("denoised", denoised))
     }
     return ImageFigures(
-        name=sample.name,
+        name=name,
         **scores,
         slope=slope,
         offset=offset,

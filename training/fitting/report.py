@@ -11,8 +11,9 @@ from training.calibration.layer import Calibrated
 from training.data import ImageDataset, Sample
 from training.evaluation import pictures as figures
 from training.evaluation.metrics import Convention, mean_and_deviation, psnr, ssim
+from training.evaluation.trust import Trust, judge_result
 from training.runs.model import as_denoiser
-from training.runs.provenance import Provenance, Score, Scores
+from training.runs.provenance import Believed, Provenance, Score, Scores
 from training.runs.run import CURVES, PANEL, Run, load_checkpoint
 from training.util.progress import Listener
 
@@ -32,9 +33,12 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
     chosen = provenance.validation
     if chosen is not None and best is not None:
         chosen = chosen.model_copy(update={"denoised": best})
+    shown = list(_rows(dataset.test, model, provenance, device, data_range=peak))
+    trust = _judged(shown, provenance)
     found = {
         "scores": scores,
         "validation": chosen,
+        "trust": trust,
         "best_epoch": epoch,
         "epochs": max((int(row["epoch"]) for row in rows), default=epoch),
     }
@@ -42,12 +46,20 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
     if epoch == 0 and found["epochs"]:
         listener.warn("training did not improve on the calibrated start: more `epochs`, or a lower `lr`")
     if not scores:
-        listener.note("there are no clean images to judge by: compare noisy and denoised images by eye")
+        listener.note("there are no clean images to judge by: how close the results are to the truth is not known")
     elif run.provenance.beats_noisy() is False:
         listener.warn(str(run.provenance.judgement()))
+    listener.note(trust.sentence)
     figures.curves(rows, run.folder / CURVES, best_epoch=epoch)
-    rows_shown = list(_rows(dataset.test, model, provenance, device, data_range=peak))
-    figures.panel(rows_shown, run.folder / PANEL, pixel_size=dataset.source.pixel_size)
+    figures.panel(shown, run.folder / PANEL, pixel_size=dataset.source.pixel_size)
+
+
+def _judged(shown: Sequence[figures.Shown], provenance: Provenance) -> Believed:
+    """Return whether the results in the panel can be believed, as far as noisy images alone can tell."""
+    judged = [judge_result(row.name, row.noisy, row.denoised, camera=provenance.camera).judgement for row in shown]
+    trust = Trust(images=tuple(judged))
+    verdicts = {image.name: image.verdict for image in trust.images}
+    return Believed(verdict=trust.verdict, images=verdicts, sentence=trust.summary())
 
 
 def score(

@@ -106,10 +106,22 @@ class ValidationScores(_Part):
     denoised: _Figure
 
 
+class Believed(_Part):
+    """What was found when results of test images were judged without clean ones: see ``training.evaluation.trust``."""
+
+    verdict: Literal["green", "amber", "red"]
+    """That of the worst image."""
+
+    images: dict[str, Literal["green", "amber", "red"]]
+    """By the name of the image."""
+
+    sentence: str
+
+
 class Provenance(_Part):
     """What came of a run; the same file travels inside the package.
 
-    ``camera`` is None in runs of version 0.1, and where the images are too small to measure.
+    ``camera`` and ``trust`` are None in runs of version 0.1, and where the images are too small to measure.
     ``calibration`` holds all of ``Constants``, ``scores`` one entry a convention ("raw", "affine") once the
     test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1); ``scored`` says
     that they, ``best_epoch`` and ``epochs``, all that were trained, are those of ``best.ckpt``: while training runs, or
@@ -127,6 +139,7 @@ class Provenance(_Part):
     recipe: Recipe
     scores: dict[str, Scores] = Field(default_factory=dict)
     validation: ValidationScores | None = None
+    trust: Believed | None = None
     best_epoch: int = 0
     epochs: int = 0
     scored: bool = False

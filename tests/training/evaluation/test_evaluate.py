@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import matplotlib.image
 import numpy as np
@@ -12,9 +13,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from training.data import Sample
 from training.errors import UserError
 from training.evaluation.overlap import overlap
-from training.evaluation.pictures import residual_picture
+from training.evaluation.pictures import is_ours, residual_picture
 from training.evaluation.residuals import correlation, deviation_map, largest_deviation
-from training.evaluation.scoring import evaluate, images_to_show, is_result
+from training.evaluation.scoring import Evaluation, evaluate, images_to_show, is_result
 from training.images import open_image, source_in
 from training.inference.denoiser import Denoiser
 from training.inference.files import check_replaceable
@@ -44,6 +45,7 @@ def perfect(seed=0):
     return denoiser(lambda batch: scene(seed)[0].astype(np.float32)[None, None] + 0 * batch)
 
 
+is_evaluation = partial(is_result, of=Evaluation)
 UNCHANGED = denoiser(lambda batch: batch)
 
 
@@ -208,9 +210,9 @@ def test_a_result_replaces_an_earlier_one_and_nothing_else(tmp_path):
     result = evaluate([pair()], UNCHANGED, convention="raw", data_range=255)
     scores.write_text(result.model_dump_json())
     residual_picture(images_to_show(result, [pair()], UNCHANGED), picture)
-    check_replaceable(scores, "--json", ".json", is_result)
-    check_replaceable(picture, "--figure", ".png", is_result)
-    check_replaceable(tmp_path / "new" / "scores.json", "--json", ".json", is_result)
+    check_replaceable(scores, "--json", ".json", is_evaluation)
+    check_replaceable(picture, "--figure", ".png", is_ours)
+    check_replaceable(tmp_path / "new" / "scores.json", "--json", ".json", is_evaluation)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_other_files_are_never_replaced(tmp_path, name, words):
     matplotlib.image.imsave(tmp_path / "cells.png", np.zeros((4, 4)))
     suffix = ".png" if name.endswith("png") else ".json"
     with pytest.raises(UserError, match=f"--json .*{words}"):
-        check_replaceable(tmp_path / name, "--json", suffix, is_result)
+        check_replaceable(tmp_path / name, "--json", suffix, is_ours if suffix == ".png" else is_evaluation)
 
 
 def test_a_part_of_a_file_is_known_as_the_file_is(tmp_path):

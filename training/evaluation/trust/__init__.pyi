@@ -1,4 +1,5 @@
 from .intervals import Interval as Interval
+from .intervals import check_possible as check_possible
 from .intervals import fit_interval as fit_interval
 from .judging import Judged as Judged
 from .judging import Trust as Trust

@@ -110,12 +110,7 @@ def fit_interval(
     images with local widths: https://arxiv.org/abs/2202.05265). That needs ``1 / (1 - share) - 1`` images; with fewer,
     the mean over the images alone is taken.
     """
-    if not 0 < share < 1:
-        raise SettingError(f"`share` {share:g}: give a part of the pixels above 0 and below 1, such as 0.9")
-    if len(samples) < 2:
-        raise DataError(
-            f"an error bar needs two pairs or more, one to fix it and one to check it; here are {len(samples)}"
-        )
+    check_possible(samples, share)
     denoise = denoiser.tiled(tile)
     order = np.random.default_rng(seed).permutation(len(samples))
     half = (len(samples) + 1) // 2
@@ -128,6 +123,16 @@ def fit_interval(
     factor = _factor(errors[:half], share, guaranteed=guaranteed)
     held = {name: float(np.mean(error <= factor)) for name, error in zip(names[half:], errors[half:], strict=True)}
     return Interval(share=share, factor=factor, calibrated=tuple(names[:half]), held=held, guaranteed=guaranteed)
+
+
+def check_possible(samples: Sequence[Sample], share: float) -> None:
+    """Raise a ``UserError`` where no interval of that share can be fixed on the samples."""
+    if not 0 < share < 1:
+        raise SettingError(f"`share` {share:g}: give a part of the pixels above 0 and below 1, such as 0.9")
+    if len(samples) < 2:
+        raise DataError(
+            f"an error bar needs two pairs or more, one to fix it and one to check it; here are {len(samples)}"
+        )
 
 
 def _error(sample: Sample, denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
-from training.errors import UserError
+from training.errors import DataError, ModelError, UserError
+from training.evaluation.trust.intervals import Interval
 from training.evaluation.trust.measures import Maps, measure
 from training.evaluation.trust.verdict import Judgement, Verdict, judge, too_small, worst
 from training.util.text import counted
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from training.calibration.camera import CameraProfile
     from training.data import Sample
     from training.inference.denoiser import Denoiser
 
@@ -29,7 +31,10 @@ class Trust(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     images: tuple[Judgement, ...]
+    interval: Interval | None = None
+    """The error bar, where there are clean images."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def verdict(self) -> Verdict:
         """That of the worst image."""
@@ -64,20 +69,31 @@ def judge_result(
     *,
     denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
     second: NDArray[np.float32] | None = None,
-    unlike: Sequence[str] = (),
+    camera: CameraProfile | None = None,
 ) -> Judged:
-    """Judge one result; parameters as for ``measures.measure`` and ``verdict.judge``."""
+    """Judge one result.
+
+    Parameters
+    ----------
+    name : str
+        Of the image.
+    noisy, denoised, denoise, second
+        As for ``measures.measure``.
+    camera : CameraProfile, optional
+        That of the model's training images.
+    """
     try:
         measures, maps = measure(noisy, denoised, denoise=denoise, second=second)
-    except UserError as error:
+    except DataError as error:
         return Judged(too_small(name, str(error)), noisy, denoised, None)
-    return Judged(judge(name, measures, unlike), noisy, denoised, maps)
+    return Judged(judge(name, measures, camera), noisy, denoised, maps)
 
 
 def judge_images(
     samples: Iterable[Sample],
     denoiser: Denoiser,
     *,
+    camera: CameraProfile | None = None,
     tile: int | None = None,
     turned: bool = True,
     each: Callable[[Judged], object] = lambda judged: None,
@@ -90,6 +106,8 @@ def judge_images(
         Of a second noisy frame, where there is one, the contrast by frequency is taken with it.
     denoiser : Denoiser
         Takes images in the units of the noisy ones.
+    camera : CameraProfile, optional
+        That of the model's training images.
     tile : int, optional
         Side of a tile in pixels; by default images are whole where memory allows.
     turned : bool
@@ -100,14 +118,19 @@ def judge_images(
     Raises
     ------
     UserError
-        If there is no sample, or one cannot be read.
+        If there is no sample, or one cannot be read or has other axes than the denoiser's.
     """
     denoise = denoiser.tiled(tile)
     found = []
     for sample in samples:
+        if len(sample.axes) != len(denoiser.axes):
+            own = "".join(denoiser.axes)
+            raise ModelError(f"{sample.name}: has the axes {sample.axes}, and this model denoises images of {own}")
         noisy = sample.frame()
         second = sample.frame(number=1) if len(sample.noisy) > 1 else None
-        judged = judge_result(sample.name, noisy, denoise(noisy), denoise=denoise if turned else None, second=second)
+        judged = judge_result(
+            sample.name, noisy, denoise(noisy), denoise=denoise if turned else None, second=second, camera=camera
+        )
         found.append(judged.judgement)
         each(judged)
     if not found:

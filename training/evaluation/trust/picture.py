@@ -12,7 +12,7 @@ import numpy as np
 from training.evaluation.pictures import BLUE, ORANGE, draw_map, new_figure, save
 from training.evaluation.residuals import LIMIT
 from training.evaluation.trust.structure import deviations
-from training.evaluation.trust.verdict import LIMITS, Judgement
+from training.evaluation.trust.verdict import LIMITS, SEEN, Judgement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,9 +78,13 @@ def judged_picture(judged: Judged, path: Path) -> None:
         grid[1, 3].set_axis_off()
     else:
         axes = grid[1, 3]
-        axes.errorbar(contrast.frequency, contrast.kept, contrast.uncertainty, color=BLUE, label="contrast kept")
+        judged_at = [number for number, shared in enumerate(contrast.shared) if shared > SEEN]
+        curves = (contrast.frequency, contrast.kept, contrast.uncertainty)
+        points = ([values[number] for number in judged_at] for values in curves)
+        axes.errorbar(*points, fmt=".-", color=BLUE, label="contrast kept, where structure is seen")
         axes.plot(contrast.frequency, contrast.shared, color=ORANGE, label="structure above noise (FRC)")
-        axes.set(ylim=(-0.1, 1.6), xlabel="frequency, cycles a pixel", title="contrast by frequency")
+        axes.set(ylim=(-0.1, 1.6), xlabel="frequency, cycles a pixel")
+        axes.set_title("contrast by frequency", fontsize=10)
         axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25)
     save(figure, path)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 
-from training.calibration.camera import CORRELATED
+from training.calibration.camera import CORRELATED, CameraProfile
 from training.evaluation.trust.measures import Measures
 
 Verdict = Literal["green", "amber", "red"]
@@ -30,8 +30,11 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """Where each measure turns amber and red: see the functions below for what it is."""
 
+SEEN = 0.3
+"""Fourier ring correlation below which contrast is not judged."""
+
 _CHANCE = 3.0  # standard deviations by which contrast may be off by chance
-_SEEN = 0.3  # Fourier ring correlation below which contrast is not judged
+_FAR = 3.0  # times: a gain so far from the camera's is that of another
 _ORDER: tuple[Verdict, ...] = ("green", "amber", "red")
 
 
@@ -56,9 +59,13 @@ class Judgement(BaseModel):
 
     name: str
     findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else a user should know; it does not count."""
+
     measures: Measures | None = None
     """None where the image is too small to be judged."""
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def verdict(self) -> Verdict:
         """That of the worst finding; green without any."""
@@ -77,7 +84,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=_ORDER.index, default="green")
 
 
-def judge(name: str, measures: Measures, unlike: Iterable[str] = ()) -> Judgement:
+def judge(name: str, measures: Measures, camera: CameraProfile | None = None) -> Judgement:
     """Return the judgement on an image.
 
     Parameters
@@ -86,9 +93,12 @@ def judge(name: str, measures: Measures, unlike: Iterable[str] = ()) -> Judgemen
         Of the image.
     measures : Measures
         What was measured.
-    unlike : iterable of str
-        In what the image is unlike those of the model's camera, in plain words.
+    camera : CameraProfile, optional
+        That of the model's training images. Where the image's gain is a third of its or less, or three times as much,
+        the network is one of another camera; smaller differences are noted, for the result itself was judged.
     """
+    unlike = [] if camera is None else camera.compared(measures.camera)
+    text = f"the network is one of another camera: the image has {'; '.join(unlike)}"
     found = [
         *_structure(measures),
         *_bias(measures),
@@ -97,10 +107,19 @@ def judge(name: str, measures: Measures, unlike: Iterable[str] = ()) -> Judgemen
         *_disagreement(measures),
         *_seams(measures),
         *_correlation(measures),
-        *(Finding(measure="camera", verdict="amber", text=f"another camera's image: {each}") for each in unlike),
+        *_finding("camera", "amber" if unlike and _far(measures.camera, camera) else "green", text),
     ]
     found.sort(key=lambda finding: -_ORDER.index(finding.verdict))
-    return Judgement(name=name, findings=tuple(found), measures=measures)
+    notes = (
+        [] if any(finding.measure == "camera" for finding in found) else [f"the image has {each}" for each in unlike]
+    )
+    return Judgement(name=name, findings=tuple(found), notes=tuple(notes), measures=measures)
+
+
+def _far(own: CameraProfile, camera: CameraProfile | None) -> bool:
+    """Return whether two gains, both above 0, are far apart."""
+    gains = (own.gain.value, camera.gain.value if camera is not None else 0.0)
+    return min(gains) > 0 and max(gains) >= _FAR * min(gains)
 
 
 def too_small(name: str, why: str) -> Judgement:
@@ -184,7 +203,7 @@ def _contrast(measures: Measures) -> Iterator[Finding]:
     certain = [
         (abs(kept - 1) - _CHANCE * uncertainty, kept, frequency)
         for frequency, shared, kept, uncertainty in rings
-        if shared > _SEEN
+        if shared > SEEN
     ]
     if certain:
         off, kept, frequency = max(certain)
