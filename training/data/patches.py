@@ -24,23 +24,34 @@ _MOST_DRAWS = 100  # of validation patches from each image, where most are const
 Image = NDArray[np.float32]
 Scaling = Callable[[Image], Image]
 Batch = tuple[torch.Tensor, ...]
-"""Patches of one place: noisy frames, then the clean one where every sample has one."""
+"""Patches of one place: noisy frames, the line of their noise where it is asked for, the clean one where all have one.
+
+The line is (B, 2): slope and intercept of the noise variance by intensity.
+"""
 
 
 class Images:
     """Noisy images, and where every sample has one, clean ones on their scale: kept in memory as long as there are few.
 
     ``scaling`` is called once with each sample, and returns what brings its clean image, or a region of it, onto the
-    noisy one's scale; ``frames`` is the number of noisy frames that are read of each sample.
+    noisy one's scale; ``frames`` is the number of noisy frames that are read of each sample; ``noise`` is called once
+    with each sample, and returns slope and intercept of its noise variance by intensity.
     """
 
-    def __init__(self, samples: Sequence[Sample], scaling: Callable[[Sample], Scaling], frames: int = 1) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        scaling: Callable[[Sample], Scaling],
+        frames: int = 1,
+        noise: Callable[[Sample], tuple[float, float]] | None = None,
+    ) -> None:
         self._samples = samples
         self._frames = frames
         self.clean = all(sample.clean is not None for sample in samples)
-        self._scaling = scaling
+        self._scaling, self._noise = scaling, noise
         self._scalings: dict[int, Scaling] = {}
-        self._kept: dict[int, tuple[Image, ...]] = {}
+        self._lines: dict[int, tuple[float, float]] = {}
+        self._kept: dict[tuple[int, int | None], Image] = {}
         self._room = MEMORY
 
     def __len__(self) -> int:
@@ -50,29 +61,46 @@ class Images:
         """Return the length of each axis of an image, (H, W) or (D, H, W)."""
         return self._samples[index].shape
 
-    def read(self, index: int, region: Region) -> tuple[Image, ...]:
-        """Return a region of the noisy frames and of the clean image, if any, in the noisy images' units."""
-        if index not in self._kept:
-            nbytes = (self._frames + self.clean) * np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
-            if nbytes > self._room:
-                return self._read(index, region)
-            self._room -= nbytes
-            self._kept[index] = self._read(index, None)
-        return tuple(image[region] for image in self._kept[index])
+    def read(self, index: int, region: Region, rng: np.random.Generator) -> tuple[Image, ...]:
+        """Return a region of the noisy frames and of the clean image, if any, in the noisy images' units.
+
+        Where there are more frames than are asked for, ``rng`` draws.
+        """
+        there = len(self._samples[index].noisy)
+        drawn = rng.permutation(there) if there > self._frames > 1 else range(self._frames)
+        numbers: list[int | None] = [int(number) for number in drawn[: self._frames]]
+        return tuple(self._part(index, number, region) for number in numbers + [None] * self.clean)
+
+    def with_line(self, index: int, parts: Sequence[torch.Tensor]) -> Batch:
+        """Return parts of an image with the line of its noise, (2,), behind the frames, if it is asked for."""
+        if self._noise is None:
+            return tuple(parts)
+        if index not in self._lines:
+            self._lines[index] = self._noise(self._samples[index])
+        return (*parts[: self._frames], torch.tensor(self._lines[index]), *parts[self._frames :])
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is kept in memory: another process reads for itself."""
         return {**self.__dict__, "_scalings": {}, "_kept": {}, "_room": MEMORY}
 
-    def _read(self, index: int, region: Region | None) -> tuple[Image, ...]:
+    def _part(self, index: int, number: int | None, region: Region) -> Image:
+        """Return a region of a frame, or of the clean image, and keep all of it where there is room."""
+        key = index, number
+        if key not in self._kept:
+            nbytes = np.dtype(np.float32).itemsize * int(np.prod(self.shape(index)))
+            if nbytes > self._room:
+                return self._read(index, number, region)
+            self._room -= nbytes
+            self._kept[key] = self._read(index, number, None)
+        return self._kept[key][region]
+
+    def _read(self, index: int, number: int | None, region: Region | None) -> Image:
         sample = self._samples[index]
-        if not self.clean:
-            return tuple(sample.frame(region, number) for number in range(self._frames))
+        if number is not None:
+            return sample.frame(region, number)
         if index not in self._scalings:
             self._scalings[index] = self._scaling(sample)
-        noisy, clean = sample.pair(region)
-        others = (sample.frame(region, number) for number in range(1, self._frames))
-        return noisy, *others, self._scalings[index](clean)
+        return self._scalings[index](sample.clean_frame(region))
 
 
 class Patches(Dataset[Batch]):
@@ -109,21 +137,21 @@ class Patches(Dataset[Batch]):
         return len(self._images) * len(self._views)
 
     def __getitem__(self, position: int) -> Batch:
-        """Return the noisy frames and the clean image, if any, float32 (1, *size) each."""
+        """Return the noisy frames, the line of their noise and the clean image, if any; images are (1, *size)."""
         index = int(self._order[position])
         image, view = divmod(index, len(self._views))
         shape = self._images.shape(image)
         rng = np.random.default_rng([self._seed, 3, self._epoch, index])
         turns, mirrored = self._views[view]
-        read = self._images.read(image, _place(rng, shape, self._size or shape))
-        turned = (np.rot90(part, turns, axes=(-2, -1)) for part in read)
-        return tuple(_tensor(part[..., ::-1] if mirrored else part) for part in turned)
+        place = _place(rng, shape, self._size or shape)
+        turned = [np.rot90(part, turns, axes=(-2, -1)) for part in self._images.read(image, place, rng)]
+        return self._images.with_line(image, [_tensor(part[..., ::-1] if mirrored else part) for part in turned])
 
 
 def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int, seed: int) -> list[Batch]:
     """Return the patches that score each epoch, spread evenly over the images, of about so many pixels in all.
 
-    They are noisy frames and the clean image, if any, (1, 1, H, W) or (1, 1, D, H, W) each. ``size`` and ``seed`` are
+    They are as ``Batch`` says, (1, 1, H, W) or (1, 1, D, H, W) each image. ``size`` and ``seed`` are
     as in ``Patches``; the patches are smaller where one has more than ``pixels``. Patches whose clean image, or without
     one the noisy one, is constant are left out; ``UserError`` where all are.
     """
@@ -140,9 +168,10 @@ def validation_patches(images: Images, size: tuple[int, ...] | None, pixels: int
         area = int(np.prod(chosen))
         if patches and spent + area > pixels:
             break
-        read = images.read(image, _place(rng, shape, chosen))
+        read = images.read(image, _place(rng, shape, chosen), rng)
         if np.ptp(read[-1]) > 0:
-            patches.append(tuple(_tensor(part)[None] for part in read))
+            ready = images.with_line(image, [_tensor(part) for part in read])
+            patches.append(tuple(part[None] for part in ready))
             spent += area
         if size is None and drawn == len(images):
             break

@@ -108,14 +108,18 @@ class Sample:
 
         ``UserError`` where there is no clean image, the two differ in shape, or a file cannot be read.
         """
-        noisy, clean = self.noisy[0], self.truth
-        if noisy.shape != clean.shape:
-            raise DataError(f"{self.name}: the noisy image is {noisy.shape}, the clean {clean.shape}; make them alike")
-        return self.frame(region), clean.read(region).astype(np.float32)
+        return self.frame(region), self.clean_frame(region)
 
     def frame(self, region: Region | None = None, number: int = 0) -> NDArray[np.float32]:
         """Return a noisy frame, or a region of it: float32, in the file's own units."""
         return self.noisy[number].read(region).astype(np.float32)
+
+    def clean_frame(self, region: Region | None = None) -> NDArray[np.float32]:
+        """Return the clean image, or a region of it, as ``pair`` does."""
+        noisy, clean = self.noisy[0], self.truth
+        if noisy.shape != clean.shape:
+            raise DataError(f"{self.name}: the noisy image is {noisy.shape}, the clean {clean.shape}; make them alike")
+        return clean.read(region).astype(np.float32)
 
     @property
     def truth(self) -> Source:

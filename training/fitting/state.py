@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 
+from training.calibration.camera import measure_camera
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
 from training.calibration.statistics import Statistics, measure
 from training.checkpoints import Origin, load_weights
-from training.data import ImageDataset
+from training.data import ImageDataset, Sample
 from training.errors import DataError
 from training.evaluation.metrics import is_constant
 from training.fitting.report import score
 from training.inference.backends import convolve_channels_last
 from training.inference.statistics import TrainedOn
-from training.methods import METHODS
+from training.methods import METHODS, Method
 from training.networks import NETWORKS, create
 from training.runs.model import build
 from training.runs.provenance import DataUsed, NetworkUsed, Provenance, now, versions
@@ -53,10 +55,14 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
     settings, recipe = run.settings, run.settings.recipe
     for warning in dataset.warnings():
         listener.warn(warning)
-    with listener.progress("measuring the images", len(dataset.train)) as advance:
-        measured = measure(
-            dataset.train, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""), camera=settings.camera
-        )
+    chosen = METHODS[settings.method]
+    learnt = learnt_from(dataset.train, chosen)
+    judges = [sample for sample in (*dataset.validation, *dataset.test) if sample.clean is not None]
+    with listener.progress("measuring the images", len(learnt)) as advance:
+        measured = measure(learnt, recipe.intensity_fit, recipe.seed, lambda: advance(1, ""), camera=settings.camera)
+    if judges and not chosen.needs.clean:
+        fitted = measure(judges, recipe.intensity_fit, recipe.seed, camera=measured.camera)
+        measured = replace(measured, intensity=fitted.intensity, clean_extent=fitted.clean_extent)
     if settings.camera is not None:
         first = dataset.train[0]
         for difference in settings.camera.differences(first.frame()):
@@ -65,11 +71,11 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
     denoiser, origin = _start(settings, listener)
-    method = METHODS[settings.method](recipe.loss, recipe.alpha, _range(measured))
+    method = chosen(recipe.loss, recipe.alpha, _range(measured), measured.camera)
     search = partial(
         method.constants,
         measured,
-        dataset.train,
+        learnt,
         network=network,
         radius=network.radius(used.settings),
         transform=recipe.transform,
@@ -124,6 +130,22 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         rows=[],
         scoring=scoring,
     )
+
+
+def learnt_from(samples: Sequence[Sample], method: Method | type[Method]) -> Sequence[Sample]:
+    """Return what a method may look at of the training samples: no clean image where it needs none."""
+    return samples if method.needs.clean else [replace(sample, clean=None) for sample in samples]
+
+
+def judging(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Return the validation samples that choose the best epoch: those with a clean image, or without any, all."""
+    return [sample for sample in samples if sample.clean is not None] or samples
+
+
+def line_of_noise(sample: Sample) -> tuple[float, float]:
+    """Return slope and intercept of the noise variance by intensity, as the first frame shows it."""
+    model = measure_camera([sample.frame()], axes=sample.axes).model
+    return model.gain, model.read_noise**2 - model.gain * model.pedestal
 
 
 def _trainable(measured: Statistics, dataset: ImageDataset) -> None:

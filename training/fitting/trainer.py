@@ -6,6 +6,7 @@ import math
 import re
 import signal
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,15 @@ import numpy as np
 import torch
 
 from training.calibration.layer import Calibrated
-from training.data import ImageDataset
+from training.data import ImageDataset, Sample
 from training.data.patches import Batch, Images, Patches, patch_size, validation_patches
 from training.errors import DiskFullError, RunError, UserError
 from training.fitting import timing
 from training.fitting.loop import COLUMNS, Learner, Recorder, figure, quiet, save_best
 from training.fitting.report import finish
-from training.fitting.state import State, new_state, resumed_state
+from training.fitting.state import State, judging, learnt_from, line_of_noise, new_state, resumed_state
 from training.inference.backends import convolve_channels_last
-from training.methods import METHODS
+from training.methods import METHODS, Method
 from training.runs.provenance import ValidationScores
 from training.runs.run import LOSSES, SETTINGS, Run, write_rows
 from training.runs.settings import Recipe
@@ -151,15 +152,15 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
 
     keep_freed_memory()
     recipe = run.settings.recipe
-    method = METHODS[run.settings.method](recipe.loss, recipe.alpha, state.intensities)
+    method = METHODS[run.settings.method](recipe.loss, recipe.alpha, state.intensities, run.provenance.camera)
     size, batch = _patch_size(recipe, state, listener)
     count = min(count, batch)  # the batch is over all GPUs
-    scaling, frames = state.intensity.scaling, method.needs.frames
-    patches = Patches(Images(dataset.train, scaling, frames), size, recipe.augment, recipe.seed)
+    patches = Patches(_images(learnt_from(dataset.train, method), method, state), size, recipe.augment, recipe.seed)
     area = math.prod(size or state.shape)
     share = timing.VALIDATION if device == "cpu" else timing.VALIDATION_GPU
     pixels = int(share * len(patches) * area)
-    validation = validation_patches(Images(dataset.validation, scaling, frames), size, pixels, recipe.seed)
+    judges = _images(judging(dataset.validation), method, state)
+    validation = validation_patches(judges, size, pixels, recipe.seed)
     model = Calibrated(state.model.denoiser, replace(state.model.constants, margin=0))
     each = math.ceil(batch / count)
     learner = Learner(model, recipe, method, patches=patches, validation=validation, batch=each, done=state.done)
@@ -202,6 +203,12 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
         # from here on best.ckpt may be another than the scores are of
         run.write_provenance(run.provenance.model_copy(update={"scored": False}))
         _interruptible(trainer, learner)
+
+
+def _images(samples: Sequence[Sample], method: Method, state: State) -> Images:
+    """Return what patches are cut from, as a method needs it."""
+    noise = line_of_noise if method.needs.noise_model else None
+    return Images(samples, state.intensity.scaling, method.needs.frames, noise)
 
 
 def _patch_size(recipe: Recipe, state: State, listener: Listener) -> tuple[tuple[int, ...] | None, int]:

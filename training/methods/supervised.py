@@ -50,13 +50,8 @@ class Supervised:
         """Return loss, PSNR and SSIM of one patch against the clean one."""
         noisy, clean = patches[0], patches[-1]
         denoised = model(noisy)
-        image, reference = denoised[0, 0].cpu().numpy(), clean[0, 0].cpu().numpy()
-        extent = self._intensities.extent
-        return {
-            "validation_loss": float(self._compared(denoised, clean)),
-            "psnr": psnr(reference, image, data_range=extent),
-            "ssim": ssim(reference, image, data_range=extent),
-        }
+        loss = float(self._compared(denoised, clean))
+        return {"validation_loss": loss} | against_clean(denoised, clean, self._intensities.extent)
 
     def constants(
         self,
@@ -71,6 +66,12 @@ class Supervised:
     def _compared(self, denoised: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         scaled = self._intensities.scaled
         return choose(self._loss, self._alpha)(scaled(denoised), scaled(target))
+
+
+def against_clean(denoised: torch.Tensor, clean: torch.Tensor, extent: float) -> dict[str, float]:
+    """Return ``psnr`` and ``ssim`` of one patch, (1, 1, *space), with the range of intensities as peak."""
+    image, reference = denoised[0, 0].float().cpu().numpy(), clean[0, 0].cpu().numpy()
+    return {"psnr": psnr(reference, image, data_range=extent), "ssim": ssim(reference, image, data_range=extent)}
 
 
 METHOD = Supervised

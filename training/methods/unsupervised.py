@@ -1,0 +1,72 @@
+"""What the methods share that see noisy images alone: how an epoch is judged, and what the calibration starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.calibration.search import find_constants
+from training.methods.method import Batch, Needs
+from training.methods.supervised import against_clean
+
+if TYPE_CHECKING:
+    from training.calibration.intensity import Range
+    from training.calibration.layer import Constants
+    from training.calibration.statistics import Statistics
+    from training.data.sample import Sample
+
+
+class Unsupervised:
+    """Learns from noisy images alone; see ``training.methods.method.Method``.
+
+    A method is a subclass with ``batch`` and ``loss``. The loss is a mean of squares, whatever the recipe says: noise
+    with a mean of zero leaves its minimum where the clean image is, which is not so of absolute differences. It is in
+    units of the range of intensities, squared, and stands for the error to another noisy image of the same place, so
+    that it is comparable between epochs, though not between methods.
+    """
+
+    needs: ClassVar[Needs] = Needs(clean=False)
+
+    def __init__(
+        self,
+        loss: str,
+        alpha: float,
+        intensities: Range,
+        camera: Any = None,  # noqa: ANN401
+    ) -> None:
+        self._intensities, self._camera = intensities, camera
+
+    def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
+        """Return what ``loss`` takes."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return what training makes small."""
+        raise NotImplementedError
+
+    def score(self, model: nn.Module, patches: Batch) -> dict[str, float]:
+        """Return the loss of one patch, its random choices the same in every epoch, and where it is known the PSNR."""
+        given = self.needs.frames + self.needs.noise_model
+        loss = self.loss(model, self.batch(patches[:given], np.random.default_rng(0)))
+        found = {"validation_loss": float(loss)}
+        if len(patches) > given:
+            found |= against_clean(model(patches[0]), patches[-1], self._intensities.extent)
+        return found
+
+    def constants(
+        self,
+        measured: Statistics,
+        samples: Sequence[Sample],
+        denoiser: nn.Module,
+        **search: Any,  # noqa: ANN401
+    ) -> Constants:
+        """Return the constants that are found without clean images."""
+        return find_constants(measured, samples, denoiser, **search)
+
+    def _squared(self, difference: torch.Tensor) -> torch.Tensor:
+        """Return squares in units of the range of intensities."""
+        return (difference.float() / self._intensities.extent).square()
