@@ -19,11 +19,15 @@ _EXAMPLE = "`pattern` '{}_low.tif={}_high.tif'"
 
 @dataclass(frozen=True)
 class Match:
-    """A noisy file, its clean one if there is one, and the part of the name that they share."""
+    """A noisy file, its clean one if there is one, and the part of the name that they share.
+
+    ``folder`` is the name of the subfolder that it lies in, where images lie in one subfolder a field.
+    """
 
     shared: str
     noisy: Path
     clean: Path | None
+    folder: str | None = None
 
 
 def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[list[Match], list[Path]]:
@@ -33,6 +37,8 @@ def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[
 
     With a pattern, ``NOISY=CLEAN`` with one ``{}`` each for what the two names share, with or without the ending, they
     may be the same folder; without ``clean``, every noisy file stands alone. Subfolders are not searched.
+
+    Subfolders are searched where there is no ``clean`` and the folder itself holds no image: one a field of view.
 
     Returns
     -------
@@ -47,6 +53,13 @@ def match(noisy: Path, clean: Path | None, pattern: str | None = None) -> tuple[
     if clean is None:
         if pattern is not None:
             raise DataError("`pattern` says how names of a pair differ: give `clean`, or leave it out")
+        below = subfolders(noisy)
+        if below:
+            return [
+                replace(one, shared=f"{folder.name}_{one.shared}", folder=composed(folder.name))
+                for folder in below
+                for one in match(folder, None)[0]
+            ], []
         alone = images_in(noisy) if noisy.is_dir() else [noisy]
         return _by_stem([Match("", path, None) for path in alone]), []
     if noisy.is_dir() != clean.is_dir():
@@ -90,6 +103,23 @@ def images_in(folder: Path) -> list[Path]:
     if not images:
         raise DataError(f"{folder} holds no TIFF or PNG image, but {files[0].name}: export the images as OME-TIFF")
     return images
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the subfolders that hold images of a folder that holds none itself, in the order of their names."""
+    try:
+        inside = list(folder.iterdir()) if folder.is_dir() else []
+        if any(map(_is_image, inside)):
+            return []
+        below = (path for path in inside if path.is_dir() and not path.name.startswith("."))
+        found = [path for path in below if any(map(_is_image, path.iterdir()))]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}; check its permissions") from error
+    return sorted(found, key=lambda path: natural(path.name))
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
 
 
 def stem(path: Path) -> str:

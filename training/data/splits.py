@@ -15,6 +15,7 @@ _MARKER = re.compile(
     r"[ _-]?\d+",
     re.IGNORECASE,
 )
+_REPEAT = re.compile(r"(?<![a-z])(?:timestamp|timepoint|time|frame|capture|repeat|rep|t)[ _-]?\d+", re.IGNORECASE)
 VALIDATION_FRACTION = 0.1
 
 
@@ -48,7 +49,22 @@ def field_of(stem: str) -> str:
     >>> field_of("fov_007_t03_z2"), field_of("pos1t2"), field_of("cell_12")
     ('fov_007', 'pos1', 'cell_12')
     """
-    return re.sub(r"[ _.-]{2,}", "_", _MARKER.sub("", stem)).strip(" _.-")
+    return _without(_MARKER, stem)
+
+
+def place_of(stem: str) -> str:
+    """Return what the names of several frames of one place share: the name without its time and repeat.
+
+    Examples
+    --------
+    >>> place_of("fov_007_t03_z2"), place_of("rep2_cell_12")
+    ('fov_007_z2', 'cell_12')
+    """
+    return _without(_REPEAT, stem)
+
+
+def _without(marker: re.Pattern[str], stem: str) -> str:
+    return re.sub(r"[ _.-]{2,}", "_", marker.sub("", stem)).strip(" _.-")
 
 
 def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: int) -> Split:
@@ -58,6 +74,9 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     others, drawn with ``seed``, validates. Each part gets at least one image. Where there are fewer than three fields,
     the planes are split instead, in blocks, since neighbours in time or depth are alike.
 
+    Where some fields have a clean image and others have none, those judge and these train: the first half of the former
+    validates, the second half tests. A single one validates, and of the others, split as above, some test.
+
     The samples are in the order in which they were taken; ``where`` is what they are of, for the ``UserError`` where
     there is but one.
     """
@@ -66,6 +85,11 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     fields: dict[str, list[Sample]] = {}
     for sample in samples:
         fields.setdefault(sample.field, []).append(sample)
+    judging = [name for name in sorted(fields, key=natural) if any(sample.clean for sample in fields[name])]
+    if judging and any(sample.clean is None for sample in samples):
+        others = [sample for sample in samples if sample.field not in judging]
+        if others:
+            return _judged([fields[name] for name in judging], others, test_fraction)
     by_field = len(fields) >= 3
     units = [fields[name] for name in sorted(fields, key=natural)] if by_field else [[sample] for sample in samples]
     start = int((1 - test_fraction) * len(units) + 1e-9)  # 0.7 * 10 is 6.999...
@@ -82,3 +106,14 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
         warning = f"names and axes show {known} of view: {len(units)} planes in blocks make the split, tests tell less"
     train = chain(*(unit for number, unit in enumerate(rest) if number not in chosen))
     return Split(tuple(train), tuple(chain(*(rest[number] for number in sorted(chosen)))), test, warning)
+
+
+def _judged(judges: Sequence[Sequence[Sample]], others: Sequence[Sample], test_fraction: float) -> Split:
+    """Return the split in which the fields with a clean image judge what the others train."""
+    half = -(-len(judges) // 2)
+    validation, test = (tuple(sample for field in part for sample in field if sample.clean is not None)
+                        for part in (judges[:half], judges[half:]))  # fmt: skip
+    if test or len(others) == 1:
+        return Split(tuple(others), validation, test or validation)
+    kept = max(1, len(others) - max(1, round(test_fraction * len(others))))
+    return Split(tuple(others[:kept]), validation, tuple(others[kept:]))

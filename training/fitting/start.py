@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from training.calibration.camera import measure_camera
 from training.data import DataSettings, ImageDataset, open_dataset
-from training.errors import CheckpointError, SettingError
+from training.errors import CheckpointError, DataError, SettingError
 from training.methods import METHODS
+from training.methods.choice import choose
+from training.methods.repeats import moving
 from training.networks import NETWORKS, create
 from training.runs.run import RUNS, Run, create_run, free_name, open_run, run_names
 from training.runs.settings import (
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from training.checkpoints import Checkpoint
 
 _SCRATCH = ("none", "scratch")
+_MEASURED = 8  # images that tell the noise before there is a run
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Request:
     changes : mapping
         Keys of the recipe that differ.
     method : str or None
-        Its name; supervised where a new run says nothing.
+        Its name; where a new run says nothing, supervised with clean images, and without what fits frames and noise.
     camera : CameraProfile or None
         Of the noisy images; measured on them where nothing was said.
     name : str or None
@@ -90,7 +96,7 @@ def new_run(
     dataset : ImageDataset
         What it trains on, for ``train``.
     note : str or None
-        What the user should know about the weights that training starts from.
+        What the user should know about the method, where none was named, and the weights that training starts from.
 
     Raises
     ------
@@ -105,13 +111,7 @@ def new_run(
             f"{runs / request.name}: exists and is not overwritten; choose another `name`, "
             f"or go on with `resume` `name` {request.name}"
         )
-    data = request.data or DataSettings()
-    method = check_method(request.method or "supervised")
-    if METHODS[method].needs.clean and data.options.get("noisy") and not data.options.get("clean"):
-        raise SettingError(
-            f"`noisy` is given without `clean`: {method} learning needs the clean image of each noisy one: give `clean`"
-        )
-    dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+    method, data, dataset, why = _learning(request, recipe)
     axes = NETWORKS[network].axes
     other = next(
         (sample for sample in (*dataset.train, *dataset.validation, *dataset.test) if sample.axes != axes), None
@@ -120,7 +120,6 @@ def new_run(
         raise SettingError(
             f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
         )
-    METHODS[method].needs.check((*dataset.train, *dataset.validation), method)
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
     settings = Settings(
         name=request.name or free_name(dataset.name, network, runs),
@@ -132,7 +131,60 @@ def new_run(
         recipe=recipe,
         camera=request.camera,
     )
-    return create_run(settings, runs / settings.name), dataset, note
+    return create_run(settings, runs / settings.name), dataset, "; ".join(filter(None, (why, note))) or None
+
+
+def _learning(request: Request, recipe: Recipe) -> tuple[str, DataSettings, ImageDataset, str | None]:
+    """Return the method, the data as it takes them, and where none was named, why it is this one."""
+    named = None if request.method is None else check_method(request.method)
+    data = request.data or DataSettings()
+    alone = bool(data.options.get("noisy")) and not data.options.get("clean")
+    needs = METHODS[named].needs if named else None
+
+    def opened(data: DataSettings) -> ImageDataset:
+        return open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+
+    if needs is not None and needs.clean and alone:
+        raise SettingError(
+            f"`noisy` is given without `clean`: {named} learning needs the clean image of each noisy one: give "
+            "`clean`, or leave `method` out"
+        )
+    if data.dataset is None and (alone or (needs is not None and not needs.clean)):
+        together = needs.frames > 1 if needs is not None else alone
+        data = _read_as(data, repeats=together, unpaired=not alone or None)
+    dataset = opened(data)
+    samples = (*dataset.train, *dataset.validation, *dataset.test)
+    if named is None and any(sample.clean is not None for sample in samples):
+        named = "supervised"
+    if named is not None:
+        needs = METHODS[named].needs
+        needs.check((*dataset.train, *dataset.validation), named)
+        if not needs.clean:
+            needs.check_camera(request.camera or _camera(dataset), named)
+            if needs.frames > 1 and (moved := moving(samples, request.camera)):
+                raise DataError(f"`method` {named} takes frames for repeats, but {moved}; choose another `method`")
+        return named, data, dataset, None
+    method, why = choose(samples, request.camera or _camera(dataset))
+    if data.options.get("repeats") and METHODS[method].needs.frames == 1:
+        data = DataSettings(dataset=data.dataset, options={**data.options, "repeats": False})
+        dataset = opened(data)
+    return method, data, dataset, why
+
+
+def _read_as(data: DataSettings, **how: bool | None) -> DataSettings:
+    """Return a user's own images with options of how they are read, where these were not said."""
+    said = {key: value for key, value in data.options.items() if value is not None}
+    return DataSettings(dataset=data.dataset, options={**how, **said})
+
+
+def _camera(dataset: ImageDataset) -> CameraProfile | None:
+    """Return the camera as a few noisy images show it; None where they are too few or too small."""
+    samples = dataset.train
+    chosen = [samples[number] for number in np.unique(np.linspace(0, len(samples) - 1, _MEASURED).astype(int))]
+    try:
+        return measure_camera([sample.frame() for sample in chosen], axes=samples[0].axes)
+    except DataError:
+        return None
 
 
 def resumed_run(request: Request, runs: Path = RUNS) -> Run:
@@ -156,7 +208,8 @@ def _agreeing(run: Run, request: Request) -> Run:
         _same("`checkpoint`", start, settings.checkpoint)
     _agree("`method`", request.method, settings.method)
     _agree("`camera`", request.camera, settings.camera)
-    _agree("the data", request.data, settings.data)
+    how = {key: value for key in ("repeats", "unpaired") if (value := settings.data.options.get(key)) is not None}
+    _agree("the data", _read_as(request.data, **how) if request.data and how else request.data, settings.data)
     asked = settings.recipe
     if request.recipe is not None:
         asked = load_recipe(request.recipe).model_copy(update={"epochs": asked.epochs})

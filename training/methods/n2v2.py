@@ -1,8 +1,8 @@
 """N2V2: Noise2Void whose masks hold the median of what lies around them.
 
-E. Hoeck, T.-O. Buchholz, A. Brachmann, F. Jug, A. Freytag: N2V2 - Fixing Noise2Void Checkerboard Artifacts with Modified
-Sampling Strategies and a Tweaked Network Architecture. ECCV Workshops 2022. doi:10.1007/978-3-031-25069-9_33. The
-tweaks of a U-Net (no outermost skip connection, blurred pooling) have no meaning for the networks here.
+E. Hoeck, T.-O. Buchholz, A. Brachmann, F. Jug, A. Freytag: N2V2 - Fixing Noise2Void Checkerboard Artifacts with
+Modified Sampling Strategies and a Tweaked Network Architecture. ECCV Workshops 2022. doi:10.1007/978-3-031-25069-9_33.
+The tweaks of a U-Net (no outermost skip connection, blurred pooling) have no meaning for the networks here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Neighbor2Neighbor: of each four pixels two neighbours are drawn, one for each of two smaller images.
 
-T. Huang, S. Li, X. Jia, H. Lu, J. Liu: Neighbor2Neighbor: Self-Supervised Denoising from Single Noisy Images. CVPR 2021.
-doi:10.1109/CVPR46437.2021.01454
+T. Huang, S. Li, X. Jia, H. Lu, J. Liu: Neighbor2Neighbor: Self-Supervised Denoising from Single Noisy Images. CVPR
+2021. doi:10.1109/CVPR46437.2021.01454
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Neighbor2Neighbor(Unsupervised):
         difference = model(first) - second
         with torch.no_grad():
             expected = torch.sub(*_drawn(model(noisy), drawn))
-        return self._squared(difference).mean() + _WEIGHT * self._squared(difference - expected).mean()
+        apart = self._squared(difference - expected, noisy).mean()
+        return self._squared(difference, noisy).mean() + _WEIGHT * apart
 
 
 def _drawn(image: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

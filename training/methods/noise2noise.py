@@ -29,7 +29,7 @@ class Noise2Noise(Unsupervised):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean square of their difference once the first is denoised, and the other way round."""
         first, second = batch
-        return (self._squared(model(first) - second).mean() + self._squared(model(second) - first).mean()) / 2
+        return sum(self._squared(model(one) - other, other).mean() for one, other in ((first, second), (second, first))) / 2
 
 
 METHOD = Noise2Noise

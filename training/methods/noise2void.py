@@ -58,7 +58,7 @@ class Noise2Void(Unsupervised):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean square of the difference to the noisy pixels that were masked."""
         masked, noisy, counted = batch
-        return (self._squared(model(masked) - noisy) * counted).sum() / counted.sum()
+        return (self._squared(model(masked) - noisy, noisy) * counted).sum() / counted.sum()
 
     def _values(
         self, noisy: torch.Tensor, centres: NDArray[np.intp], around: NDArray[np.intp], size: int,

@@ -1,7 +1,7 @@
 """Recorrupted-to-Recorrupted: noise is added to an image and taken off it, so that two independent ones come of it.
 
-T. Pang, H. Zheng, Y. Quan, H. Ji: Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising. CVPR 2021.
-doi:10.1109/CVPR46437.2021.00208
+T. Pang, H. Zheng, Y. Quan, H. Ji: Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising. CVPR
+2021. doi:10.1109/CVPR46437.2021.00208
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Recorrupted2Recorrupted(Unsupervised):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean square of the difference between the first, denoised, and the second."""
         first, second = batch
-        return self._squared(model(first) - second).mean()
+        return self._squared(model(first) - second, first).mean()
 
 
 METHOD = Recorrupted2Recorrupted

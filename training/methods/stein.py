@@ -2,8 +2,8 @@
 
 C. M. Stein: Estimation of the Mean of a Multivariate Normal Distribution. Annals of Statistics 9(6), 1981.
 doi:10.1214/aos/1176345632. The divergence by a random probe: S. Ramani, T. Blu, M. Unser: Monte-Carlo SURE. IEEE
-Transactions on Image Processing 17(9), 2008. doi:10.1109/TIP.2008.2001404. To train networks: S. Soltanayev, S. Y. Chun:
-Training Deep Learning Based Denoisers without Ground Truth Data. NeurIPS 2018. doi:10.48550/arXiv.1803.01314
+Transactions on Image Processing 17(9), 2008. doi:10.1109/TIP.2008.2001404. To train networks: S. Soltanayev, S. Y.
+Chun: Training Deep Learning Based Denoisers without Ground Truth Data. NeurIPS 2018. doi:10.48550/arXiv.1803.01314
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.calibration.layer import stabilise
 from training.methods.method import Batch, Needs
 from training.methods.unsupervised import Unsupervised
 
+_LEAST = 1e-3  # of the noise: what a photo-electron is taken for where noise does not grow with the intensity
 _STEP = 0.3  # of the noise: less would drown in the rounding of half precision
 
 
@@ -33,17 +35,23 @@ class Stein(Unsupervised):
         return noisy, line, torch.from_numpy(signs).to(noisy)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the expected squared error to another frame: what differs from this one, and how far it is followed.
+        """Return the mean over pixels of the expected squared error to another frame, in variances of the noise.
 
-        The second is the noise variance times the slope of the output against its own pixel, twice.
+        That is what differs from this frame, and twice how far this frame's noise is followed. Images are compared
+        after the Anscombe transform of each image's own noise, in which it has a variance of one and is nearly
+        Gaussian.
         """
         noisy, line, probe = batch
-        denoised = model(noisy)
         slope, dark = (line[:, number].reshape(-1, *(1,) * (noisy.dim() - 1)) for number in range(2))
-        deviation = (slope * noisy + dark).clamp(min=0).sqrt()
-        moved = model(noisy + _STEP * deviation * probe)
-        followed = probe * deviation * (moved - denoised).float() / _STEP
-        return (self._squared(denoised - noisy) + 2 * followed / self._intensities.extent**2).mean()
+        gain = torch.maximum(slope, _LEAST * (slope * noisy + dark).abs().mean().sqrt())
+        zero = -dark / gain
+        stable = stabilise(noisy, zero, gain, 0.0)
+        moved = stable + _STEP * probe
+        before, after = (
+            stabilise(model(image).float(), zero + gain / 4, gain, 0.0)  # the transform's mean, not that of the mean
+            for image in (noisy, (moved * moved.abs() / 4 - 3 / 8) * gain + zero)
+        )
+        return ((before - stable).square() + 2 * probe * (after - before) / _STEP).mean()
 
 
 METHOD = Stein

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from training.data.sample import Sample
 
 
+_LEAST = 1e-3  # of the range of intensities: what noise is taken for where there is none
+
+
 class Unsupervised:
     """Learns from noisy images alone; see ``training.methods.method.Method``.
 
@@ -67,6 +70,12 @@ class Unsupervised:
         """Return the constants that are found without clean images."""
         return find_constants(measured, samples, denoiser, **search)
 
-    def _squared(self, difference: torch.Tensor) -> torch.Tensor:
-        """Return squares in units of the range of intensities."""
-        return (difference.float() / self._intensities.extent).square()
+    def _squared(self, difference: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+        """Return squares in units of the noise's variance in each patch, so that each counts alike.
+
+        The variance is that of second differences along Y and X, as in ``training.calibration.noise.noise_level``.
+        """
+        second = noisy.float().diff(n=2, dim=-1).diff(n=2, dim=-2)
+        variance = second.square().flatten(1).mean(1) / 36
+        least = (self._intensities.extent * _LEAST) ** 2
+        return difference.float().square() / variance.clamp(min=least).reshape(-1, *(1,) * (noisy.dim() - 1))

@@ -15,7 +15,7 @@ from training.data.dataset import SplitDataset, check_alike, check_values, sourc
 from training.data.matching import Match, match, stem
 from training.data.options import FOLDERS, DatasetOptions, Location
 from training.data.sample import DataSource, Sample
-from training.data.splits import field_of
+from training.data.splits import field_of, natural, place_of
 from training.errors import DataError
 from training.images import FileSource, channel_names, channel_number, open_image, source_in
 from training.util.text import composed, counted
@@ -39,6 +39,12 @@ class FolderOptions(DatasetOptions):
 
     channel: str | None = None
     """The channel to take, by its name or its number (from 0), where the files hold several."""
+
+    repeats: bool | None = None
+    """Time points and repeats of a place, by name, subfolder or the axis T, are frames of one sample."""
+
+    unpaired: bool | None = None
+    """Noisy images without a clean one are kept: they train, and those with one judge."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,17 @@ def read_folders(options: FolderOptions) -> Found:
     samples: list[Sample] = []
     files: dict[str, Path] = {}
     sources: list[DataSource] = []
+    if options.unpaired and options.noisy.is_dir():
+        kept = [path for path in left if options.noisy != options.clean and path.parent == options.noisy]
+        matches = [*matches, *(Match(stem(path), path, None) for path in kept)]
+        matches.sort(key=lambda found: natural(found.noisy.name))
+        left = [path for path in left if path not in kept]
     for found in matches:
         images = _opened(found, options.channel)
-        samples.extend(_samples(found.shared, images))
+        samples.extend(_samples(found, images, repeats=bool(options.repeats)))
         named = zip(("noisy", "clean"), (found.noisy, found.clean), strict=True)
-        files |= {f"{side}/{composed(path.name)}": path for side, path in named if path is not None}
+        within = "" if found.folder is None else f"{found.folder}/"
+        files |= {f"{side}/{within}{composed(path.name)}": path for side, path in named if path is not None}
         sources.append(source_of(images[0]))
     notes = []
     if left:
@@ -97,7 +109,8 @@ def read_folders(options: FolderOptions) -> Found:
     kinds = sorted({source.dtype for source in sources})
     if len(kinds) > 1:
         notes.append(f"the noisy files are of different types ({', '.join(kinds)}): are they on one intensity scale?")
-    return Found(tuple(_numbered(samples)), sources[0], files, tuple(notes))
+    merged = _frames(samples) if options.repeats else samples
+    return Found(tuple(_numbered(merged)), sources[0], files, tuple(notes))
 
 
 def _opened(found: Match, channel: str | None) -> list[xarray.DataArray]:
@@ -121,13 +134,46 @@ def _opened(found: Match, channel: str | None) -> list[xarray.DataArray]:
     return images
 
 
-def _samples(shared: str, images: Sequence[xarray.DataArray]) -> Iterator[Sample]:
-    name, field = _friendly(shared), field_of(shared)
+def _samples(found: Match, images: Sequence[xarray.DataArray], *, repeats: bool) -> Iterator[Sample]:
+    """Yield a sample of each plane; with ``repeats``, those that are frames of one place are called alike."""
+    name, field = found.shared, found.folder or field_of(found.shared)
+    if repeats:
+        name = found.folder or place_of(found.shared)
     for (index, noisy), *clean in zip(*map(_planes, images), strict=True):
-        parts = {dim: f"{dim.lower()}{at:0{len(str(images[0].sizes[dim] - 1))}}" for dim, at in index.items()}
+        parts = {
+            dim: f"{dim.lower()}{at:0{len(str(images[0].sizes[dim] - 1))}}"
+            for dim, at in index.items()
+            if not (repeats and dim == "T")
+        }
         apart = [part for dim, part in parts.items() if dim not in _OF_ONE_FIELD]
         truth = clean[0][1] if clean else None
-        yield Sample("_".join([name, *parts.values()]), "_".join([field, *apart]), "YX", noisy.shape, (noisy,), truth)
+        called = "_".join([name if repeats else _friendly(name), *parts.values()])
+        yield Sample(called, "_".join([field, *apart]), "YX", noisy.shape, (noisy,), truth)
+
+
+def _frames(samples: Sequence[Sample]) -> list[Sample]:
+    """Return one sample of all that are called alike, with their frames and the first clean image that there is."""
+    places: dict[str, list[Sample]] = {}
+    for sample in samples:
+        places.setdefault(sample.name, []).append(sample)
+    merged = []
+    for name, parts in places.items():
+        other = next((part for part in parts if part.shape != parts[0].shape), None)
+        if other is not None:
+            raise DataError(
+                f"{name}: its frames differ in size, {parts[0].shape} and {other.shape} pixels: leave out what does "
+                "not belong, or choose a `method` that takes one frame"
+            )
+        clean = next((part.clean for part in parts if part.clean is not None), None)
+        merged.append(
+            replace(
+                parts[0],
+                name=_friendly(name),
+                noisy=tuple(frame for part in parts for frame in part.noisy),
+                clean=clean,
+            )
+        )
+    return merged
 
 
 def _planes(image: xarray.DataArray) -> Iterator[tuple[dict[str, int], FileSource]]:
