@@ -144,12 +144,12 @@ def train(
     listener: Listener | None = None,
     **settings: object,
 ) -> Run:
-    """Fine-tune a denoiser on pairs of noisy and clean images, and return its run folder below ``runs/``.
+    """Fine-tune a denoiser on noisy images, with clean ones or without, and return its run folder below ``runs/``.
 
     Parameters
     ----------
     noisy, clean : path, optional
-        A folder or a stack each, of the same names.
+        A folder or a stack each, of the same names. Without ``clean``, the network learns from noisy images alone.
     name : str, optional
         Of the run; by default data set, network and date.
     network : str, optional
@@ -161,7 +161,8 @@ def train(
     recipe : str or path, optional
         Name or file; by default that of the network.
     method : str, optional
-        How it learns: ``supervised`` (the default), or one that was registered (``training.methods``).
+        How it learns, by a name of ``training.methods.METHODS``: by default ``supervised`` where there are clean
+        images, else what fits the frames of each field and the noise; a note says why.
     camera : path or CameraProfile, optional
         What ``bmz-fmd camera measure`` wrote; by default the noise is measured on the training images.
     dataset, data : optional

@@ -1,4 +1,4 @@
-"""``bmz-fmd train``: noisy and clean images become a run folder with a fine-tuned network."""
+"""``bmz-fmd train``: noisy images, with clean ones or alone, become a run folder with a fine-tuned network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def command(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The folder somewhere below which its files lie.")] = None,
     noisy: Annotated[Path | None, typer.Option(help="Your noisy images: a folder, or one stack.")] = None,
-    clean: Annotated[Path | None, typer.Option(help="Your clean images, of the same names.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Your clean images, of the same names, if there are any.")] = None,
     pattern: Pattern = None,
     channel: Annotated[str | None, typer.Option(help="The channel that trains: its name, or number from 0.")] = None,
     preparation: Annotated[str | None, typer.Option(help="Of a named data set: whole, quarter or c-quarter.")] = None,
@@ -45,7 +45,13 @@ def command(
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="How to train. [default: the network's own recipe]")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="How it learns. [default: supervised]")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="How it learns: supervised, noise2noise, noise2void, n2v2, ... [default: supervised with "
+            "clean images, else by frames and noise]"
+        ),
+    ] = None,
     camera: Annotated[
         Path | None,
         typer.Option(help="What camera measure wrote. [default: measured on the noisy images]"),
@@ -67,7 +73,7 @@ def command(
     device: Device = "auto",
     devices: Annotated[int | None, typer.Option(min=1, help="How many GPUs. [default: all]")] = None,
 ) -> None:
-    """Fine-tune a denoiser on pairs of noisy and clean images; the result is a folder below runs/."""
+    """Fine-tune a denoiser on noisy images, with clean ones or without; the result is a folder below runs/."""
     import bmz_fmd
     from training.runs.settings import Recipe, parse_changes
     from training.util.progress import Listener

@@ -132,7 +132,7 @@ TRAIN = [
     bad("an unknown data set", f"{SCRATCH} --dataset nucleous", "nucleous", "nucleus"),
     bad("a data set that is not in the folder", f"{SCRATCH} --dataset nucleus --data noisy", "nucleus"),
     bad("an unknown network", f"{PAIRS} --network drunett", "drunett", "drunet"),
-    bad("noisy images without clean ones", f"{SCRATCH} --noisy noisy", "--clean"),
+    bad("noisy images without clean ones", f"{SCRATCH} --noisy noisy --method supervised", "--clean"),
     bad("a missing folder", f"{SCRATCH} --noisy noisy --clean none", "none", "does not exist"),
     bad("an empty folder", f"{SCRATCH} --noisy noisy --clean empty", "empty"),
     bad("folders without a common name", f"{SCRATCH} --noisy noisy --clean strangers", "strangers"),

@@ -13,7 +13,7 @@ from training.evaluation import pictures as figures
 from training.evaluation.metrics import Convention, mean_and_deviation, psnr, ssim
 from training.evaluation.trust import Trust, judge_result
 from training.runs.model import as_denoiser
-from training.runs.provenance import Believed, Provenance, Score, Scores
+from training.runs.provenance import Believed, Provenance, Risk, Score, Scores
 from training.runs.run import CURVES, PANEL, Run, load_checkpoint
 from training.util.progress import Listener
 
@@ -39,12 +39,20 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
         "scores": scores,
         "validation": chosen,
         "trust": trust,
+        "risk": _risk(rows, epoch) if chosen is None else None,
         "best_epoch": epoch,
         "epochs": max((int(row["epoch"]) for row in rows), default=epoch),
     }
     run.write_provenance(provenance.model_copy(update={**found, "scored": True, "recipe": run.settings.recipe}))
     if epoch == 0 and found["epochs"]:
         listener.warn("training did not improve on the calibrated start: more `epochs`, or a lower `lr`")
+    risk = run.provenance.risk
+    if risk is not None:
+        change = 100 * (risk.best / risk.start - 1) if risk.start else 0.0
+        listener.note(
+            f"no clean image judged: the risk of {provenance.method} on validation patches was {risk.start:.5g} before "
+            f"training and is {risk.best:.5g} at epoch {epoch} ({change:+.2g} %)"
+        )
     if not scores:
         listener.note("there are no clean images to judge by: how close the results are to the truth is not known")
     elif run.provenance.beats_noisy() is False:
@@ -60,6 +68,12 @@ def _judged(shown: Sequence[figures.Shown], provenance: Provenance) -> Believed:
     trust = Trust(images=tuple(judged))
     verdicts = {image.name: image.verdict for image in trust.images}
     return Believed(verdict=trust.verdict, images=verdicts, sentence=trust.summary())
+
+
+def _risk(rows: Sequence[dict[str, float]], epoch: int) -> Risk | None:
+    """Return the validation loss before training and of an epoch; None where the table of losses is lost."""
+    losses = {int(row["epoch"]): row["validation_loss"] for row in rows}
+    return Risk(start=losses[0], best=losses[epoch]) if {0, epoch} <= losses.keys() else None
 
 
 def score(

@@ -107,6 +107,7 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         intensity_fit=measured.intensity,
         data=DataUsed.of(dataset),
         method=settings.method,
+        clean="taught" if chosen.needs.clean else "judged" if judges else "none",
         recipe=recipe,
         versions=versions(),
         seed=recipe.seed,

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from training.methods.method import Batch, Needs
-from training.methods.unsupervised import Unsupervised
+from training.methods.unsupervised import Unsupervised, deviation
 
 _SHARE = 0.5  # of the noise that is added; twice the noise is then taken off
 
@@ -27,9 +27,8 @@ class Recorrupted2Recorrupted(Unsupervised):
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
         """Return an image with noise added, and one with the same noise taken off in proportion."""
         noisy, line = patches[:2]
-        slope, dark = (line[:, number].reshape(-1, *(1,) * (noisy.dim() - 1)) for number in range(2))
         drawn = torch.from_numpy(rng.standard_normal(noisy.shape, dtype=np.float32)).to(noisy)
-        noise = (slope * noisy + dark).clamp(min=0).sqrt() * drawn
+        noise = deviation(noisy, line) * drawn
         return noisy + _SHARE * noise, noisy - noise / _SHARE
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:

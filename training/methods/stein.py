@@ -14,12 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.calibration.layer import stabilise
 from training.methods.method import Batch, Needs
-from training.methods.unsupervised import Unsupervised
+from training.methods.unsupervised import Unsupervised, deviation
 
-_LEAST = 1e-3  # of the noise: what a photo-electron is taken for where noise does not grow with the intensity
-_STEP = 0.3  # of the noise: less would drown in the rounding of half precision
+_STEP = 0.5  # of the noise: less would drown in the rounding of half precision, and in the steps of few photons
 
 
 class Stein(Unsupervised):
@@ -35,23 +33,15 @@ class Stein(Unsupervised):
         return noisy, line, torch.from_numpy(signs).to(noisy)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean over pixels of the expected squared error to another frame, in variances of the noise.
+        """Return the expected squared error to another frame, in variances of the noise.
 
-        That is what differs from this frame, and twice how far this frame's noise is followed. Images are compared
-        after the Anscombe transform of each image's own noise, in which it has a variance of one and is nearly
-        Gaussian.
+        That is what differs from this frame, and twice how far this frame's noise is followed.
         """
         noisy, line, probe = batch
-        slope, dark = (line[:, number].reshape(-1, *(1,) * (noisy.dim() - 1)) for number in range(2))
-        gain = torch.maximum(slope, _LEAST * (slope * noisy + dark).abs().mean().sqrt())
-        zero = -dark / gain
-        stable = stabilise(noisy, zero, gain, 0.0)
-        moved = stable + _STEP * probe
-        before, after = (
-            stabilise(model(image).float(), zero + gain / 4, gain, 0.0)  # the transform's mean, not that of the mean
-            for image in (noisy, (moved * moved.abs() / 4 - 3 / 8) * gain + zero)
-        )
-        return ((before - stable).square() + 2 * probe * (after - before) / _STEP).mean()
+        noise = deviation(noisy, line) * probe
+        denoised = model(noisy)
+        followed = noise * (model(noisy + _STEP * noise) - denoised).float() / _STEP
+        return (self._in_noise((denoised - noisy).float().square() + 2 * followed, noisy)).mean()
 
 
 METHOD = Stein

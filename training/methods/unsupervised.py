@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from training.calibration.search import find_constants
 from training.methods.method import Batch, Needs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from training.data.sample import Sample
 
 
+_AROUND = 5  # pixels a side
 _LEAST = 1e-3  # of the range of intensities: what noise is taken for where there is none
 
 
@@ -27,9 +29,9 @@ class Unsupervised:
     """Learns from noisy images alone; see ``training.methods.method.Method``.
 
     A method is a subclass with ``batch`` and ``loss``. The loss is a mean of squares, whatever the recipe says: noise
-    with a mean of zero leaves its minimum where the clean image is, which is not so of absolute differences. It is in
-    units of the range of intensities, squared, and stands for the error to another noisy image of the same place, so
-    that it is comparable between epochs, though not between methods.
+    with a mean of zero leaves its minimum where the clean image is, which is not so of absolute differences. It stands
+    for the error to another noisy image of the same place, in units of the noise's variance: 1 where nothing is left to
+    gain. It is comparable between epochs, though not between methods.
     """
 
     needs: ClassVar[Needs] = Needs(clean=False)
@@ -71,11 +73,27 @@ class Unsupervised:
         return find_constants(measured, samples, denoiser, **search)
 
     def _squared(self, difference: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
-        """Return squares in units of the noise's variance in each patch, so that each counts alike.
+        """Return squares in units of the noise's variance in each patch."""
+        return self._in_noise(difference.float().square(), noisy)
+
+    def _in_noise(self, squares: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+        """Return squares in units of the noise's variance in each patch, so that each patch counts alike.
 
         The variance is that of second differences along Y and X, as in ``training.calibration.noise.noise_level``.
         """
         second = noisy.float().diff(n=2, dim=-1).diff(n=2, dim=-2)
         variance = second.square().flatten(1).mean(1) / 36
         least = (self._intensities.extent * _LEAST) ** 2
-        return difference.float().square() / variance.clamp(min=least).reshape(-1, *(1,) * (noisy.dim() - 1))
+        return squares / variance.clamp(min=least).reshape(-1, *(1,) * (noisy.dim() - 1))
+
+
+def deviation(noisy: torch.Tensor, line: torch.Tensor) -> torch.Tensor:
+    """Return the standard deviation of the noise of each pixel, by the line (B, 2) of its variance by intensity.
+
+    The intensity is the mean around a pixel: at that of the pixel itself dark ones that noise made darker would pass
+    for free of noise, and a network would learn to keep them.
+    """
+    planes = noisy.float().reshape(-1, 1, *noisy.shape[-2:])
+    near = avg_pool2d(planes, _AROUND, stride=1, padding=_AROUND // 2, count_include_pad=False).reshape(noisy.shape)
+    slope, dark = (line[:, number].reshape(-1, *(1,) * (noisy.dim() - 1)) for number in range(2))
+    return (slope * near + dark).clamp(min=0).sqrt()

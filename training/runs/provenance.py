@@ -116,6 +116,11 @@ class Believed(_Part):
     """By the name of the image."""
 
     sentence: str
+class Risk(_Part):
+    """Mean loss of the method over the validation patches, at the start and of the best epoch: the lower the better."""
+
+    start: _Figure
+    best: _Figure
 
 
 class Provenance(_Part):
@@ -123,7 +128,8 @@ class Provenance(_Part):
 
     ``camera`` and ``trust`` are None in runs of version 0.1, and where the images are too small to measure.
     ``calibration`` holds all of ``Constants``, ``scores`` one entry a convention ("raw", "affine") once the
-    test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1); ``scored`` says
+    test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1), or ``risk``, where
+    no clean image did; ``clean`` says whether clean images taught the network, judged it, or were none; ``scored`` says
     that they, ``best_epoch`` and ``epochs``, all that were trained, are those of ``best.ckpt``: while training runs, or
     after it was cut off, they may be of an earlier one. ``created`` is ISO 8601 in UTC.
     """
@@ -136,10 +142,12 @@ class Provenance(_Part):
     intensity_fit: Intensity
     data: DataUsed
     method: str = "supervised"
+    clean: Literal["taught", "judged", "none"] = "taught"
     recipe: Recipe
     scores: dict[str, Scores] = Field(default_factory=dict)
     validation: ValidationScores | None = None
     trust: Believed | None = None
+    risk: Risk | None = None
     best_epoch: int = 0
     epochs: int = 0
     scored: bool = False

@@ -28,7 +28,7 @@ from training.util.progress import Listener
 class Noise2Noise(Supervised):
     """Learns one noisy image from another of the same field (Lehtinen et al., 2018)."""
 
-    name = "noise2noise"
+    name = "frames"
     needs = Needs(frames=2, clean=False)
     seen: list = []  # noqa: RUF012
 
@@ -41,7 +41,7 @@ class Noise2Noise(Supervised):
 class Noise2Void:
     """Learns each masked pixel from its neighbours (Krull et al., 2019): one noisy image, and no loss of the recipe."""
 
-    name = "noise2void"
+    name = "masked"
     needs = Needs(clean=False)
 
     def __init__(self, loss, alpha, intensities, camera=None):
@@ -115,7 +115,7 @@ def noise2noise(tmp_path, monkeypatch):
     register_dataset("repeated", frames_of(2))
     register_dataset("single", frames_of(1))
     yield
-    METHODS.pop("noise2noise")
+    METHODS.pop("frames")
     for name in ("repeated", "single"):
         DATASETS.pop(name)
 
@@ -132,11 +132,11 @@ def request(dataset, **more):
 
 
 def test_a_method_that_is_not_in_the_tree_trains(noise2noise):
-    run, _, _ = new_run(request("repeated", method="noise2noise"))
+    run, _, _ = new_run(request("repeated", method="frames"))
     train(run, device="cpu")
     assert [row["epoch"] for row in run.history()] == [0, 1, 2]
     assert np.isfinite([row["train_loss"] for row in run.history()[1:]]).all()
-    assert run.provenance.method == open_run(run.folder).settings.method == "noise2noise"
+    assert run.provenance.method == open_run(run.folder).settings.method == "frames"
     assert {value < 0.5 for value in Noise2Noise.seen} == {True, False}
 
 
@@ -152,7 +152,7 @@ def noise2void(tmp_path, monkeypatch):
         image = rng.poisson(clean).astype(np.uint16)
         tifffile.imwrite(tmp_path / "noisy" / f"f{number}.tif", image, photometric="minisblack")
     yield DataSettings(noisy=tmp_path / "noisy")
-    METHODS.pop("noise2void")
+    METHODS.pop("masked")
 
 
 def begun(data, method, checkpoint="none", **recipe):
@@ -166,7 +166,7 @@ def begun(data, method, checkpoint="none", **recipe):
 def test_a_method_without_clean_images_trains_opens_denoises_and_exports(noise2void, tmp_path, pretrained):
     torch.save(create("dncnn", depth=3, width=4).state_dict(), tmp_path / "mine.pth")
     notes = []
-    run = begun(noise2void, "noise2void", str(tmp_path / "mine.pth") if pretrained else "none", crop=[16, 24])
+    run = begun(noise2void, "masked", str(tmp_path / "mine.pth") if pretrained else "none", crop=[16, 24])
     train(run, device="cpu", listener=Listener(note=notes.append, warn=notes.append))
     rows = run.history()
     assert [row["epoch"] for row in rows] == [0, 1, 2]
@@ -180,13 +180,15 @@ def test_a_method_without_clean_images_trains_opens_denoises_and_exports(noise2v
     denoised = bmz_fmd.load(run.folder, device="cpu")(tifffile.imread(tmp_path / "noisy" / "f0.tif"))
     assert denoised.shape == (40, 40) and np.isfinite(denoised).all()
     readme = (bmz_fmd.export(run, engines=()).folder / "README.md").read_text()
-    assert "Trained for 2 epochs by the method noise2void, Adam" in readme
+    assert "Trained for 2 epochs by the method masked, Adam" in readme
     assert "crops of 16 x 24 pixels" in readme
     assert "No scores were recorded" in readme
+    assert "No clean image was seen" in readme
+    assert "risk of masked on validation patches" in readme
 
 
 def test_it_goes_on_where_it_was_left(noise2void):
-    train(begun(noise2void, "noise2void"), device="cpu")
+    train(begun(noise2void, "masked"), device="cpu")
     run = resumed_run(Request(name="alone", changes={"epochs": 3}))
     train(run, resume=True, device="cpu")
     assert [row["epoch"] for row in run.history()] == [0, 1, 2, 3]
@@ -197,7 +199,7 @@ def test_clean_images_are_used_where_there_are_any(noise2noise, clean_every):
     """Of the six fields, the test image is the last: it has a clean one only where each has."""
     register_dataset("some", frames_of(2, clean_every=clean_every))
     try:
-        run = begun(DataSettings(dataset="some"), "noise2noise")
+        run = begun(DataSettings(dataset="some"), "frames")
         train(run, device="cpu")
     finally:
         DATASETS.pop("some")
@@ -206,10 +208,12 @@ def test_clean_images_are_used_where_there_are_any(noise2noise, clean_every):
 
 
 def test_what_a_method_needs_and_a_sample_lacks_is_one_line_before_there_is_a_run(noise2noise, tmp_path):
-    with pytest.raises(DataError, match="f0: `method` noise2noise learns from 2 noisy images of each field, here is 1"):
-        new_run(request("single", method="noise2noise"), tmp_path / "runs")
+    with pytest.raises(DataError, match="f0: `method` frames learns from 2 noisy images of each field, here is 1"):
+        new_run(request("single", method="frames"), tmp_path / "runs")
     tifffile.imwrite(tmp_path / "alone.tif", np.zeros((5, 8, 9), np.uint8), photometric="minisblack")
-    alone = Request(data=DataSettings(noisy=tmp_path / "alone.tif"), network="dncnn", checkpoint="none")
+    alone = Request(
+        data=DataSettings(noisy=tmp_path / "alone.tif"), network="dncnn", checkpoint="none", method="supervised"
+    )
     with pytest.raises(
         SettingError, match="`noisy` is given without `clean`: supervised learning needs the clean image"
     ):
