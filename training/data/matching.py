@@ -171,7 +171,7 @@ def _paired(files: tuple[Sequence[Path], Sequence[Path]], keys: tuple[_Key, _Key
     both = {shared: (sides[0][shared], sides[1][shared]) for shared in sides[0] if shared in sides[1]}
     for first, second, *_ in (side for pair in both.values() for side in pair if len(side) > 1):
         raise DataError(f"{first} and {second.name} match alike by {by}: keep one, or give a `pattern`")
-    return [Match(shared, *here, *there) for shared, (here, there) in both.items()]
+    return [Match(shared, here[0], there[0]) for shared, (here, there) in both.items()]
 
 
 def _suggestion(files: tuple[list[Path], list[Path]]) -> str | None:

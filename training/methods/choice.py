@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from training.calibration.camera import CameraProfile
     from training.data.sample import Sample
 
-INDEPENDENT, CORRELATED = "stein", "noise2void"
-"""What learns from one frame a field, by whether the noise of neighbours is independent; see docs/decisions.md."""
+ONE_FRAME = "noise2void"
+"""What learns from one frame a field, with masks along the axes on which noise is correlated; see docs/decisions.md."""
 
 
 def choose(samples: Sequence[Sample], camera: CameraProfile | None) -> tuple[str, str]:
@@ -36,12 +36,13 @@ def choose(samples: Sequence[Sample], camera: CameraProfile | None) -> tuple[str
             return _named("noise2noise", f"{said}, which differ by noise alone")
         said += f", but {moved}"
     if camera is None:
-        return _named(CORRELATED, f"{said}, too few pixels to measure the noise")
+        return _named(ONE_FRAME, f"{said}, too few pixels to measure the noise")
     figures = ", ".join(f"{value:.2f} along {axis}" for axis, value in camera.correlation.items())
     if camera.correlated():
-        return _named(CORRELATED, f"{said}, noise correlated between neighbours ({figures})")
-    return _named(INDEPENDENT, f"{said}, noise independent (correlation {figures})")
+        masks = f"with masks along {' and '.join(camera.correlated())}"
+        return _named(ONE_FRAME, f"{said}, noise correlated between neighbours ({figures})", masks)
+    return _named(ONE_FRAME, f"{said}, noise independent (correlation {figures})")
 
 
-def _named(method: str, why: str) -> tuple[str, str]:
-    return method, f"{why}: {method}; `method` chooses another"
+def _named(method: str, why: str, how: str = "") -> tuple[str, str]:
+    return method, f"{why}: {' '.join(filter(None, (method, how)))}; `method` chooses another"

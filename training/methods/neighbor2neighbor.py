@@ -53,7 +53,8 @@ class Neighbor2Neighbor(Unsupervised):
 
 def _drawn(image: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the two small images, (..., Y / 2, X / 2) each."""
-    fours = image.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).movedim(-3, -2).flatten(-2)
+    rows, columns = (length // 2 for length in image.shape[-2:])
+    fours = image.reshape(*image.shape[:-2], rows, 2, columns, 2).movedim(-3, -2).flatten(-2)
     first, second = fours.gather(-1, numbers).unbind(-1)
     return first, second
 

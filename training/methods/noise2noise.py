@@ -29,10 +29,8 @@ class Noise2Noise(Unsupervised):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean square of their difference once the first is denoised, and the other way round."""
         first, second = batch
-        return (
-            sum(self._squared(model(one) - other, other).mean() for one, other in ((first, second), (second, first)))
-            / 2
-        )
+        there, back = (self._squared(model(one) - other, other) for one, other in ((first, second), (second, first)))
+        return (there.mean() + back.mean()) / 2
 
 
 METHOD = Noise2Noise
