@@ -105,7 +105,7 @@ def test_a_run_that_another_process_trains_is_left_alone(here):
         ((*QUICK, "--option", "image=3"), "image"),
         ((*QUICK, "--set", "crop=[8,16,16]"), "the images have 2 axes"),
         (
-            ("--noisy", "noisy", "--network", "dncnn", "--checkpoint", "none"),
+            ("--noisy", "noisy", "--network", "dncnn", "--checkpoint", "none", "--method", "supervised"),
             "--noisy is given without --clean: supervised learning needs",
         ),
         ((), "--dataset NAME"),

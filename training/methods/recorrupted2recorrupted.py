@@ -38,7 +38,7 @@ class Recorrupted2Recorrupted(Unsupervised):
         return self._squared(model(first) - second, first).mean()
 
     def score(self, model: nn.Module, patches: Batch) -> dict[str, float]:
-        """Return what Noise2Void scores: where the noise is not as the model has it, the own loss falls and misleads."""
+        """Return what Noise2Void scores: where noise is not as the model has it, the own loss falls and misleads."""
         judge = Noise2Void("mse", 0.0, self._intensities, self._camera)
         return judge.score(model, (patches[0], *patches[2:]))
 
