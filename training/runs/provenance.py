@@ -116,6 +116,8 @@ class Believed(_Part):
     """By the name of the image."""
 
     sentence: str
+
+
 class Risk(_Part):
     """Mean loss of the method over the validation patches, at the start and of the best epoch: the lower the better."""
 
