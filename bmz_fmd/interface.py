@@ -40,7 +40,7 @@ def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> M
     Returns
     -------
     Model
-        Call it with an image; ``name``, ``trained_on`` and ``provenance`` say what it is.
+        Call it with an image; ``name``, ``trained_on``, ``camera`` and ``provenance`` say what it is.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from training.util.hashing import sha256
 
 if TYPE_CHECKING:
     from bmz_fmd.arrays import Image
+    from training.calibration.camera import CameraProfile
     from training.inference.denoiser import Denoiser
     from training.inference.statistics import TrainedOn
     from training.runs.provenance import Provenance
@@ -66,6 +67,11 @@ class Model:
     def trained_on(self) -> TrainedOn | None:
         """Intensities and noise of the training images, ``low``, ``high`` and ``noise``; None where unknown."""
         return self.denoiser.trained_on
+
+    @property
+    def camera(self) -> CameraProfile | None:
+        """Gain, zero level and correlation of the noise that it was made for; None where unknown."""
+        return None if self.provenance is None else self.provenance.camera
 
     def __call__(self, image: Image, *, tile: int | None = None, channel: str | int | None = None) -> Image:
         """Denoise an image of any size.

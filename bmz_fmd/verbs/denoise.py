@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from training.inference.denoiser import Denoiser
+    from bmz_fmd.models import Model
 
 _SAID = 6  # files left out that are named
 
@@ -90,7 +90,7 @@ def command(
                 stack = open_image(source)
                 check_writable(stack, dtype)
                 denoise(stack, denoiser, tile=tile, channel=channel)  # lazy: judges the channel alone
-                unlike += _differences(stack, denoiser, channel)
+                unlike += _differences(stack, opened, channel)
                 stacks[source] = stack
             advance(1, source.name)
     _say_what_was_seen(stacks, unlike, channel)
@@ -135,7 +135,7 @@ class _Failed:
             self.reasons.append(reason if str(source) in reason else f"{source}: {reason}")
 
 
-def _differences(stack: xr.DataArray, denoiser: Denoiser, channel: str | None) -> list[str]:
+def _differences(stack: xr.DataArray, model: Model, channel: str | None) -> list[str]:
     """Read an image once, so that a damaged one is known now, and return in what it is unlike those of training."""
     from training.images import channel_number
     from training.inference.statistics import image_statistics
@@ -144,10 +144,11 @@ def _differences(stack: xr.DataArray, denoiser: Denoiser, channel: str | None) -
     chosen = None if channel is None else channel_number(stack, channel)
     found = []
     for number in numbers:
-        seen = image_statistics(stack if number is None else stack.isel(C=[number]))
-        if denoiser.trained_on is not None and chosen in (None, number):
+        wanted = chosen in (None, number)
+        seen = image_statistics(stack if number is None else stack.isel(C=[number]), model.camera if wanted else None)
+        if model.trained_on is not None and wanted:
             label = "" if number is None else f", channel {number}"
-            found += [f"{stack.attrs['path']}{label}: {each}" for each in seen.differences(denoiser.trained_on)]
+            found += [f"{stack.attrs['path']}{label}: {each}" for each in seen.differences(model.trained_on)]
     return found
 
 

@@ -31,6 +31,7 @@ A pixel's neighbours then foretell about a twentieth of its noise.
 
 _SURE = 1.96  # standard errors on either side of a 95 % interval
 _CERTAIN = 4.0  # standard errors: a correlation below may be none
+_SINGLES = 16  # images that are measured one by one
 _TOLD = 0.2  # part of the gain, or of the intensity, by which two must differ: drift and structure make less
 _SCALE = 0.2  # of the correction for correlated noise: how wrong it may be
 _PIXELS = 4_000_000  # that are looked at
@@ -75,6 +76,8 @@ class CameraProfile(BaseModel):
         Of the noise of neighbouring pixels, by axis.
     saturation : float or None
         Intensity at which many pixels are cut off; None where none are.
+    gains, zero_levels : dict
+        Of single images by their names, where several were measured and each tells it well.
     images, dark : int
         How many were measured.
     files, versions, created
@@ -91,6 +94,8 @@ class CameraProfile(BaseModel):
     read_noise: float | None = None
     correlation: dict[str, float]
     saturation: float | None = None
+    gains: dict[str, Estimate] = Field(default_factory=dict)
+    zero_levels: dict[str, Estimate] = Field(default_factory=dict)
     images: int
     dark: int = 0
     files: dict[str, str] = Field(default_factory=dict)
@@ -108,6 +113,38 @@ class CameraProfile(BaseModel):
         """Return the axes along which noise of neighbouring pixels is not independent."""
         return tuple(axis for axis, value in self.correlation.items() if abs(value) >= CORRELATED)
 
+    def findings(self) -> list[str]:
+        """Return in plain words what the figures mean for who trains with such images."""
+        found = []
+        if math.isinf(self.zero_level.low) or self.gain.low <= 0:
+            found.append(
+                "The noise does not clearly grow with the intensity here, so that gain and zero level are not known: "
+                "give images with brighter and darker parts."
+            )
+        correlated = self.correlated()
+        if correlated:
+            which = " and ".join(f"along {axis} ({self.correlation[axis]:.2f})" for axis in correlated)
+            found.append(
+                f"Noise of neighbouring pixels is correlated {which}: methods that assume independent pixels do not "
+                "fit."
+            )
+        else:
+            found.append("Noise is independent from pixel to pixel: every method fits.")
+        return found
+
+    def disagreement(self) -> str | None:
+        """Return in one sentence which two images differ most in gain, where they are not of one camera setting."""
+        if not self.gains:
+            return None
+        low = min(self.gains, key=lambda name: self.gains[name].high)
+        high = max(self.gains, key=lambda name: self.gains[name].low)
+        if self.gains[high].low <= self.gains[low].high * (1 + _TOLD):
+            return None
+        return (
+            f"the images differ in gain, {self.gains[low]} in {low} and {self.gains[high]} in {high}: they are of two "
+            "cameras or settings, or each file was scaled by itself; the profile is a mean over them"
+        )
+
     def differences(self, image: ArrayLike) -> list[str]:
         """Return in plain words, with the figures, why an image is not of this camera; empty if it may be.
 
@@ -116,8 +153,9 @@ class CameraProfile(BaseModel):
         image : array_like, (..., Y, X)
             In its own units.
         """
+        axes = "".join(self.correlation)[-np.ndim(image) :]
         try:
-            own = measure_camera([image], axes="".join(self.correlation)[-np.ndim(image) :])
+            own = measure_camera([image], axes=axes.rjust(np.ndim(image), "T"))
         except DataError:
             return []
         return self.compared(own)
@@ -128,15 +166,14 @@ class CameraProfile(BaseModel):
         bright = _TOLD * max(own.intensity - self.zero_level.value, 0.0)
         for what, least in (("gain", _TOLD * self.gain.value), ("zero_level", bright)):
             seen, known = getattr(own, what), getattr(self, what)
-            apart = max(seen.low - known.high, known.low - seen.high)
+            usual = [known.low, known.high, *(single.value for single in getattr(self, f"{what}s").values())]
+            apart = max(seen.low - max(usual), min(usual) - seen.high)
             if apart > 0 and abs(seen.value - known.value) > least:
                 found.append(f"{what.replace('_', ' ')} {seen}, of the camera {known}")
         for axis, value in own.correlation.items():
-            known = self.correlation.get(axis, value)
-            if abs(value - known) >= CORRELATED:
-                found.append(
-                    f"noise of neighbours along {axis} is correlated by {value:.2f}, of the camera {known:.2f}"
-                )
+            before = self.correlation.get(axis, value)
+            if abs(value - before) >= CORRELATED:
+                found.append(f"noise correlated along {axis} by {value:.2f}, of the camera {before:.2f}")
         return found
 
 
@@ -147,6 +184,7 @@ def measure_camera(
     axes: str = "YX",
     offset: float | None = None,
     read_noise: float | None = None,
+    names: Sequence[str] = (),
 ) -> CameraProfile:
     """Measure gain, zero level and correlation of a camera's noise from noisy images alone.
 
@@ -157,46 +195,67 @@ def measure_camera(
     dark : sequence of array_like
         Images taken without light, which tell offset and read noise.
     axes : str
-        Of the images, ``YX`` or with others before, such as ``ZYX``.
+        Of the images, ``YX``, ``ZYX``, or with others before, such as ``TYX``.
     offset, read_noise : float, optional
         As the camera's maker states them, in image units, instead of dark frames: both.
+    names : sequence of str
+        Of the images, for what is said of single ones.
 
     Raises
     ------
     UserError
-        Where there is no image, one has other axes, or there are too few pixels.
+        Where there is no image, one has other axes or values that are no numbers, or there are too few pixels.
     """
+    return measure_transfer(images, dark, axes=axes, offset=offset, read_noise=read_noise, names=names)[0]
+
+
+def measure_transfer(
+    images: Sequence[ArrayLike],
+    dark: Sequence[ArrayLike] = (),
+    *,
+    axes: str = "YX",
+    offset: float | None = None,
+    read_noise: float | None = None,
+    names: Sequence[str] = (),
+) -> tuple[CameraProfile, Transfer]:
+    """Return what ``measure_camera`` does, and the photon transfer curve that it is read from."""
     arrays = [np.asarray(image) for image in images]
     if not arrays or any(image.ndim != len(axes) for image in arrays):
         found = ", ".join(sorted({str(image.ndim) for image in arrays})) or "no"
         raise DataError(f"noise is measured on images of the axes {axes}, here are images of {found} axes")
     if (offset is None) != (read_noise is None):
         raise SettingError("`offset` and `read_noise` belong together: give both, or neither")
-    arrays = [part for image in arrays for part in _looked_at(image, _PIXELS // len(arrays))]
-    if not all(np.isfinite(part).all() for part in arrays):
-        raise DataError("an image holds values that are no numbers: a camera's noise cannot be measured on it")
     if dark:
         offset, read_noise = _without_light(dark)
-    neighbours = correlations(arrays, 4)
-    scale, error = _scale(neighbours[-2:], sum(part.size for part in arrays))
+    spatial = "".join(axis for axis in axes if axis in "ZYX")
+    fields = [part for image in arrays for part in image.reshape(-1, *image.shape[-len(spatial) :])]
+    parts = [part for field in fields for part in _looked_at(field, _PIXELS // len(fields))]
+    if not all(np.isfinite(part).all() for part in parts):
+        raise DataError("an image holds values that are no numbers: a camera's noise cannot be measured on it")
+    tops = [top for _, top in map(ends_of_range, parts) if top is not None]
+    planes = [plane for part in parts for plane in part.reshape(-1, *part.shape[-2:])]
+    neighbours = correlations(parts, 4)
+    scale, error = _scale(neighbours[-2:], sum(part.size for part in parts))
     known = None if offset is None or read_noise is None else (offset, read_noise**2 * scale)
-    tops = [top for _, top in map(ends_of_range, arrays) if top is not None]
-    planes = [plane for part in arrays for plane in part.reshape(-1, *part.shape[-2:])]
     transfer = photon_transfer(planes, known=known).scaled(1 / scale, error / scale)
     gain, zero = _estimates(transfer)
     spread = _SURE * math.sqrt(transfer.covariance[0, 0])
-    return CameraProfile(
+    singles = _singles(arrays, axes, names) if len(arrays) > 1 else {}
+    profile = CameraProfile(
         gain=gain,
         zero_level=zero,
         intensity=transfer.centre,
         variance=Estimate(value=transfer.height, low=max(transfer.height - spread, 0.0), high=transfer.height + spread),
         offset=offset,
         read_noise=read_noise,
-        correlation={axis: round(float(along[0]), 4) for axis, along in zip(axes, neighbours, strict=True)},
+        correlation={axis: round(float(along[0]), 4) for axis, along in zip(spatial, neighbours, strict=True)},
         saturation=max(tops, default=None),
-        images=len(images),
+        gains={name: single.gain for name, single in singles.items()},
+        zero_levels={name: single.zero_level for name, single in singles.items()},
+        images=len(arrays),
         dark=len(dark),
     )
+    return profile, transfer
 
 
 def read_camera(path: Path) -> CameraProfile:
@@ -217,6 +276,19 @@ def read_camera(path: Path) -> CameraProfile:
 def write_camera(path: Path, profile: CameraProfile) -> None:
     """Write a profile as JSON, whole or not at all."""
     write_text(path, profile.model_dump_json(indent=2) + "\n")
+
+
+def _singles(arrays: Sequence[NDArray[np.generic]], axes: str, names: Sequence[str]) -> dict[str, CameraProfile]:
+    """Return the profiles of single images, evenly spread, that tell their gain well."""
+    found = {}
+    for number in np.unique(np.linspace(0, len(arrays) - 1, _SINGLES).astype(int)).tolist():
+        try:
+            single = measure_camera([arrays[number]], axes=axes)
+        except DataError:
+            continue
+        if single.gain.low > 0 and single.gain.high - single.gain.low < single.gain.value:
+            found[names[number] if names else f"image {number + 1}"] = single
+    return found
 
 
 def _scale(neighbours: NDArray[np.float64], pixels: int) -> tuple[float, float]:

@@ -102,7 +102,7 @@ def measure(
     noises: list[float] = []
     shapes: set[tuple[int, ...]] = set()
     step = -(-sum(math.prod(sample.shape) for sample in samples) // _SAMPLE)
-    frames: list[NDArray[np.float32]] = []
+    frames: dict[str, NDArray[np.float32]] = {}
     for number, sample in enumerate(samples):
         noisy, clean = sample.pair() if sample.clean is not None else (sample.frame(), None)
         drawn = rng.choice(noisy.size, min(each, noisy.size), replace=False)
@@ -114,7 +114,7 @@ def measure(
         noises.append(noise_level(noisy))
         shapes.add(noisy.shape)
         if number % step == 0 and camera is None:
-            frames.append(noisy)
+            frames[sample.name] = noisy
         progress()
     known, clean_pixels = zip(*(pairs or [(pixels, pixels) for pixels in noisy_pixels]), strict=True)
     intensity = _intensity(mode if pairs else "none", known, clean_pixels, fits)
@@ -123,7 +123,7 @@ def measure(
     low, high = (float(value) for value in np.percentile(np.concatenate(noisy_pixels), [0.1, 99.9]))
     if camera is None:
         try:
-            camera = measure_camera(frames, axes=samples[0].axes)
+            camera = measure_camera([*frames.values()], axes=samples[0].axes, names=[*frames])
         except DataError:
             if not pairs:
                 raise

@@ -63,6 +63,8 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
     if judges and not chosen.needs.clean:
         fitted = measure(judges, recipe.intensity_fit, recipe.seed, camera=measured.camera)
         measured = replace(measured, intensity=fitted.intensity, clean_extent=fitted.clean_extent)
+    if measured.camera is not None and (apart := measured.camera.disagreement()):
+        listener.warn(apart)
     if settings.camera is not None:
         first = dataset.train[0]
         for difference in settings.camera.differences(first.frame()):

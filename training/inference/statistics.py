@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from training.calibration.camera import CameraProfile
+
 _SAMPLE = 2_000_000  # pixels that an image's percentiles are taken from
 _NOISE_PLANES = 9  # planes that an image's noise is the median of
 _SMALLEST_FOR_NOISE = 16  # pixels a side: below, an estimate of the noise says nothing
@@ -52,11 +54,14 @@ class ImageStatistics:
         Its 0.1 and 99.9 percentile, over a grid of its pixels.
     noise : float or None
         Median standard deviation of the noise over some of its planes; None where they are too small to tell.
+    not_of_camera : tuple of str
+        Why it is not of the camera that it was compared with.
     """
 
     low: float
     high: float
     noise: float | None
+    not_of_camera: tuple[str, ...] = ()
 
     def differences(self, trained_on: TrainedOn) -> list[str]:
         """Return in what the image differs from the training images, each with the figures; empty if in nothing."""
@@ -68,6 +73,8 @@ class ImageStatistics:
             found.append(f"intensities {seen} reach beyond those of training, {learnt}")
         elif self.high < trained_on.low + margin:
             found.append(f"intensities {seen} lie at the low end of those of training, {learnt}")
+        if self.not_of_camera:
+            return [*found, *(f"not of the camera that the model is for: {why}" for why in self.not_of_camera)]
         least, most = trained_on.noise_range or (trained_on.noise, trained_on.noise)
         if self.noise is None or not most or least / _NOISE_FACTOR <= self.noise <= most * _NOISE_FACTOR:
             return found
@@ -82,13 +89,15 @@ class ImageStatistics:
         return found
 
 
-def image_statistics(image: xr.DataArray | NDArray[Any]) -> ImageStatistics:
+def image_statistics(image: xr.DataArray | NDArray[Any], camera: CameraProfile | None = None) -> ImageStatistics:
     """Read an image once, plane by plane, and return what it holds.
 
     Parameters
     ----------
     image : DataArray or ndarray, (..., Y, X)
         With one pixel at least. Of an image with channels, give one alone.
+    camera : CameraProfile, optional
+        The camera that it should be of.
 
     Returns
     -------
@@ -104,10 +113,12 @@ def image_statistics(image: xr.DataArray | NDArray[Any]) -> ImageStatistics:
     image = xr.DataArray(image)
     looked_at = set(np.linspace(0, prod(image.shape[:-2]) - 1, _NOISE_PLANES).astype(int).tolist())
     step = max(1, ceil(sqrt(image.size / _SAMPLE)))
-    sample, noise = [], []
+    sample, noise, seen = [], [], []
     for number, (_, plane) in enumerate(planes(image)):
         sample.append(plane[::step, ::step].ravel())
         if number in looked_at and min(plane.shape) >= _SMALLEST_FOR_NOISE:
             noise.append(noise_level(plane))
+            seen.append(plane)
     low, high = np.percentile(np.concatenate(sample).astype(np.float64), (0.1, 99.9))
-    return ImageStatistics(float(low), float(high), float(np.median(noise)) if noise else None)
+    unlike = tuple(camera.differences(np.stack(seen))) if camera is not None and seen else ()
+    return ImageStatistics(float(low), float(high), float(np.median(noise)) if noise else None, unlike)

@@ -100,9 +100,9 @@ def one_cell(seed):
 
 @pytest.mark.parametrize("scene", [lambda seed: photons((160, 160)), filaments, one_cell])
 def test_the_intervals_hold_the_truth_as_often_as_they_say(scene):
-    found = [measure_camera([taken(scene(seed), 2, 100, 3, seed)]) for seed in range(40)]
-    assert sum(one.gain.low <= 2 <= one.gain.high for one in found) >= 36
-    assert sum(one.zero_level.low <= 95.5 <= one.zero_level.high for one in found) >= 35
+    found = [measure_camera([taken(scene(seed), 2, 100, 3, seed)]) for seed in range(30)]
+    assert sum(one.gain.low <= 2 <= one.gain.high for one in found) >= 27
+    assert sum(one.zero_level.low <= 95.5 <= one.zero_level.high for one in found) >= 26
 
 
 def test_where_brightness_does_not_vary_the_gain_is_not_told():
@@ -171,7 +171,7 @@ def test_an_image_of_another_camera_is_told_and_one_of_the_same_is_not():
     assert any("zero level 2" in each for each in profile.differences(taken(photons(), 2, 300, 3)))
     along = taken(photons(), 2, 100, 3)
     along = (along + np.roll(along, 1, 1)) / 2
-    assert any("along X is correlated by 0." in each for each in profile.differences(along))
+    assert any("along X by 0." in each for each in profile.differences(along))
     assert profile.differences(np.ones((8, 8))) == []
     assert profile.differences(np.stack([taken(photons(), 2, 100, 3, seed) for seed in (5, 6)])) == []
 
