@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from training.checkpoints import Checkpoint
 
 _SCRATCH = ("none", "scratch")
+_SLOWER = 0.3  # of a network's own learning rate: from pre-trained weights, noisy targets lead astray in larger steps
 _MEASURED = 8  # images that tell the noise before there is a run
 
 
@@ -121,6 +122,8 @@ def new_run(
             f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
         )
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
+    if checkpoint is not None and not METHODS[method].needs.clean and not (request.recipe or "lr" in request.changes):
+        recipe = change_recipe(recipe, {"lr": recipe.lr * _SLOWER})
     settings = Settings(
         name=request.name or free_name(dataset.name, network, runs),
         network=network,

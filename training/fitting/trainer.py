@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,8 @@ from training.util.text import counted, duration
 
 if TYPE_CHECKING:
     import lightning as L  # noqa: N812
+
+    from training.calibration.camera import CameraProfile
 
 _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
 
@@ -152,14 +155,16 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
 
     keep_freed_memory()
     recipe = run.settings.recipe
-    method = METHODS[run.settings.method](recipe.loss, recipe.alpha, state.intensities, run.provenance.camera)
+    camera = run.provenance.camera
+    method = METHODS[run.settings.method](recipe.loss, recipe.alpha, state.intensities, camera)
     size, batch = _patch_size(recipe, state, listener)
     count = min(count, batch)  # the batch is over all GPUs
-    patches = Patches(_images(learnt_from(dataset.train, method), method, state), size, recipe.augment, recipe.seed)
+    learnt = _images(learnt_from(dataset.train, method), method, state, camera)
+    patches = Patches(learnt, size, recipe.augment, recipe.seed)
     area = math.prod(size or state.shape)
     share = timing.VALIDATION if device == "cpu" else timing.VALIDATION_GPU
     pixels = int(share * len(patches) * area)
-    judges = _images(judging(dataset.validation), method, state)
+    judges = _images(judging(dataset.validation), method, state, camera)
     validation = validation_patches(judges, size, pixels, recipe.seed)
     model = Calibrated(state.model.denoiser, replace(state.model.constants, margin=0))
     each = math.ceil(batch / count)
@@ -205,9 +210,9 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
         _interruptible(trainer, learner)
 
 
-def _images(samples: Sequence[Sample], method: Method, state: State) -> Images:
+def _images(samples: Sequence[Sample], method: Method, state: State, camera: CameraProfile | None) -> Images:
     """Return what patches are cut from, as a method needs it."""
-    noise = line_of_noise if method.needs.noise_model else None
+    noise = partial(line_of_noise, camera) if method.needs.noise_model else None
     return Images(samples, state.intensity.scaling, method.needs.frames, noise)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from training.errors import DataError
 
 if TYPE_CHECKING:
+    from training.calibration.camera import CameraProfile
     from training.calibration.intensity import Range
     from training.calibration.layer import Constants
     from training.calibration.statistics import Statistics
@@ -55,7 +56,7 @@ class Needs:
             if self.clean and sample.clean is None:
                 raise DataError(f"{sample.name}: `method` {method} learns from clean images: give `clean`")
 
-    def check_camera(self, camera: Any, method: str) -> None:  # noqa: ANN401
+    def check_camera(self, camera: CameraProfile | None, method: str) -> None:
         """Raise ``DataError`` where the camera's noise is not what the method assumes, or is needed and not known."""
         if camera is None:
             if self.noise_model:
@@ -96,7 +97,7 @@ class Method(Protocol):
         loss: Any,  # noqa: ANN401
         alpha: float,
         intensities: Range,
-        camera: Any = None,  # noqa: ANN401
+        camera: CameraProfile | None = None,
     ) -> None: ...
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:

@@ -20,8 +20,7 @@ from torch import nn
 from training.methods.method import Batch
 from training.methods.unsupervised import Unsupervised
 
-_MASKED = 0.1  # of the pixels, at most
-_CENTRES = 0.03  # of the pixels, at most: what counts in the loss
+_MASKED = 0.12  # of the pixels: each counts in the loss where masks are of one pixel
 _REACH = 2  # pixels beyond the mask from which values are taken
 _LEFT = 0.03  # correlation that is let pass
 _LONGEST = 8  # pixels that a mask reaches to either side
@@ -45,7 +44,7 @@ class Noise2Void(Unsupervised):
                 if any(abs(step) > r for step, r in zip(offset, reach, strict=True))
             ]
         )
-        count = max(1, round(min(_CENTRES, _MASKED / len(box)) * flat.numel()))
+        count = max(1, round(_MASKED / len(box) * flat.numel()))
         drawn = rng.choice(flat.numel(), min(count, flat.numel()), replace=False)
         centres = np.stack(np.unravel_index(drawn, flat.shape), axis=1)
         masked = flat.clone()

@@ -15,6 +15,7 @@ from training.methods.losses import choose
 from training.methods.method import Batch, Needs
 
 if TYPE_CHECKING:
+    from training.calibration.camera import CameraProfile
     from training.calibration.intensity import Range
     from training.calibration.layer import Constants
     from training.calibration.statistics import Statistics
@@ -32,7 +33,7 @@ class Supervised:
         loss: Literal["mae", "mse", "l1ssim"],
         alpha: float,
         intensities: Range,
-        camera: Any = None,  # noqa: ANN401
+        camera: CameraProfile | None = None,
     ) -> None:
         self._loss, self._alpha = loss, alpha
         self._intensities = intensities

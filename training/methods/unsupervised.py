@@ -15,6 +15,7 @@ from training.methods.method import Batch, Needs
 from training.methods.supervised import against_clean
 
 if TYPE_CHECKING:
+    from training.calibration.camera import CameraProfile
     from training.calibration.intensity import Range
     from training.calibration.layer import Constants
     from training.calibration.statistics import Statistics
@@ -41,7 +42,7 @@ class Unsupervised:
         loss: str,
         alpha: float,
         intensities: Range,
-        camera: Any = None,  # noqa: ANN401
+        camera: CameraProfile | None = None,
     ) -> None:
         self._intensities, self._camera = intensities, camera
 
