@@ -29,7 +29,9 @@ def open_dataset(settings: DataSettings, *, test_fraction: float, seed: int) -> 
     if name not in DATASETS:
         raise DataError(f"`dataset` {name}: {unknown(name, list(DATASETS))}")
     if settings.dataset is None and not {"noisy", "clean"} & settings.options.keys():
-        raise DataError("nothing to train on: give `dataset` NAME, or `noisy` DIR and `clean` DIR")
+        raise DataError(
+            "nothing to train on: give `dataset` NAME, or `noisy` DIR, and `clean` DIR if there are clean images"
+        )
     dataset = DATASETS[name]
     options = check_options(dataset.options, settings.options, settings.dataset)
     return dataset(name, options, test_fraction=test_fraction, seed=seed)

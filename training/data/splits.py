@@ -17,6 +17,7 @@ _MARKER = re.compile(
 )
 _REPEAT = re.compile(r"(?<![a-z])(?:timestamp|timepoint|time|frame|capture|repeat|rep|t)[ _-]?\d+", re.IGNORECASE)
 VALIDATION_FRACTION = 0.1
+_SHORTEST = 32  # pixels of a single image that choose the best epoch
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,10 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     validates, the second half tests. A single one validates, and of the others, split as above, some test.
 
     The samples are in the order in which they were taken; ``where`` is what they are of, for the ``UserError`` where
-    there is but one.
+    there is but one. One without a clean image is cut instead: a fifth of it validates and tests.
     """
+    if len(samples) == 1 and samples[0].clean is None:
+        return _of_one(samples[0])
     if len(samples) < 2:
         raise DataError(f"{where}: one image only: training, validation and test need three pairs or more; add images")
     fields: dict[str, list[Sample]] = {}
@@ -106,6 +109,22 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
         warning = f"names and axes show {known} of view: {len(units)} planes in blocks make the split, tests tell less"
     train = chain(*(unit for number, unit in enumerate(rest) if number not in chosen))
     return Split(tuple(train), tuple(chain(*(rest[number] for number in sorted(chosen)))), test, warning)
+
+
+def _of_one(sample: Sample) -> Split:
+    """Return the split of a single noisy image: along its longest axis, or of a short one all of it for each part."""
+    along = int(np.argmax(sample.shape))
+    length = sample.shape[along]
+    start = length * 4 // 5
+    if length - start < _SHORTEST:
+        return Split((sample,), (sample,), (sample,), "one small image only: it also chooses the best epoch")
+    whole = [slice(0, side) for side in sample.shape]
+    learnt, judged = (
+        sample.crop(f"{sample.name}_{part}", (*whole[:along], slice(first, last), *whole[along + 1 :]))
+        for part, first, last in (("learnt", 0, start), ("judged", start, length))
+    )
+    told = "one image only: four fifths of it train, a patch an epoch, the rest chooses the best; give more `epochs`"
+    return Split((learnt,), (judged,), (judged,), told)
 
 
 def _judged(judges: Sequence[Sequence[Sample]], others: Sequence[Sample], test_fraction: float) -> Split:

@@ -196,6 +196,24 @@ class TestFrames:
         assert excess(first.astype(float) - np.roll(second, 8, 0), neighbours) > 1
 
 
+class TestOneImage:
+    def test_a_part_trains_and_the_rest_chooses(self, here):
+        large = np.concatenate([frame(scene(number), number) for number in range(3)], axis=1)
+        save(here / "one.tif", large)
+        run, dataset, _ = new_run(asked(here / "one.tif"))
+        assert run.settings.method == "noise2void"
+        train(run, device="cpu", listener=Listener(warn=lambda _: None))
+        assert [sample.shape for sample in (*dataset.train, *dataset.validation)] == [(64, 153), (64, 39)]
+        assert bmz_fmd.load(run.folder, device="cpu")(large).shape == large.shape
+
+    def test_a_stack_of_frames_is_one_field(self, here):
+        save(here / "one.ome.tif", np.stack([frame(scene(0), time) for time in range(4)]), metadata={"axes": "TYX"})
+        run, dataset, _ = new_run(asked(here / "one.ome.tif"))
+        assert run.settings.method == "noise2noise"
+        assert len(dataset.train[0].noisy) == 4
+        assert any("one small image only" in warning for warning in dataset.warnings())
+
+
 class TestClean:
     def test_some_clean_images_judge_and_nothing_else(self, here):
         noisy = noisy_folder(here / "noisy", fields=9)
