@@ -30,15 +30,18 @@ from planted.results import RESULT_FAULTS, Scene, change  # noqa: E402
 import bmz_fmd  # noqa: E402
 from training.calibration.intensity import fit_affine  # noqa: E402
 from training.calibration.noise import fit_noise  # noqa: E402
+from training.data import Sample  # noqa: E402
 from training.data.sets.simulated import Simulated, Simulation  # noqa: E402
+from training.evaluation.trust import Interval, fit_interval  # noqa: E402
 from training.evaluation.trust.measures import Measures, measure, noise_at  # noqa: E402
 from training.evaluation.trust.verdict import judge  # noqa: E402
 from training.images import open_image, planes  # noqa: E402
+from training.inference.denoiser import Denoiser  # noqa: E402
 
 TRAINED_ON = range(1, 41)  # fields of view of W2S
 FIELDS = range(65, 81)
 FAULTY = 4  # images of a channel that faults are planted on; all are judged as they are
-SIMULATED = 10  # images of a seed
+SIMULATED = 20  # images of a seed
 FAULTY_SIMULATED = 6
 SIDE = 256  # pixels: the middle of an image of W2S
 TUNED = ("w2s0", "simulated0")
@@ -82,6 +85,14 @@ def measure_set(name: str, data: Path | None, work: Path) -> None:
         part.write_text("".join(json.dumps(each) + "\n" for each in rows))
         part.rename(file)
         print(f"{name} {image}: {len(rows)} results", flush=True)
+    bar = folder / "interval.json"
+    if not bar.is_file():
+        found = [(image, scene) for image, scene, _ in scenes(name, data, work)]
+        samples = [Sample.of_arrays(image, scene.noisy, scene.clean) for image, scene in found]
+        known = {scene.noisy.tobytes(): scene.denoised for _, scene in found}
+        again = Denoiser(lambda batch: known[batch[0, 0].tobytes()][None, None], halo=(0, 0), stride=(1, 1))
+        bar.write_text(fit_interval(samples, again).model_dump_json())
+        print(f"{name}: {fit_interval(samples, again).sentence()}", flush=True)
 
 
 def row(fault: str, strength: float, size: float, noisy, denoised, *, denoise=None) -> dict:
@@ -189,10 +200,11 @@ def write(work: Path) -> None:
             judgement = judge(file.stem, Measures.model_validate(each.pop("measures")))
             found[file.parent.name in TUNED].append(each | {"set": file.parent.name, "judgement": judgement})
     before = TARGET.read_text(encoding="utf-8").split(HEADING)[0].rstrip()
-    TARGET.write_text(f"{before}\n\n{part(found[False], found[True])}", encoding="utf-8")
+    bars = {file.parent.name: Interval.model_validate_json(file.read_text()) for file in work.glob("*/interval.json")}
+    TARGET.write_text(f"{before}\n\n{part(found[False], found[True], bars)}", encoding="utf-8")
 
 
-def part(rows: list, tuned: list) -> str:
+def part(rows: list, tuned: list, bars: dict[str, Interval]) -> str:
     sets = sorted({each["set"] for each in rows})
     lines = [
         HEADING,
@@ -248,6 +260,8 @@ def part(rows: list, tuned: list) -> str:
     lines += ["", "## False alarms", ""]
     alarms = [each for each in sound if each["judgement"].verdict != "green"]
     lines += [f"- {title(each['set'])}, {each['judgement'].sentence()}" for each in alarms] or ["None."]
+    lines += ["", "## The error bar", "", "Fixed on half of a set's images and checked on the others (`--clean`):", ""]
+    lines += [f"- {title(name)}: {bar.sentence()}." for name, bar in sorted(bars.items())]
     return "\n".join([*lines, "", *LIMITATIONS]) + "\n"
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "trust.md"
+RESULTS = "# What verdicts on results find"  # the page's other part, which ci/trust_results.py writes
 TIMEOUT = 120
 """Seconds that bioimageio's test may take for one package."""
 
@@ -69,7 +70,8 @@ def main() -> None:
             for fault in family.faults:
                 verdicts.append(_judge(context, fault, sound, folder / fault.name))
                 print(f"{fault.name}: {verdicts[-1].caught}; {verdicts[-1].library}", file=sys.stderr)
-    TARGET.write_text(document(verdicts), encoding="utf-8")
+    _, heading, results = TARGET.read_text(encoding="utf-8").partition(RESULTS)
+    TARGET.write_text("\n".join([document(verdicts), heading + results]).rstrip() + "\n", encoding="utf-8")
 
 
 def _judge(context: Any, fault: Fault, sound: Sound, where: Path) -> Verdict:

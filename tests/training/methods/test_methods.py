@@ -176,6 +176,7 @@ def test_a_method_without_clean_images_trains_opens_denoises_and_exports(noise2v
     assert provenance.intensity_fit.mode == "none"
     assert (provenance.scores, provenance.validation, provenance.beats_noisy()) == ({}, None, None)
     assert any("no clean images to judge by" in note for note in notes)
+    assert provenance.trust.sentence in notes
     assert {"panel.png", "curves.png"} <= {path.name for path in run.folder.iterdir()}
     denoised = bmz_fmd.load(run.folder, device="cpu")(tifffile.imread(tmp_path / "noisy" / "f0.tif"))
     assert denoised.shape == (40, 40) and np.isfinite(denoised).all()

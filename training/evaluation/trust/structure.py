@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SMOOTHINGS = (1.0, 2.0, 4.0)
 """Standard deviations in pixels of the Gaussians that objects are looked for with."""
 
+_STRENGTH = 0.5  # standard deviations of noise: a weaker residual is not measured by itself
 _CLIP = 5.0  # standard deviations of noise: a hot pixel that was taken away counts no more than that
 
 
@@ -43,7 +44,8 @@ def deviations(residual: NDArray[np.float64], neighbours: Sequence[float], smoot
     clipped = np.clip(residual, -_CLIP, _CLIP)
     excess = math.prod(math.sqrt((1 + r) / (1 - r)) for r in np.clip(neighbours, 0, 0.95))
     smooth = deviation_map(clipped, np.zeros_like(clipped), smoothing=smoothing)
-    return np.asarray(smooth / excess, np.float64)
+    # The map's unit is the residual's own strength: where hardly anything was taken away, what is small looks large.
+    return np.asarray(smooth / excess * min(float(clipped.std()) / _STRENGTH, 1.0), np.float64)
 
 
 def find_structure(residual: NDArray[np.float64], neighbours: Sequence[float]) -> Structure:
