@@ -16,7 +16,7 @@ import tifffile
 
 from training.calibration import measure_camera
 from training.calibration.noise import fit_line
-from training.calibration.transfer import _differences
+from training.calibration.transfer import differences
 from training.images import open_image
 
 BINS = 48
@@ -25,8 +25,8 @@ BINS = 48
 def by_mean_image(plane, clean):
     """Return gain and zero level by the intensity of the mean image."""
     slope, offset = np.polyfit(clean.ravel(), plane.ravel(), 1)
-    noise, _, _ = _differences(plane)
-    _, intensity, _ = _differences(slope * clean + offset)
+    noise, _, _ = differences(plane)
+    _, intensity, _ = differences(slope * clean + offset)
     parts = np.array_split(np.argsort(intensity.ravel()), BINS)
     means, variances = (np.array([values.ravel()[part].mean() for part in parts]) for values in (intensity, noise**2))
     gain, intercept = fit_line(means, variances, floor=float(variances.min()))

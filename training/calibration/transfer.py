@@ -92,7 +92,7 @@ def photon_transfer(planes: Sequence[NDArray[np.generic]], *, known: tuple[float
     Foi et al., Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data, IEEE TIP 17(10),
     2008, https://doi.org/10.1109/TIP.2008.2001399 (the model and the idea of the fit)
     """
-    parts = [_differences(np.asarray(plane, dtype=np.float64)) for plane in planes]
+    parts = [differences(np.asarray(plane, dtype=np.float64)) for plane in planes]
     noise, intensities, cut_off = (np.concatenate([_cut(part[which]) for part in parts]) for which in range(3))
     means, variances = intensities.mean(1), (noise**2).mean(1)
     inside = ~_spoilt(means, cut_off.mean(1))
@@ -198,7 +198,7 @@ def _standardised(noise: Floats, intensities: Floats) -> tuple[Floats, NDArray[n
     return flat.reshape(noise.shape), known.reshape(noise.shape)
 
 
-def _differences(plane: Floats) -> tuple[Floats, Floats, Floats]:
+def differences(plane: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the differences of a plane, and as they weigh pixels: intensity, and which part lies at an end."""
     ends = np.isin(plane, [end for end in ends_of_range(plane) if end is not None]).astype(np.float64)
     noise = _along(_along(plane, _KERNEL).T, _KERNEL).T
