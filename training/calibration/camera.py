@@ -148,6 +148,8 @@ class CameraProfile(BaseModel):
     def differences(self, image: ArrayLike) -> list[str]:
         """Return in plain words, with the figures, why an image is not of this camera; empty if it may be.
 
+        Where the measured images were not of one camera themselves, gain and zero level are not compared.
+
         Parameters
         ----------
         image : array_like, (..., Y, X)
@@ -164,7 +166,7 @@ class CameraProfile(BaseModel):
         """Return the same of an image's own profile, once that was measured."""
         found = []
         bright = _TOLD * max(own.intensity - self.zero_level.value, 0.0)
-        for what, least in (("gain", _TOLD * self.gain.value), ("zero_level", bright)):
+        for what, least in () if self.disagreement() else (("gain", _TOLD * self.gain.value), ("zero_level", bright)):
             seen, known = getattr(own, what), getattr(self, what)
             usual = [known.low, known.high, *(single.value for single in getattr(self, f"{what}s").values())]
             apart = max(seen.low - max(usual), min(usual) - seen.high)

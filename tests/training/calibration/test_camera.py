@@ -1,6 +1,7 @@
 """A camera's noise, from noisy images alone and from dark frames: gain, offset, read noise, correlation."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -161,6 +162,14 @@ def test_offset_and_read_noise_may_be_given():
     assert found.gain.high - found.gain.low < measure_camera([image]).gain.high - measure_camera([image]).gain.low
     with pytest.raises(SettingError, match="give both"):
         measure_camera([image], offset=100)
+
+
+def test_files_that_were_scaled_one_by_one_are_told_and_judge_no_gain():
+    images = [factor * taken(photons(), 2, 100, 3, seed) for seed, factor in enumerate((1, 3, 8))]
+    profile = measure_camera(images, names=["a", "b", "c"])
+    assert re.search(r"differ in gain, (1.9|2).* in a and 1[56].* in c:", profile.disagreement())
+    assert profile.differences(20 * images[0]) == []
+    assert measure_camera([images[0], images[0]]).disagreement() is None
 
 
 def test_an_image_of_another_camera_is_told_and_one_of_the_same_is_not():
