@@ -197,7 +197,7 @@ class Provenance(_Part):
         wanted = {field.name for field in fields(Constants)}
         if set(calibration) != wanted:
             raise ValueError(f"its keys are not {', '.join(sorted(wanted))}")
-        return calibration
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in calibration.items()}
 
 
 def versions() -> dict[str, str]:
