@@ -20,7 +20,7 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.verbs import camera, check, demo, denoise, engines, evaluate, export, train, trust
+from bmz_fmd.verbs import autodip, camera, check, demo, denoise, engines, evaluate, export, train, trust
 from training.errors import UserError
 from training.inference.memory import is_out_of_memory
 from training.util.writing import is_disk_full
@@ -43,6 +43,7 @@ for verb in (train, export, check, denoise, evaluate, trust, demo):
     app.command(name=verb.__name__.rsplit(".", 1)[-1])(verb.command)
 app.add_typer(camera.app, name="camera")
 app.add_typer(engines.app, name="engines")
+app.add_typer(autodip.app, name="autodip")
 
 
 def _print_version(wanted: bool) -> None:

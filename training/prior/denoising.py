@@ -1,0 +1,126 @@
+"""Whole images by the deep image prior: scaled, in tiles that overlap, averaged, each tile fitted by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.inference.denoiser import Denoiser
+from training.prior.configuration import Configuration
+from training.prior.fitting import Iteration, Options, fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TILE, OVERLAP = 512, 128
+"""Pixels a side, AUTO-DIP's."""
+
+_BYTES_PER_PIXEL = 32  # of the whole image; a tile's memory does not grow with it
+
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far an image is.
+
+    Attributes
+    ----------
+    tile, tiles : int
+        The tile that is fitted, from 1, and how many there are.
+    iteration : Iteration
+        Of that tile.
+    noisy, so_far : ndarray, float32, (Y, X)
+        In the image's units; where nothing was fitted yet, ``so_far`` is the noisy image.
+    """
+
+    tile: int
+    tiles: int
+    iteration: Iteration
+    noisy: NDArray[np.float32]
+    so_far: NDArray[np.float32]
+
+
+def windows(shape: Sequence[int], depth: int) -> list[Window]:
+    """Return the tiles of an image (Y, X), AUTO-DIP's: 512 pixels a side, a new one every 384, the last one cut.
+
+    Where the cut would leave the last one too small for the depth, it reaches back as far as the depth needs.
+    """
+    least = 2**depth + 1
+    spans = []
+    for length in shape:
+        count = max(ceil((length - OVERLAP) / (TILE - OVERLAP)), 1)
+        starts = (min(number * (TILE - OVERLAP), max(length - least, 0)) for number in range(count))
+        spans.append([slice(start, min(start + TILE, length)) for start in starts])
+    return list(product(*spans))
+
+
+def denoise_plane(
+    noisy: NDArray[np.float32],
+    configuration: Configuration,
+    *,
+    seed: int,
+    options: Options | None = None,
+    device: str = "cpu",
+    tell: Callable[[int, float], object] | None = None,
+    every: int = 0,
+    watch: Callable[[Stage], object] | None = None,
+) -> NDArray[np.float32]:
+    """Return one image denoised by networks that are fitted to it, one after another.
+
+    Parameters
+    ----------
+    noisy : ndarray, float32, (Y, X)
+        In any units; it is scaled by its own minimum and maximum.
+    configuration : Configuration
+    seed, options, device, tell
+        As of ``training.prior.fitting.fit``; each tile starts from the same seed.
+    every, watch
+        How many iterations apart ``watch`` is called with a ``Stage``; 0: never.
+
+    Returns
+    -------
+    ndarray, float32, (Y, X)
+        In the same units; a constant image as it is.
+
+    Raises
+    ------
+    UserError
+        If the image is too small for the configuration's depth.
+    """
+    configuration.check_fits([min(length, TILE) for length in noisy.shape], "the image")
+    low, extent = float(noisy.min()), float(np.ptp(noisy))
+    if extent == 0:
+        return noisy
+    scaled = (noisy - low) / extent
+    total, count = np.zeros(noisy.shape, np.float32), np.zeros(noisy.shape, np.float32)
+    tiles = windows(noisy.shape, configuration.depth)
+    for number, window in enumerate(tiles, 1):
+
+        def show(iteration: Iteration, number: int = number, window: Window = window) -> None:
+            assert watch is not None
+            so_far = np.where(count > 0, total / np.maximum(count, 1), scaled)
+            so_far[window] = iteration.image
+            watch(Stage(number, len(tiles), iteration, noisy, so_far * extent + low))
+
+        fitted = fit(
+            scaled[window], configuration, seed=seed, options=options, device=device, tell=tell,
+            every=every if watch is not None else 0, watch=show,
+        )  # fmt: skip
+        total[window] += fitted.image
+        count[window] += 1
+    return np.asarray(total / count * extent + low, np.float32)
+
+
+def as_denoiser(denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]], device: str) -> Denoiser:
+    """Return a function over planes (Y, X) as a ``Denoiser``, which ``training.inference.denoise`` runs over files."""
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([[denoise(plane) for plane in channels] for channels in images])
+
+    return Denoiser(predict, (0, 0), (1, 1), local=False, bytes_per_pixel=_BYTES_PER_PIXEL, device=device)
