@@ -205,7 +205,8 @@ def calibrate(
         raise SettingError(f"`convention` {convention}: choose from raw, affine")
     tried = (given.split(",") for given in (depths, widths, skips))
     numbers = [tuple(int(word) if word.isdigit() else word for word in words) for words in tried]
-    grid = Grid(*cast(Any, numbers), iterations, every)
+    depth_values, width_values, skip_values = cast(Any, numbers)
+    grid = Grid(depth_values, width_values, skip_values, iterations, every)
     if every > iterations:
         raise SettingError(f"`every` {every} is beyond `iterations` {iterations}: there would be no stopping point")
     found = read_folders(FolderOptions(noisy=noisy, clean=clean, pattern=pattern, channel=channel))

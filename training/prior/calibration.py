@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -215,7 +215,7 @@ def _perceived(by: Sequence[str], listener: Listener) -> bool:
     return False
 
 
-def _run(jobs: dict[str, Job], workers: int, scheduler: str | None) -> Iterator[tuple[str, Scores]]:
+def _run(jobs: dict[str, Job], workers: int, scheduler: str | None) -> Generator[tuple[str, Scores], None, None]:
     """Yield each job's scores as they come: from this process, from several, or from a cluster."""
     if scheduler is not None:
         yield from _on_cluster(jobs, scheduler)
@@ -232,16 +232,16 @@ def _run(jobs: dict[str, Job], workers: int, scheduler: str | None) -> Iterator[
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _on_cluster(jobs: dict[str, Job], address: str) -> Iterator[tuple[str, Scores]]:
+def _on_cluster(jobs: dict[str, Job], address: str) -> Generator[tuple[str, Scores], None, None]:
     try:
         import distributed
     except ImportError:
         raise SettingError("`scheduler` needs Dask's distributed: pip install 'bmz-fmd[cluster]'") from None
     try:
-        client = distributed.Client(address)
+        client = distributed.Client(address)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise SettingError(f"`scheduler` {address} cannot be reached ({error}): check that it runs") from None
     with client:
         futures = {client.submit(Job.scores, job, key=key, pure=False): key for key, job in jobs.items()}
-        for future in distributed.as_completed(futures):
+        for future in distributed.as_completed(futures):  # type: ignore[no-untyped-call]
             yield futures[cast(Any, future)], future.result()

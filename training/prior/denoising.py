@@ -51,13 +51,14 @@ def windows(shape: Sequence[int], depth: int) -> list[Window]:
 
     Where the cut would leave the last one too small for the depth, it reaches back as far as the depth needs.
     """
-    least = 2**depth + 1
-    spans = []
-    for length in shape:
-        count = max(ceil((length - OVERLAP) / (TILE - OVERLAP)), 1)
-        starts = (min(number * (TILE - OVERLAP), max(length - least, 0)) for number in range(count))
-        spans.append([slice(start, min(start + TILE, length)) for start in starts])
-    return list(product(*spans))
+    rows, columns = (_spans(length, 2**depth + 1) for length in shape)
+    return list(product(rows, columns))
+
+
+def _spans(length: int, least: int) -> list[slice]:
+    count = max(ceil((length - OVERLAP) / (TILE - OVERLAP)), 1)
+    starts = (min(number * (TILE - OVERLAP), max(length - least, 0)) for number in range(count))
+    return [slice(start, min(start + TILE, length)) for start in starts]
 
 
 def denoise_plane(
@@ -106,7 +107,7 @@ def denoise_plane(
             assert watch is not None
             so_far = np.where(count > 0, total / np.maximum(count, 1), scaled)
             so_far[window] = iteration.image
-            watch(Stage(number, len(tiles), iteration, noisy, so_far * extent + low))
+            watch(Stage(number, len(tiles), iteration, noisy, np.asarray(so_far * extent + low, np.float32)))
 
         fitted = fit(
             scaled[window], configuration, seed=seed, options=options, device=device, tell=tell,

@@ -35,7 +35,7 @@ class SkipNetwork(nn.Module):
         super().__init__()
         self.scales = Scale(INPUT_CHANNELS, widths, skip)
         self.last = nn.Conv2d(widths[0], 1, 1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, noise: Tensor) -> Tensor:
         """Return the image that these weights make of the random tensor."""
@@ -104,7 +104,7 @@ class _DoubleSize(torch.autograd.Function):
         return functional.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ANN401
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
         """Return the gradient of the input: along each axis a pixel went into four, with 1, 3, 3 and 1 quarters."""
         for axis in (2, 3):
             even, odd = (gradient[(slice(None),) * axis + (slice(start, None, 2),)] for start in (0, 1))
@@ -120,7 +120,7 @@ class _DoubleSize(torch.autograd.Function):
 
 def double_size(features: Tensor) -> Tensor:
     """Return features (B, C, Y, X) upsampled to (B, C, 2 Y, 2 X), bilinearly and without aligned corners."""
-    return cast(Tensor, _DoubleSize.apply(features))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _DoubleSize.apply(features))
 
 
 def _over_pixels(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -45,7 +45,7 @@ def distances(image: NDArray[Any], others: Sequence[NDArray[Any]], metric: Metri
         return np.asarray(np.linalg.norm(scaled[1:] - scaled[0], axis=1))
     if metric == "lpips" and perceptual.lpips() is None:
         raise SettingError(f"`metric` lpips: {perceptual.MISSING}; choose another")
-    return np.array([_over_pixels(*_centres(image, other), metric) for other in others])
+    return np.array([_over_pixels(metric, *_centres(image, other)) for other in others])
 
 
 def mean_gradient(image: NDArray[Any]) -> float:
@@ -67,7 +67,7 @@ def embedding(image: NDArray[Any]) -> NDArray[np.float64]:
     return np.array([*np.quantile(values, _QUANTILES), mean_gradient(values), *bands])
 
 
-def _over_pixels(image: NDArray[Any], other: NDArray[Any], metric: Metric) -> float:
+def _over_pixels(metric: Metric, image: NDArray[Any], other: NDArray[Any]) -> float:
     match metric:
         case "mae":
             return float(np.abs(image - other).mean())
@@ -82,11 +82,12 @@ def _over_pixels(image: NDArray[Any], other: NDArray[Any], metric: Metric) -> fl
     return compare(image, other)
 
 
-def _centres(*images: NDArray[Any]) -> list[NDArray[np.float64]]:
-    """Return the middles of images, of the size that all of them have."""
-    shape = np.min([image.shape for image in images], axis=0)
-    cut = []
-    for image in images:
-        top, left = (np.array(image.shape) - shape) // 2
-        cut.append(np.asarray(image[top : top + shape[0], left : left + shape[1]], np.float64))
-    return cut
+def _centres(image: NDArray[Any], other: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the middles of two images, of the size that both have."""
+    shape = np.minimum(image.shape, other.shape)
+
+    def middle(whole: NDArray[Any]) -> NDArray[np.float64]:
+        top, left = (np.array(whole.shape) - shape) // 2
+        return np.asarray(whole[top : top + shape[0], left : left + shape[1]], np.float64)
+
+    return middle(image), middle(other)
