@@ -216,6 +216,9 @@ def part(rows: list, tuned: list, bars: dict[str, Interval]) -> str:
             first=FIELDS[0],
             last=FIELDS[-1],
             side=SIDE,
+            faulty=FAULTY,
+            faulty_simulated=FAULTY_SIMULATED,
+            simulated=SIMULATED,
         ).splitlines(),
         "",
         "| | faults beyond the noise, found | weaker faults, found | sound results, false alarms |",
@@ -273,7 +276,9 @@ noise, where the change is at least a tenth of its largest.
 
 Limits were fixed on {tuned}, and judged on {sets}: results of DnCNN-25 fine-tuned for a minute or two on {trained}
 fields of the same channel (fields {first} to {last} judge, their middle {side} x {side} pixels; each file has a gain of
-its own, for it was scaled from 0 to 255), and of a small DnCNN trained on seed 0 for a minute (other fields)."""
+its own, for it was scaled from 0 to 255), and of a small DnCNN trained on seed 0 for a minute (other fields). All
+results are judged as they are; faults are planted on those of the first {faulty} fields, and of the first
+{faulty_simulated} of up to {simulated} simulated ones."""
 
 LIMITATIONS = """## What cannot be seen
 

@@ -18,7 +18,7 @@ from bmz_export.package.about import About
 from training.checkpoints import Origin
 from training.errors import UserError
 from training.networks import NETWORKS
-from training.runs.provenance import Score, Scores
+from training.runs.provenance import Believed, Score, Scores
 from training.runs.run import open_run
 
 
@@ -62,7 +62,13 @@ def test_the_readme_gives_the_measured_numbers(run, out, fit, denoised):
     score = {name: Score(psnr=value, psnr_std=0.1, ssim=0.5, ssim_std=0.01) for name, value in psnr.items()}
     scores = {each: Scores(convention=each, data_range=255, images=7, **score) for each in ("raw", "affine")}
     scored = run.provenance.model_copy(
-        update={"scores": scores, "intensity_fit": replace(run.provenance.intensity_fit, mode=fit)}
+        update={
+            "scores": scores,
+            "intensity_fit": replace(run.provenance.intensity_fit, mode=fit),
+            "trust": Believed(
+                verdict="amber", images={"a": "amber"}, sentence="Judged: of 1 image 1 amber; a: amber: x"
+            ),
+        }
     )
     before = (run.folder / "provenance.json").read_text()
     run.write_provenance(scored)
@@ -75,6 +81,7 @@ def test_the_readme_gives_the_measured_numbers(run, out, fit, denoised):
     assert f"{told}affine" in readme
     assert (f"{told}raw:" in readme) == (fit == "none")
     assert f"| denoised | {denoised:.2f} ± 0.10 | 0.5000 ± 0.0100 |" in readme
+    assert "\n\nJudged: of 1 image 1 amber; a: amber: x. Of your own images, `bmz-fmd trust PACKAGE" in readme
     description = readme[: readme.index("## Intended Use")]
     assert ("does NOT beat its noisy input" in description) == (denoised < 20)
     assert readme.count("does NOT beat") == (denoised < 20)
