@@ -6,7 +6,6 @@ to each side; the others, which it has not seen, tell how many clean pixels it h
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,8 +44,9 @@ class Interval(BaseModel):
     held: dict[str, float]
     """Share of the clean pixels within the interval, of each image that was not used for it."""
 
-    guaranteed: bool
-    """Whether there were images enough for the share to be guaranteed: on average over images like these."""
+    guaranteed: float
+    """Share of the clean pixels that it holds at least, on average over further images like these, however errors are
+    distributed: below ``share`` by what so few images leave open."""
 
     @property
     def coverage(self) -> float:
@@ -59,11 +59,11 @@ class Interval(BaseModel):
 
     def sentence(self) -> str:
         """Return in words what the interval is and how it did."""
-        images = counted(len(self.calibrated), "image") + ("" if self.guaranteed else ", too few for a guarantee")
+        fixed, checked = counted(len(self.calibrated), "image"), counted(len(self.held), "image")
         return (
             f"Error bar: {100 * self.share:g} % of the clean pixels are to lie within ± {self.factor:.3g} standard "
-            f"deviations of the noise around the result (fixed on {images}); in "
-            f"{counted(len(self.held), 'image')} not used for it, {100 * self.coverage:.1f} % do, at least "
+            f"deviations of the noise around the result, as fixed on {fixed} (at least {100 * self.guaranteed:.0f} % is "
+            f"certain for images like these); in {checked} not used for it, {100 * self.coverage:.1f} % do, at least "
             f"{100 * min(self.held.values()):.1f} % in each"
         )
 
@@ -104,11 +104,10 @@ def fit_interval(
 
     Notes
     -----
-    The factor is the smallest at which the share of pixels outside, averaged over n images and one more in which all
-    are, is at most ``1 - share``: then it is so on average over a further image like these, whatever the errors'
-    distribution (Angelopoulos et al., Conformal risk control, ICLR 2024, https://arxiv.org/abs/2208.02814; for
-    images with local widths: https://arxiv.org/abs/2202.05265). That needs ``1 / (1 - share) - 1`` images; with fewer,
-    the mean over the images alone is taken.
+    The factor is the smallest at which the interval holds the share, on average over the n images that fix it. For a
+    further image like these it then holds ``n / (n + 1)`` of the share at least, on average and whatever the errors'
+    distribution: conformal risk control, of the share of pixels outside (Angelopoulos et al., ICLR 2024,
+    https://arxiv.org/abs/2208.02814). Images count, not pixels, since those of one image are not independent.
     """
     check_possible(samples, share)
     denoise = denoiser.tiled(tile)
@@ -119,10 +118,10 @@ def fit_interval(
         errors.append(_error(samples[number], denoise))
         progress()
     names = [samples[number].name for number in order]
-    guaranteed = half >= math.ceil(1 / (1 - share) - 1 - 1e-9)
-    factor = _factor(errors[:half], share, guaranteed=guaranteed)
+    factor = _factor(errors[:half], share)
     held = {name: float(np.mean(error <= factor)) for name, error in zip(names[half:], errors[half:], strict=True)}
-    return Interval(share=share, factor=factor, calibrated=tuple(names[:half]), held=held, guaranteed=guaranteed)
+    certain = share * half / (half + 1)
+    return Interval(share=share, factor=factor, calibrated=tuple(names[:half]), held=held, guaranteed=certain)
 
 
 def check_possible(samples: Sequence[Sample], share: float) -> None:
@@ -147,10 +146,7 @@ def _noise(noisy: NDArray[np.float32]) -> NDArray[np.float64]:
     return noise_at(noisy, measure_camera([noisy], axes="ZYX"[-noisy.ndim :]).model)
 
 
-def _factor(errors: Sequence[NDArray[np.float32]], share: float, *, guaranteed: bool) -> float:
+def _factor(errors: Sequence[NDArray[np.float32]], share: float) -> float:
     candidates = np.quantile(np.concatenate(errors), np.linspace(0, 1, _STEPS))
     held = np.mean([np.searchsorted(np.sort(error), candidates, side="right") / error.size for error in errors], axis=0)
-    count = len(errors)
-    outside = (count * (1 - held) + 1) / (count + 1) if guaranteed else 1 - held
-    enough = np.flatnonzero(outside <= 1 - share + 1e-12)
-    return float(candidates[enough[0] if enough.size else -1])
+    return float(candidates[min(int(np.searchsorted(held, share)), _STEPS - 1)])
