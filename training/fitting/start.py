@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from training.checkpoints import Checkpoint
 
 _SCRATCH = ("none", "scratch")
-_SLOWER = 0.3  # of a network's own learning rate: from pre-trained weights, noisy targets lead astray in larger steps
+_NOISY_TARGETS = {"lr": 0.3, "epochs": 2, "decay_epochs": 2}
+"""How a network's own recipe changes from pre-trained weights on: noisy targets teach in more and smaller steps."""
+
 _MEASURED = 8  # images that tell the noise before there is a run
 
 
@@ -122,8 +124,9 @@ def new_run(
             f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
         )
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
-    if checkpoint is not None and not METHODS[method].needs.clean and not (request.recipe or "lr" in request.changes):
-        recipe = change_recipe(recipe, {"lr": recipe.lr * _SLOWER})
+    if checkpoint is not None and not METHODS[method].needs.clean and not request.recipe:
+        own = {key: getattr(recipe, key) * factor for key, factor in _NOISY_TARGETS.items()}
+        recipe = change_recipe(recipe, {key: value for key, value in own.items() if key not in request.changes})
     settings = Settings(
         name=request.name or free_name(dataset.name, network, runs),
         network=network,

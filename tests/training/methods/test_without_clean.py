@@ -1,5 +1,7 @@
 """Learning from noisy images alone: what each method learns, what it refuses, what it is chosen by, and who judges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -17,7 +19,9 @@ from training.fitting.start import Request, new_run, resumed_run
 from training.fitting.trainer import train
 from training.methods import METHODS
 from training.methods.repeats import excess
+from training.networks import create
 from training.runs.run import open_run
+from training.runs.settings import load_recipe
 from training.util.progress import Listener
 
 ALONE = sorted(name for name, method in METHODS.items() if not method.needs.clean)
@@ -257,6 +261,18 @@ class TestClean:
             save(here / "clean" / f"f{number}.tif", scene(number).astype(np.uint16))
         found = bmz_fmd.evaluate(run, here / "noisy", here / "clean", data_range=600)
         assert len(found.images) == 4
+
+
+def test_from_weights_noisy_targets_teach_in_more_and_smaller_steps_unless_said_otherwise(here):
+    noisy = noisy_folder(here / "noisy", fields=3)
+    torch.save(create("dncnn", depth=3, width=8).state_dict(), here / "mine.pth")
+    own = load_recipe("dncnn")
+    begun = replace(asked(noisy, "noise2void"), checkpoint=str(here / "mine.pth"), changes={"epochs": 7})
+    recipe = new_run(begun)[0].settings.recipe
+    assert (recipe.epochs, recipe.lr) == (7, pytest.approx(0.3 * own.lr))
+    assert resumed_run(begun).settings.recipe == recipe
+    named = new_run(replace(begun, recipe="dncnn", name="two"))[0].settings.recipe
+    assert named.lr == own.lr
 
 
 def test_an_unknown_method_lists_what_there_is(here):
