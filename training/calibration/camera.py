@@ -31,6 +31,7 @@ A pixel's neighbours then foretell about a twentieth of its noise.
 
 _SURE = 1.96  # standard errors on either side of a 95 % interval
 _CERTAIN = 4.0  # standard errors: a correlation below may be none
+_DARKER = 0.05  # part of an image that may be darker than without light
 _SINGLES = 16  # images that are measured one by one
 _TOLD = 0.2  # part of the gain, or of the intensity, by which two must differ: drift and structure make less
 _SCALE = 0.2  # of the correction for correlated noise: how wrong it may be
@@ -227,6 +228,8 @@ def measure_transfer(
         raise DataError(f"noise is measured on images of the axes {axes}, here are images of {found} axes")
     if (offset is None) != (read_noise is None):
         raise SettingError("`offset` and `read_noise` belong together: give both, or neither")
+    if offset is not None and read_noise is not None and not (math.isfinite(offset) and 0 <= read_noise < math.inf):
+        raise SettingError("`offset` must be a number, and `read_noise` 0 or more")
     if dark:
         offset, read_noise = _without_light(dark)
     spatial = "".join(axis for axis in axes if axis in "ZYX")
@@ -240,6 +243,11 @@ def measure_transfer(
     scale, error = _scale(neighbours[-2:], sum(part.size for part in parts))
     known = None if offset is None or read_noise is None else (offset, read_noise**2 * scale)
     transfer = photon_transfer(planes, known=known).scaled(1 / scale, error / scale)
+    if offset is not None and read_noise is not None and (transfer.means < offset - read_noise).mean() > _DARKER:
+        raise SettingError(
+            f"`dark`, `offset`: {offset:.5g} without light, and the images are {transfer.means.min():.5g} in dark parts: "
+            "these are not of one camera setting"
+        )
     gain, zero = _estimates(transfer)
     spread = _SURE * math.sqrt(transfer.covariance[0, 0])
     singles = _singles(arrays, axes, names) if len(arrays) > 1 else {}

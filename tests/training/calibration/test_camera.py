@@ -162,6 +162,11 @@ def test_offset_and_read_noise_may_be_given():
     assert found.gain.high - found.gain.low < measure_camera([image]).gain.high - measure_camera([image]).gain.low
     with pytest.raises(SettingError, match="give both"):
         measure_camera([image], offset=100)
+    with pytest.raises(SettingError, match="not of one camera setting"):
+        measure_camera([image], offset=500, read_noise=3)
+    for figures in ({"offset": math.nan, "read_noise": 3}, {"offset": 100, "read_noise": -3}):
+        with pytest.raises(SettingError, match="must be a number"):
+            measure_camera([image], **figures)
 
 
 def test_files_that_were_scaled_one_by_one_are_told_and_judge_no_gain():
