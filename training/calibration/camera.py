@@ -245,8 +245,8 @@ def measure_transfer(
     transfer = photon_transfer(planes, known=known).scaled(1 / scale, error / scale)
     if offset is not None and read_noise is not None and (transfer.means < offset - read_noise).mean() > _DARKER:
         raise SettingError(
-            f"`dark`, `offset`: {offset:.5g} without light, and the images are {transfer.means.min():.5g} in dark parts: "
-            "these are not of one camera setting"
+            f"`dark`, `offset`: {offset:.5g} without light, and dark parts of the images are "
+            f"{transfer.means.min():.5g}: these are not of one camera setting"
         )
     gain, zero = _estimates(transfer)
     spread = _SURE * math.sqrt(transfer.covariance[0, 0])
