@@ -59,10 +59,11 @@ class Interval(BaseModel):
 
     def sentence(self) -> str:
         """Return in words what the interval is and how it did."""
+        certain = round(100 * self.guaranteed)
         fixed, checked = counted(len(self.calibrated), "image"), counted(len(self.held), "image")
         return (
             f"Error bar: {100 * self.share:g} % of the clean pixels are to lie within ± {self.factor:.3g} standard "
-            f"deviations of the noise around the result, as fixed on {fixed} (at least {100 * self.guaranteed:.0f} % is "
+            f"deviations of the noise around the result, as fixed on {fixed} (at least {certain} % is "
             f"certain for images like these); in {checked} not used for it, {100 * self.coverage:.1f} % do, at least "
             f"{100 * min(self.held.values()):.1f} % in each"
         )
