@@ -264,7 +264,7 @@ def part(rows: list, tuned: list, bars: dict[str, Interval]) -> str:
     alarms = [each for each in sound if each["judgement"].verdict != "green"]
     lines += [f"- {title(each['set'])}, {each['judgement'].sentence()}" for each in alarms] or ["None."]
     lines += ["", "## The error bar", "", "Fixed on half of a set's images and checked on the others (`--clean`):", ""]
-    lines += [f"- {title(name)}: {bar.sentence()}." for name, bar in sorted(bars.items())]
+    lines += [f"- {title(name)}: {bar.sentence().removeprefix('Error bar: ')}." for name, bar in sorted(bars.items())]
     return "\n".join([*lines, "", *LIMITATIONS]) + "\n"
 
 
@@ -274,18 +274,21 @@ counted: amber and red find a fault; on a sound result they are a false alarm. A
 change that it makes is larger than one standard deviation of the input's noise: the root mean square of change over
 noise, where the change is at least a tenth of its largest.
 
-Limits were fixed on {tuned}, and judged on {sets}: results of DnCNN-25 fine-tuned for a minute or two on {trained}
-fields of the same channel (fields {first} to {last} judge, their middle {side} x {side} pixels; each file has a gain of
-its own, for it was scaled from 0 to 255), and of a small DnCNN trained on seed 0 for a minute (other fields). All
-results are judged as they are; faults are planted on those of the first {faulty} fields, and of the first
-{faulty_simulated} of up to {simulated} simulated ones."""
+Limits were fixed on {tuned}, and judged on
+{sets}:
+results of DnCNN-25 fine-tuned for a minute or two on {trained} fields of the same channel (fields {first} to {last}
+judge, their middle {side} x {side} pixels; each file has a gain of its own, for it was scaled from 0 to 255), and of a
+small DnCNN trained on seed 0 for a minute (other fields). All results are judged as they are; faults are planted on
+those of the first {faulty} fields at most, and of the first {faulty_simulated} of up to {simulated} simulated ones."""
 
 LIMITATIONS = """## What cannot be seen
 
 - A plausible invention within the noise: structure that changes the result by less than the noise of the pixels that it
   covers, averaged over them. The noisy image holds nothing against it.
-  The table's weaker faults show where that begins: a spot as bright as the noise is mostly found where it is some
-  pixels wide, since its pixels are averaged; finer ones are not.
+  The table's weaker faults show where that begins: of spots as bright as the noise fewer than half are found, those
+  that are some pixels wide; of twice as bright ones all are, as long as they are no finer than the microscope's blur.
+- What a network makes of structure that it was not trained on, as long as it stays within the noise: one trained on
+  filaments alone moves nuclei by a quarter of a standard deviation (last row), and nothing in one noisy image tells.
 - Structure that is lost where it lies below the noise, for the same reason: contrast by frequency is judged only where
   two halves of the image, or two frames, have structure in common.
 - A point of one pixel that was taken away: a hot pixel looks the same.
