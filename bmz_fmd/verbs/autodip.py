@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from training.prior.transfer import Choice
 
 _PREVIEW = 100  # iterations between pictures
+_FULL = 256  # pixels a side: below, published numbers of iterations are too many
 
 
 class _ImagesByDefault(typer.core.TyperGroup):
@@ -123,6 +124,8 @@ def denoise(
             if str(choice) not in said:
                 said.add(str(choice))
                 console.say(str(choice))
+    if not (iterations or stop or calibration):
+        _warn_of_small(stacks)
     check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks.values()))
     for folder in {result.parent for _, result in left}:
         clear_parts(folder)
@@ -154,10 +157,8 @@ def denoise(
                 "seconds": round(time.perf_counter() - began, 1),
             }
             _write_how(_beside(result, "json"), settings, facts)
-    if left:
-        console.say(f"{counted(len(left), 'image')} denoised into {out}")
-    else:
-        console.say(f"all results in {out} are kept: nothing was left to denoise")
+    done = f"{counted(len(left), 'image')} denoised into {out}"
+    console.say(done if left else f"all results in {out} are kept: nothing was left to denoise")
 
 
 @app.command()
@@ -316,6 +317,15 @@ class _Picture:
         size = self._stack.attrs["resolution"]
         shown = Shown(self._stack.attrs["path"].name, noisy, denoised)
         panel([shown], self._path, pixel_size=tuple(size) if size else None)
+
+
+def _warn_of_small(stacks: dict[Path, xr.DataArray]) -> None:
+    small = [source.name for source, stack in stacks.items() if min(stack.shape[-2:]) < _FULL]
+    if small:
+        console.warn(
+            f"{small[0]} is small: numbers of iterations were chosen on images of 512 pixels a side, and a smaller one "
+            "is fitted, its noise too, much sooner; try fewer with `iterations`"
+        )
 
 
 def _beside(result: Path, ending: str) -> Path:
