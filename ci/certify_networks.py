@@ -1,6 +1,6 @@
 """Certify every network at its published size, with random weights, and keep the certificates.
 
-    python ci/certify_networks.py [NAME ...] [--out docs/certificates] [--keep packages]
+    python ci/certify_networks.py [NAME ...] [--spline] [--out docs/certificates] [--keep packages]
 
 Each becomes a package, halo measured, that every installed engine runs and every tool's tiling cuts. Takes from minutes
 (DnCNN, DRUNet) to the better part of an hour (KBNet) on two cores.
@@ -24,7 +24,7 @@ from bmz_export.package.about import About
 from bmz_export.package.builder import build
 from bmz_export.package.halo import halo_of
 from bmz_export.tools import scripts
-from training.calibration.layer import Calibrated, Constants
+from training.calibration.layer import SEGMENTS, Calibrated, Constants, stabilise
 from training.data import DataSettings, open_dataset
 from training.networks import NETWORKS, create
 
@@ -41,24 +41,28 @@ def main() -> int:
     arguments.add_argument(
         "--engines", nargs="*", metavar="ENGINE", help="those to run; all that are installed otherwise"
     )
+    arguments.add_argument("--spline", action="store_true", help="behind a spline in place of the affine map")
     arguments.add_argument("--keep", type=Path, help="a folder for the packages themselves; they go otherwise")
     given = arguments.parse_args()
     options = CheckOptions(timeout=given.timeout, engines=given.engines)
     codes = []
     for name in given.networks:
         with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as place:
-            codes.append(certificate_of(name, Path(place), given.out, options, not given.no_tiles))
+            words = {"tiles": not given.no_tiles, "spline": given.spline}
+            codes.append(certificate_of(name, Path(place), given.out, options, **words))
     return max(codes)
 
 
-def certificate_of(name: str, place: Path, out: Path, options: CheckOptions, tiles: bool) -> int:
+def certificate_of(name: str, place: Path, out: Path, options: CheckOptions, *, tiles: bool, spline: bool) -> int:
     """Build a network's package in a folder, certify it and keep the certificate; return its exit code."""
     settings = DataSettings(dataset="simulated", options={"size": EXAMPLE})
     noisy = open_dataset(settings, test_fraction=0.1, seed=0).test[0].noisy[0].read()
-    model = random_model(name, noisy)
+    model = random_model(name, noisy, spline=spline)
+    title = f"{NETWORKS[name].title}{', behind a spline' * spline}, published size, random weights"
     halo = halo_of(model, noisy, NETWORKS[name], NETWORKS[name].settings)
-    print(f"{name}: halo {halo}", flush=True)
-    folder = place / name
+    print(f"{title}: halo {halo}", flush=True)
+    called = name + "-spline" * spline
+    folder = place / called
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = {"example_name": "a simulated image", "scripts": scripts(), "about": About(license="CC-BY-4.0")}
     built = build(folder, model, network=name, example=noisy, halo=halo, **words)
@@ -66,15 +70,14 @@ def certificate_of(name: str, place: Path, out: Path, options: CheckOptions, til
     built.attach(addition)
     print(*verdict_lines(certificate), *detail_lines(certificate), summary(certificate), sep="\n")
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / NAME, out / f"{name}.json")
-    shutil.copyfile(folder / PICTURE, out / f"{name}.png")
-    section = addition.section.replace(f"({PICTURE})", f"({name}.png)").replace(f"`{NAME}`", f"`{name}.json`")
-    title = f"# {NETWORKS[name].title}, published size, random weights\n\n"
-    (out / f"{name}.md").write_text(title + section, encoding="utf-8")
+    shutil.copyfile(folder / NAME, out / f"{called}.json")
+    shutil.copyfile(folder / PICTURE, out / f"{called}.png")
+    section = addition.section.replace(f"({PICTURE})", f"({called}.png)").replace(f"`{NAME}`", f"`{called}.json`")
+    (out / f"{called}.md").write_text(f"# {title}\n\n{section}", encoding="utf-8")
     return certificate.exit_code
 
 
-def random_model(name: str, noisy: np.ndarray) -> Calibrated:
+def random_model(name: str, noisy: np.ndarray, *, spline: bool) -> Calibrated:
     """Return the network at its published size, every part of it at work, calibrated to the image."""
     torch.manual_seed(0)
     denoiser = create(name)
@@ -85,9 +88,17 @@ def random_model(name: str, noisy: np.ndarray) -> Calibrated:
     network = NETWORKS[name]
     low, high = np.percentile(noisy, [0.1, 99.9])
     radius, stride = network.radius(network.settings), max(network.stride)
+    curve = {}
+    if spline:
+        camera = {"pedestal": float(low), "gain": float(high - low) / 200}
+        low, high = stabilise(torch.tensor([low, high]), camera["pedestal"], camera["gain"], 0.0).tolist()
+        knots = np.linspace(low, high, SEGMENTS + 1)
+        rises = np.random.default_rng(0).uniform(0.5, 1.5, SEGMENTS) * np.diff(knots)
+        curve = {**camera, "transform": "spline", "knots": knots, "values": low + np.append(0, rises.cumsum())}
     return Calibrated(
         denoiser,
         Constants(
+            **curve,
             offset=float(low),
             scale=float(high - low),
             sigma=25 / 255,
