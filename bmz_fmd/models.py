@@ -34,7 +34,7 @@ class Model:
     ----------
     path : Path
         As given.
-    kind : {"run", "package"}
+    kind : {"run", "package", "calibration"}
         What it is.
     denoiser : Denoiser
         The function, and what one must know to run it in tiles.
@@ -50,7 +50,7 @@ class Model:
     """
 
     path: Path
-    kind: Literal["run", "package"]
+    kind: Literal["run", "package", "calibration"]
     denoiser: Denoiser
     hashed: str
     sha256: str

@@ -134,6 +134,23 @@ def find_constants(
     return bent if transform == "spline" or held_out(bent) > held_out(found) + score.equal else found
 
 
+def risk(
+    constants: Constants,
+    measured: Statistics,
+    samples: Sequence[Sample],
+    denoiser: nn.Module,
+    *,
+    seed: int = 0,
+    quick: bool = False,
+) -> float:
+    """Return what error is expected of a calibrated denoiser, as a part of the noise's variance, by noisy images alone.
+
+    The parameters are those of ``find_constants``; the crops are those that it chose by.
+    """
+    alone = [replace(sample, clean=None) for sample in samples]
+    return -_Score(_judges(measured, alone, denoiser, seed), denoiser, lambda what: None, quick=quick)(constants)
+
+
 @dataclass(frozen=True)
 class _Choice:
     """What the search varies: transform, residual noise of 255, place of the intensities, noise map over noise."""

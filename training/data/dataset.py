@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -55,6 +56,31 @@ class SplitDataset:
     def warnings(self) -> list[str]:
         """Return what is known of the files, and what an inspection of some samples finds."""
         return [*self._notes, *(inspect(self._samples) if self._files else [])]
+
+
+@dataclass(frozen=True)
+class Undivided:
+    """An ``ImageDataset`` whose samples are all there is to choose by, and to show: nothing is trained."""
+
+    name: str
+    source: DataSource
+    samples: Sequence[Sample]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def train(self) -> Sequence[Sample]:
+        """All."""
+        return self.samples
+
+    validation = test = train
+
+    def hashes(self) -> dict[str, str]:
+        """Return the sha256 of every file that is read."""
+        return {name: sha256(path) for name, path in self.files.items()}
+
+    def warnings(self) -> list[str]:
+        """Return what an inspection of some samples finds."""
+        return inspect(self.samples) if self.files else []
 
 
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:

@@ -107,7 +107,7 @@ def new_run(
         For what cannot be trained, and where weights would have to be fetched and that was not confirmed.
     """
     network = check_network(request.network or "drunet")
-    network_settings = _network_settings(network, request.network_settings)
+    _network_settings(network, request.network_settings)
     recipe = load_recipe(request.recipe or network, request.changes)
     if request.name is not None and (runs / check_name(request.name)).exists():
         raise SettingError(
@@ -123,12 +123,45 @@ def new_run(
         raise SettingError(
             f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
         )
+    name = request.name or free_name(dataset.name, network, runs)
+    settings, note = _settings(request, confirm, name=name, method=method, data=data, recipe=recipe)
+    return create_run(settings, runs / settings.name), dataset, "; ".join(filter(None, (why, note))) or None
+
+
+def zero_shot_settings(
+    request: Request, *, confirm: Callable[[Checkpoint], bool] | None = None
+) -> tuple[Settings, str | None]:
+    """Return the settings of a denoiser that is calibrated and not trained, and a note on its weights.
+
+    As ``new_run``, for images that are in memory, and without a folder.
+    """
+    recipe = load_recipe(request.recipe or check_network(request.network or "drunet"), request.changes)
+    return _settings(request, confirm, name="zero-shot", method="zero_shot", data=DataSettings(), recipe=recipe)
+
+
+def _settings(
+    request: Request,
+    confirm: Callable[[Checkpoint], bool] | None,
+    *,
+    name: str,
+    method: str,
+    data: DataSettings,
+    recipe: Recipe,
+) -> tuple[Settings, str | None]:
+    """Return the settings of a run, and a note on its weights."""
+    network = check_network(request.network or "drunet")
+    network_settings = _network_settings(network, request.network_settings)
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
-    if checkpoint is not None and not METHODS[method].needs.clean and not request.recipe:
+    if not METHODS[method].needs.training:
+        if checkpoint is None:
+            raise SettingError(f"`method` {method} uses weights as they are, and there are none: give `checkpoint`")
+        recipe = recipe.model_copy(update={"epochs": 0})
+        note = note and note.replace("starting from", "using")
+    elif checkpoint is not None and not METHODS[method].needs.clean and not request.recipe:
         own = {key: getattr(recipe, key) * factor for key, factor in _NOISY_TARGETS.items()}
         recipe = change_recipe(recipe, {key: value for key, value in own.items() if key not in request.changes})
     settings = Settings(
-        name=request.name or free_name(dataset.name, network, runs),
+        name=name,
         network=network,
         network_settings=network_settings,
         checkpoint=checkpoint,
@@ -137,7 +170,7 @@ def new_run(
         recipe=recipe,
         camera=request.camera,
     )
-    return create_run(settings, runs / settings.name), dataset, "; ".join(filter(None, (why, note))) or None
+    return settings, note
 
 
 def _learning(request: Request, recipe: Recipe) -> tuple[str, DataSettings, ImageDataset, str | None]:

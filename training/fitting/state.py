@@ -14,6 +14,7 @@ import torch
 from training.calibration.camera import CameraProfile, measure_camera
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
+from training.calibration.search import risk
 from training.calibration.statistics import Statistics, measure
 from training.checkpoints import Origin, load_weights
 from training.data import ImageDataset, Sample
@@ -52,10 +53,34 @@ class State:
 
 def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> State:
     """Measure the data, calibrate the start, and write it down as epoch 0."""
-    settings, recipe = run.settings, run.settings.recipe
+    model, provenance, measured = calibrated_start(run.settings, dataset, device, listener)
+    clean = [sample.clean.dtype for sample in (*dataset.train, *dataset.test) if sample.clean is not None]
+    peak = 255.0 if clean[:1] == ["uint8"] else measured.clean_extent
+    began = time.monotonic()
+    scores = score(dataset.test, model, provenance, device, listener, data_range=peak)
+    scoring = time.monotonic() - began
+    run.write_provenance(provenance.model_copy(update={"scores": scores}))
+    return State(
+        model,
+        measured.intensity,
+        _range(provenance.trained_on),
+        measured.shape,
+        measured.uniform,
+        done=0,
+        best=-math.inf,
+        optimizer=None,
+        rows=[],
+        scoring=scoring,
+    )
+
+
+def calibrated_start(
+    settings: Settings, dataset: ImageDataset, device: str, listener: Listener
+) -> tuple[Calibrated, Provenance, Statistics]:
+    """Measure the data and calibrate the start; return the model on the CPU, how it was made, and what was measured."""
+    recipe, chosen = settings.recipe, METHODS[settings.method]
     for warning in dataset.warnings():
         listener.warn(warning)
-    chosen = METHODS[settings.method]
     learnt = learnt_from(dataset.train, chosen)
     judges = [sample for sample in (*dataset.validation, *dataset.test) if sample.clean is not None]
     with listener.progress("measuring the images", len(learnt)) as advance:
@@ -69,6 +94,12 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         first = dataset.train[0]
         for difference in settings.camera.differences(first.frame()):
             listener.warn(f"{first.name} is not of the camera that was given: {difference}")
+    correlated = measured.camera.correlated() if measured.camera and not chosen.needs.training else ()
+    for axis in correlated:
+        listener.warn(
+            f"noise of neighbours along {axis} is correlated by {measured.camera.correlation[axis]:.2f}: a denoiser "
+            "that knows independent noise alone may leave streaks; `method` noise2void masks along that axis"
+        )
     _trainable(measured, dataset)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
@@ -85,12 +116,15 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         sigma=recipe.sigma,
         seed=recipe.seed,
     )
+    expected = None
     if settings.checkpoint is not None:
         with listener.progress("calibrating", None) as advance:
             denoiser = denoiser.to(device)
             convolve_channels_last(denoiser)
             quick = quick_in_half(device)
             constants = search(denoiser, pretrained=True, quick=quick, progress=lambda what: advance(1, what))
+            if not chosen.needs.clean:
+                expected = risk(constants, measured, learnt, denoiser, seed=recipe.seed, quick=quick)
     else:
         constants = search(denoiser, pretrained=False)
     model = Calibrated(denoiser, constants).to("cpu")
@@ -110,29 +144,13 @@ def new_state(run: Run, dataset: ImageDataset, device: str, listener: Listener) 
         data=DataUsed.of(dataset),
         method=settings.method,
         clean="taught" if chosen.needs.clean else "judged" if judges else "none",
+        expected_error=expected,
         recipe=recipe,
         versions=versions(),
         seed=recipe.seed,
         created=now(),
     )
-    clean = [sample.clean.dtype for sample in (*dataset.train, *dataset.test) if sample.clean is not None]
-    peak = 255.0 if clean[:1] == ["uint8"] else measured.clean_extent
-    began = time.monotonic()
-    scores = score(dataset.test, model, provenance, device, listener, data_range=peak)
-    scoring = time.monotonic() - began
-    run.write_provenance(provenance.model_copy(update={"scores": scores}))
-    return State(
-        model,
-        measured.intensity,
-        _range(provenance.trained_on),
-        measured.shape,
-        measured.uniform,
-        done=0,
-        best=-math.inf,
-        optimizer=None,
-        rows=[],
-        scoring=scoring,
-    )
+    return model, provenance, measured
 
 
 def learnt_from(samples: Sequence[Sample], method: Method | type[Method]) -> Sequence[Sample]:

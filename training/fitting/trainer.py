@@ -120,7 +120,7 @@ def _train(run: Run, dataset: ImageDataset, device: str, count: int, listener: L
         state.best = figure(state.rows[-1]) if state.rows else -math.inf
         save_best(run, state.model, state.done, state.best)
     stopped: BaseException | None = None
-    if state.done < recipe.epochs:
+    if left or not run.checkpoint().is_file():
         try:
             _fit(run, state, dataset, device, listener, count=count)
         except KeyboardInterrupt as error:
@@ -173,6 +173,8 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
     convolve_channels_last(learner)
     if state.done == 0:
         _epoch_zero(run, state, learner, device)
+    if not recipe.epochs:
+        return
     left = recipe.epochs - state.done
     steps = math.ceil(len(patches) / batch)
     pixel = _seconds_per_pixel(learner, batch, device)

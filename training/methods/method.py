@@ -38,12 +38,15 @@ class Needs:
         The variance of the noise by intensity.
     independent : bool
         Noise that is independent from pixel to pixel.
+    training : bool
+        Epochs; without, the calibrated start is the result.
     """
 
     frames: int = 1
     clean: bool = True
     noise_model: bool = False
     independent: bool = False
+    training: bool = True
 
     def check(self, samples: Sequence[Sample], method: str) -> None:
         """Raise ``DataError`` for the first sample that lacks something."""

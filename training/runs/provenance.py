@@ -133,7 +133,9 @@ class Provenance(_Part):
     test images were scored, ``validation`` what chose the best epoch (None in runs of version 0.1), or ``risk``, where
     no clean image did; ``clean`` says whether clean images taught the network, judged it, or were none; ``scored`` says
     that they, ``best_epoch`` and ``epochs``, all that were trained, are those of ``best.ckpt``: while training runs, or
-    after it was cut off, they may be of an earlier one. ``created`` is ISO 8601 in UTC.
+    after it was cut off, they may be of an earlier one. ``expected_error`` is the square error of the calibrated start
+    that noisy images alone let expect, as a part of the noise's variance, which is that of the noisy image; None where
+    clean images taught, or the start has no weights. ``created`` is ISO 8601 in UTC.
     """
 
     network: NetworkUsed
@@ -150,6 +152,7 @@ class Provenance(_Part):
     validation: ValidationScores | None = None
     trust: Believed | None = None
     risk: Risk | None = None
+    expected_error: float | None = None
     best_epoch: int = 0
     epochs: int = 0
     scored: bool = False

@@ -48,7 +48,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int = Field(100, ge=1, description="times that each training image is seen")
+    epochs: int = Field(100, ge=0, description="times that each training image is seen; 0: the calibrated start")
     batch: int = Field(4, ge=1, description="crops in a step, over all GPUs")
     crop: Annotated[int | tuple[int, ...] | None, BeforeValidator(_sides)] = Field(
         128,

@@ -1,0 +1,37 @@
+"""Nothing is learned: published weights stay as they are, inside the map that suits the noisy images best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from training.calibration.search import find_constants
+from training.methods.method import Needs
+from training.methods.stein import Stein
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from training.calibration.layer import Constants
+    from training.calibration.statistics import Statistics
+    from training.data.sample import Sample
+
+
+class ZeroShot(Stein):
+    """A run of no epochs, whose start is the result; Stein's risk tells how good it is."""
+
+    name: ClassVar[str] = "zero_shot"
+    needs: ClassVar[Needs] = Needs(clean=False, noise_model=True, training=False)
+
+    def constants(
+        self,
+        measured: Statistics,
+        samples: Sequence[Sample],
+        denoiser: nn.Module,
+        **search: Any,  # noqa: ANN401
+    ) -> Constants:
+        """Return the constants of least risk, a spline tried over the Anscombe transform as well."""
+        return find_constants(measured, samples, denoiser, spline=True, **search)
+
+
+METHOD = ZeroShot
