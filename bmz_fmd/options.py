@@ -15,6 +15,25 @@ Pattern = Annotated[
     str | None,
     typer.Option(help="NOISY=CLEAN, how names of a pair differ: {}_low.tif={}_high.tif."),
 ]
+ZeroShot = Annotated[
+    bool,
+    typer.Option(
+        "--zero-shot", help="No training: published weights, calibrated on the noisy images alone. One is enough."
+    ),
+]
+Network = Annotated[
+    str | None, typer.Option(help="drunet, restormer, kbnet or dncnn (quick on a CPU). [default: drunet]")
+]
+NetworkSet = Annotated[
+    list[str] | None, typer.Option(metavar="KEY=VALUE", help="Its settings, such as depth=8 and width=32 of dncnn.")
+]
+Weights = Annotated[
+    str | None, typer.Option("--checkpoint", metavar="NAME|FILE", help="Its weights. [default: the published ones]")
+]
+CameraFile = Annotated[
+    Path | None, typer.Option("--camera", help="What camera measure wrote. [default: measured on the noisy images]")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch the published weights without asking.")]
 Engines = Annotated[
     str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
 ]

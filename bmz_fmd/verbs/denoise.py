@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Device, ModelPath, Tile, Trust
+from bmz_fmd.options import CameraFile, Device, ModelPath, Network, NetworkSet, Tile, Trust, Weights, Yes, ZeroShot
+from bmz_fmd.verbs.zero_shot import only_with_zero_shot, zero_shot_words
 from training.errors import DiskFullError, UserError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bmz_fmd.models import Model
+    from training.inference.files import ImageFile
 
 _SAID = 6  # files left out that are named
 
@@ -29,7 +31,7 @@ def command(
         list[Path], typer.Argument(metavar="IMAGE...", help="TIFF, OME-TIFF or PNG files, or folders of them.")
     ],
     *,
-    model: ModelPath,
+    model: ModelPath | None = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is missing.")],
     as_float: Annotated[
         bool, typer.Option("--float", help="Write float32 instead of each image's own type: nothing is rounded.")
@@ -50,6 +52,12 @@ def command(
     tile: Tile = None,
     device: Device = "auto",
     trust: Trust = False,
+    zero_shot: ZeroShot = False,
+    network: Network = None,
+    network_set: NetworkSet = None,
+    checkpoint: Weights = None,
+    camera: CameraFile = None,
+    yes: Yes = False,
 ) -> None:
     """Denoise images: TIFFs of the same names, with the axes, type, pixel size and metadata of the input.
 
@@ -57,9 +65,10 @@ def command(
     result appears when it is whole. One that cannot be denoised is named at the end, the others are. Given again after
     an interruption, the command goes on: results that the same model made of the same images are kept.
 
+    With --zero-shot in place of --model a published denoiser is calibrated on the images themselves, once for all.
+
     Exit code 0: all are denoised; 1: some could not be; 2: bad input, nothing is denoised.
     """
-    from bmz_fmd.models import open_model
     from training.images import check_writable, open_image, write_image
     from training.inference.denoising import denoise, plane_count
     from training.inference.files import check_space, images_in, left_out, results_for, unfinished
@@ -67,13 +76,13 @@ def command(
     from training.util.text import counted
     from training.util.writing import clear_parts
 
+    if (model is None) != zero_shot:
+        raise UserError("say what denoises: either --model PATH, or --zero-shot for published weights without training")
     sources = images_in(images, recursive=recursive, out=out)
-    if others := left_out(images, recursive=recursive):
-        names = ", ".join([*(path.name for path in others[:_SAID]), *(["..."] if others[_SAID:] else [])])
-        verb = "is" if len(others) == 1 else "are"
-        console.note(f"{counted(len(others), 'file')} {verb} no TIFF or PNG and {verb} left out: {names}")
+    _say_left_out(left_out(images, recursive=recursive))
     results = results_for(sources, out)
-    opened = open_model(model, device, trust=trust)
+    weights = {"network": network, "network_set": network_set, "checkpoint": checkpoint, "camera": camera}
+    opened = _opened(model, sources, channel=channel, device=device, trust=trust, yes=yes, weights=weights)
     denoiser, dtype = opened.denoiser, "float32" if as_float else None
     denoiser.tiled(tile)  # a size that does not work is said before the images are read
     record = Record(out, {"model_sha256": opened.sha256, "channel": channel, "tile": tile, "dtype": dtype})
@@ -109,11 +118,28 @@ def command(
                 write_image(result, denoised, like=stacks[source], dtype=dtype, overwrite=overwrite, written=note)
     done = f"{counted(len(left) - len(failed.reasons), 'image')} denoised into {out}"
     console.say(done if left else f"all results in {out} are kept: nothing was left to denoise")
-    if failed.reasons:
-        console.note(f"bmz-fmd: {len(failed.reasons)} of {counted(len(sources), 'image')} could not be denoised:")
-        for reason in failed.reasons:
-            console.note(console.one_line(reason))
-        raise typer.Exit(1)
+    failed.say(len(sources))
+
+
+def _opened(
+    model: Path | None,
+    sources: Sequence[ImageFile],
+    *,
+    channel: str | None,
+    device: str,
+    trust: bool,
+    yes: bool,
+    weights: dict[str, Any],
+) -> Model:
+    """Return the model that is named, or published weights calibrated on the images."""
+    import bmz_fmd
+    from bmz_fmd.models import open_model
+
+    if model is not None:
+        only_with_zero_shot(weights)
+        return open_model(model, device, trust=trust)
+    words = zero_shot_words(**weights, device=device, yes=yes)
+    return bmz_fmd.zero_shot([source.path for source in sources], channel=channel, **words)
 
 
 class _Failed:
@@ -133,6 +159,25 @@ class _Failed:
                 raise
             reason = str(error)
             self.reasons.append(reason if str(source) in reason else f"{source}: {reason}")
+
+    def say(self, images: int) -> None:
+        """Name them, and end with exit code 1 if there are any."""
+        from training.util.text import counted
+
+        if self.reasons:
+            console.note(f"bmz-fmd: {len(self.reasons)} of {counted(images, 'image')} could not be denoised:")
+            for reason in self.reasons:
+                console.note(console.one_line(reason))
+            raise typer.Exit(1)
+
+
+def _say_left_out(others: Sequence[Path]) -> None:
+    from training.util.text import counted
+
+    if others:
+        names = ", ".join([*(path.name for path in others[:_SAID]), *(["..."] if others[_SAID:] else [])])
+        verb = "is" if len(others) == 1 else "are"
+        console.note(f"{counted(len(others), 'file')} {verb} no TIFF or PNG and {verb} left out: {names}")
 
 
 def _differences(stack: xr.DataArray, model: Model, channel: str | None) -> list[str]:

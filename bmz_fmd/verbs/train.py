@@ -98,7 +98,7 @@ def command(
         device=device,
         devices=devices,
         resume=resume,
-        fetch=yes or _ask,
+        fetch=yes or ask,
         listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
         **parse_changes(changes or (), "--set", list(Recipe.model_fields)),
     )
@@ -124,7 +124,7 @@ def command(
     console.say(f"See {run.folder / 'panel.png'}; next: bmz-fmd export --run {run.folder}")
 
 
-def _ask(checkpoint: Checkpoint) -> bool:
+def ask(checkpoint: Checkpoint) -> bool:
     """Ask the person at the terminal, if there is one, whether published weights may be fetched."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -58,29 +57,22 @@ class SplitDataset:
         return [*self._notes, *(inspect(self._samples) if self._files else [])]
 
 
-@dataclass(frozen=True)
 class Undivided:
-    """An ``ImageDataset`` whose samples are all there is to choose by, and to show: nothing is trained."""
+    """An ``ImageDataset`` whose samples are all there is to choose by and to show: for what is not trained."""
 
-    name: str
-    source: DataSource
-    samples: Sequence[Sample]
-    files: Mapping[str, Path] = field(default_factory=dict)
-
-    @property
-    def train(self) -> Sequence[Sample]:
-        """All."""
-        return self.samples
-
-    validation = test = train
+    def __init__(
+        self, name: str, source: DataSource, samples: Sequence[Sample], files: Mapping[str, Path] = MappingProxyType({})
+    ) -> None:
+        self.name, self.source, self._files = name, source, files
+        self.train = self.validation = self.test = samples
 
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of every file that is read."""
-        return {name: sha256(path) for name, path in self.files.items()}
+        return {name: sha256(path) for name, path in self._files.items()}
 
     def warnings(self) -> list[str]:
         """Return what an inspection of some samples finds."""
-        return inspect(self.samples) if self.files else []
+        return inspect(self.train) if self._files else []
 
 
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:

@@ -47,7 +47,7 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
     if epoch == 0 and found["epochs"]:
         listener.warn("training did not improve on the calibrated start: more `epochs`, or a lower `lr`")
     risk = run.provenance.risk
-    if risk is not None:
+    if risk is not None and found["epochs"]:
         change = 100 * (risk.best / risk.start - 1) if risk.start else 0.0
         listener.note(
             f"no clean image judged: the risk of {provenance.method} on validation patches was {risk.start:.5g} before "

@@ -94,12 +94,13 @@ def calibrated_start(
         first = dataset.train[0]
         for difference in settings.camera.differences(first.frame()):
             listener.warn(f"{first.name} is not of the camera that was given: {difference}")
-    correlated = measured.camera.correlated() if measured.camera and not chosen.needs.training else ()
-    for axis in correlated:
-        listener.warn(
-            f"noise of neighbours along {axis} is correlated by {measured.camera.correlation[axis]:.2f}: a denoiser "
-            "that knows independent noise alone may leave streaks; `method` noise2void masks along that axis"
-        )
+    if measured.camera is not None and not chosen.needs.training:
+        for axis in measured.camera.correlated():
+            listener.warn(
+                f"noise of neighbours along {axis} is correlated by {measured.camera.correlation[axis]:.2f}: a "
+                "denoiser that knows independent noise alone may leave streaks; to learn from the images, "
+                "bmz-fmd train `method` noise2void masks along that axis"
+            )
     _trainable(measured, dataset)
     network = NETWORKS[settings.network]
     used = NetworkUsed(name=network.name, settings={**network.settings, **settings.network_settings})
