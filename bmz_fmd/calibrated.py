@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Noisy = StrPath | NDArray[Any] | xr.DataArray
 
-_COMPARED = 8  # images whose noise is compared
-
 
 def zero_shot(
     noisy: Noisy | Sequence[Noisy],
@@ -97,11 +95,6 @@ def zero_shot(
         listener.note(note)
     model, provenance, _ = calibrated_start(chosen, images, device, listener)
     listener.note(summary(provenance, len(images.train)))
-    if unlike := _unlike(images, provenance):
-        listener.warn(
-            f"{unlike}: one calibration for all is a compromise, as where each file was scaled on its own; "
-            "denoise those of one camera setting together, or one image at a time"
-        )
     digest = _digest(model)
     return Model(
         Path("zero-shot"), "calibration", as_denoiser(model, provenance, device), "weights", digest, provenance
@@ -151,17 +144,6 @@ def _images(noisy: Any, channel: str | None) -> Undivided:  # noqa: ANN401 see `
     if not samples:
         raise ImageError("`noisy` holds no image: give one, or more")
     return Undivided("zero-shot", sources[0], samples, files)
-
-
-def _unlike(images: Undivided, provenance: Provenance) -> str:
-    """Return in words how many of a few images are not of the camera that all show together; empty if none is."""
-    import numpy as np
-
-    chosen = [images.train[int(at)] for at in np.unique(np.linspace(0, len(images.train) - 1, _COMPARED))]
-    if provenance.camera is None or len(chosen) < 2:
-        return ""
-    found = sum(bool(provenance.camera.differences(sample.frame())) for sample in chosen)
-    return f"{found} of {len(chosen)} images that were looked at have noise of their own" if found else ""
 
 
 def _digest(model: Calibrated) -> str:
