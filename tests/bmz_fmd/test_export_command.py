@@ -49,8 +49,8 @@ def test_options_end_in_the_description_and_nothing_is_missing_then(here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "either --dataset NAME or --run DIR"),
-        (("--run", "runs/one", "--dataset", "simulated"), "either --dataset NAME or --run DIR"),
+        ((), "say what to export: either --dataset NAME, --run DIR, or"),
+        (("--run", "runs/one", "--dataset", "simulated"), "say what to export: either --dataset NAME, --run DIR, or"),
         (("--run", "runs/two"), "no such run; there are one"),
         (("--dataset", "nucleus"), "--dataset nucleus: no trained run"),
         (("--run", "runs/one", "--license", "MITT"), "did you mean MIT"),

@@ -69,7 +69,7 @@ def test_an_array_is_denoised_in_three_lines_and_the_same_each_time(place):
 
 @pytest.mark.parametrize("noisy", ["noisy", "noisy/cell_0.tif"])
 def test_a_folder_or_one_image_becomes_a_package_without_training(place, noisy):
-    words = ("--zero-shot", "--noisy", noisy, *NETWORK, "--name", "mine", "--engines", "none", "--device", "cpu")
+    words = ("--zero-shot", "--noisy", noisy, *NETWORK, "--name", "mine", "--license", "MIT", "--engines", "none", "--device", "cpu")
     ended = bmz_fmd("export", *words)
     assert ended.code == 0, ended.err
     assert "zero-shot: dncnn (small.pth)" in ended.err
@@ -93,7 +93,7 @@ def test_correlated_noise_is_told(place):
         (("denoise", "noisy", "--out", "out"), "say what denoises"),
         (("denoise", "noisy", "--zero-shot", "--model", "runs/x", "--out", "out"), "say what denoises"),
         (("denoise", "noisy", "--model", "runs/x", "--network", "dncnn", "--out", "out"), "--network has no meaning"),
-        (("denoise", "tiny.tif", "--zero-shot", *NETWORK, "--out", "out"), "too few to fit the noise"),
+        (("denoise", "tiny.tif", "--zero-shot", *NETWORK, "--out", "out"), "too few to measure its noise"),
         (("denoise", "colour.tif", "--zero-shot", *NETWORK, "--out", "out"), "is a colour image"),
         (("denoise", "channels.tif", "--zero-shot", *NETWORK, "--out", "out"), "choose one with --channel"),
         (("denoise", "noisy", "--zero-shot", "--checkpoint", "none", "--out", "out"), "give --checkpoint"),

@@ -24,7 +24,7 @@ from training.runs.run import open_run
 from training.runs.settings import load_recipe
 from training.util.progress import Listener
 
-ALONE = sorted(name for name, method in METHODS.items() if not method.needs.clean)
+ALONE = sorted(name for name, method in METHODS.items() if not method.needs.clean and method.needs.training)
 SIDE = 64
 
 
