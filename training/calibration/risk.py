@@ -98,7 +98,7 @@ def noise_of(image: NDArray[np.float32], measured: Statistics) -> tuple[NoiseMod
     photo-electron is worth something else in each.
     """
     camera = measured.camera
-    if camera is None or camera.differences(image):
+    if camera is None or camera.disagreement() or camera.differences(image):
         try:
             camera = measure_camera([image], axes="ZYX"[-image.ndim :])
         except DataError:  # too small
