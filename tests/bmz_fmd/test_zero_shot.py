@@ -69,7 +69,20 @@ def test_an_array_is_denoised_in_three_lines_and_the_same_each_time(place):
 
 @pytest.mark.parametrize("noisy", ["noisy", "noisy/cell_0.tif"])
 def test_a_folder_or_one_image_becomes_a_package_without_training(place, noisy):
-    words = ("--zero-shot", "--noisy", noisy, *NETWORK, "--name", "mine", "--license", "MIT", "--engines", "none", "--device", "cpu")
+    words = (
+        "--zero-shot",
+        "--noisy",
+        noisy,
+        *NETWORK,
+        "--name",
+        "mine",
+        "--license",
+        "MIT",
+        "--engines",
+        "none",
+        "--device",
+        "cpu",
+    )
     ended = bmz_fmd("export", *words)
     assert ended.code == 0, ended.err
     assert "zero-shot: dncnn (small.pth)" in ended.err
