@@ -234,8 +234,12 @@ def _addresses(path: Path, series: tifffile.TiffPageSeries) -> Iterator[Address]
 
 
 def _in_colour(page: tifffile.TiffPage) -> bool:
-    """Whether the last axis of a page are samples, or it holds a plane for each of red, green and blue."""
-    return page.axes[-1] == "S" or (page.axes[-3:] == "SYX" and page.photometric == 2)
+    """Whether the last axis of a page are samples, or it holds a plane for each of red, green and blue.
+
+    Three planes of signed numbers or floats are channels: tifffile calls them colours where nobody told it otherwise.
+    """
+    planes = page.axes[-3:] == "SYX" and page.photometric == 2
+    return page.axes[-1] == "S" or (planes and np.dtype(page.dtype).kind == "u")
 
 
 def _check_whole(path: Path, tif: tifffile.TiffFile, every: Sequence[tifffile.TiffPageSeries]) -> None:

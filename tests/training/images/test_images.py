@@ -241,6 +241,17 @@ def test_planar_samples_that_are_no_colours_are_channels(tmp_path, samples, meta
     assert open_image(tmp_path / "b.tif").dims == ("C", "Y", "X")
 
 
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_three_planes_of_values_that_no_colour_has_are_channels_whatever_the_file_calls_them(tmp_path, dtype):
+    array = values((3, 8, 9), dtype)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", planarconfig="separate")
+    image = open_image(tmp_path / "a.tif")
+    assert image.dims == ("C", "Y", "X")
+    np.testing.assert_array_equal(image.values, array)
+    write_image(tmp_path / "b.tif", image, like=image)
+    np.testing.assert_array_equal(open_image(tmp_path / "b.tif").values, array)
+
+
 def test_a_series_of_planar_samples_has_times_and_channels(tmp_path):
     array = values((5, 4, 8, 9), "u2")
     told = {
