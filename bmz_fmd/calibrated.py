@@ -109,12 +109,14 @@ def summary(provenance: Provenance, planes: int) -> str:
     affine = chosen["transform"] == "affine"
     level = 255 * (provenance.trained_on.noise if affine else 1) / chosen["scale"]
     shape = {"affine": "scaled", "anscombe": "behind an Anscombe transform", "spline": "behind a spline"}
+    error = 100 * (provenance.expected_error or 0)
+    expected = f"{error:.1f} %" if error >= 1 else "below 1 %"  # nearer it is not known
     told = f", told {255 * chosen['sigma']:.3g}/255" if chosen["noise_map"] else ""
     words = [
         f"{provenance.network.name}{f' ({origin.name})' if origin else ''} for {counted(planes, 'plane')}",
         f"camera gain {camera.gain}, zero level {camera.zero_level}" if camera else "",
         f"noise {shape[chosen['transform']]} to {level:.3g}/255{told}",
-        f"expected square error {100 * max(provenance.expected_error or 0, 0):.1f} % of the noise's",
+        f"expected square error {expected} of the noise's",
     ]
     return "zero-shot: " + "; ".join(filter(None, words))
 

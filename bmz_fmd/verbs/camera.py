@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Measure the noise of a camera.", no_args_is_help=True)
 
+_APART = 1.3  # times: by so much the gain with dark frames may differ from that without
 _PLANES = 32  # that are looked at in all, at least one of each file
 
 
@@ -47,7 +48,7 @@ def measure(
     train --camera, and draws the noise against the intensity.
     """
     from training.calibration.camera import measure_transfer, write_camera
-    from training.errors import SettingError
+    from training.errors import DataError, SettingError
     from training.evaluation.pictures import is_ours
     from training.evaluation.transfer_picture import transfer_picture
     from training.inference.files import check_replaceable, images_in
@@ -63,14 +64,23 @@ def measure(
     dark_files = [file.path for file in images_in(dark or ())]
     planes = {file: _planes(file, channel, max(_PLANES // len(files), 1)) for file in files}
     frames = [plane for file in dark_files for plane in _planes(file, channel, _PLANES)]
-    profile, transfer = measure_transfer(
-        [*planes.values()], frames, axes="TYX", offset=offset, read_noise=read_noise, names=[*map(str, files)]
-    )
+    try:
+        profile, transfer = measure_transfer(
+            [*planes.values()], frames, axes="TYX", offset=offset, read_noise=read_noise, names=[*map(str, files)]
+        )
+        alone = None if profile.offset is None else measure_transfer([*planes.values()], axes="TYX")[0].gain
+    except DataError as error:
+        raise DataError(f"{', '.join(map(str, files[:3]))}{', ...' if files[3:] else ''}: {error}") from None
     hashes = {str(file): sha256(file) for file in (*files, *dark_files)}
     profile = profile.model_copy(update={"files": hashes, "versions": versions(), "created": now()})
     transfer_picture(profile, transfer, picture)
     write_camera(out, profile)
     _show(profile)
+    if alone is not None and not 1 / _APART < alone.value / profile.gain.value < _APART:
+        console.warn(
+            f"without the dark frames the images show a gain of {alone}, with them {profile.gain}: were they taken "
+            "with the same settings of the camera, and do the images hold nothing but photons and camera noise?"
+        )
     console.say(f"{out} and {picture} are written; next: bmz-fmd train --noisy DIR --camera {out}")
 
 

@@ -59,6 +59,15 @@ def test_dark_frames_and_given_figures_tell_offset_and_read_noise(here):
     assert "--dark tells --offset" in bmz_fmd(*words, "--dark", "dark").err
 
 
+def test_dark_frames_of_another_setting_are_told_by_the_gain_that_they_lead_to(here):
+    said = bmz_fmd("camera", "measure", "cells.tif", "--offset", "60", "--read-noise", "3").err
+    assert "without the dark frames the images show a gain of" in said
+    assert (
+        "without the dark frames"
+        not in bmz_fmd("camera", "measure", "cells.tif", "--offset", "100", "--read-noise", "3").err
+    )
+
+
 def test_correlated_noise_and_two_cameras_are_said(here):
     along = taken().astype(np.float32)
     tifffile.imwrite("rows.tif", (along + np.roll(along, 1, 1)) / 2)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.data import Sample
+    from training.prior.stopping import Iteration
 
 _PARTS = "fits"
 Scores = list[tuple[int, float, float | None]]
@@ -95,7 +96,7 @@ class Job:
         """Fit, and score every stopping point; on one thread, so that it is the same wherever it runs."""
         import torch
 
-        from training.prior.fitting import Iteration, fit
+        from training.prior.fitting import fit
 
         compare = perceptual.lpips() if self.perceptual else None
         found: Scores = []

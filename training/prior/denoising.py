@@ -12,7 +12,8 @@ import numpy as np
 
 from training.inference.denoiser import Denoiser
 from training.prior.configuration import Configuration
-from training.prior.fitting import Iteration, Options, fit
+from training.prior.fitting import Options, fit
+from training.prior.stopping import Iteration
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from training.prior.configuration import Configuration
 from training.prior.network import INPUT_CHANNELS, SkipNetwork
-from training.prior.stopping import MovingVariance
+from training.prior.stopping import Iteration, MovingVariance
 from training.util.allocator import keep_freed_memory
 
 _INPUT_SCALE = 0.1
@@ -49,25 +49,6 @@ class Options:
 
 ORIGINAL = Options(input_noise=1 / 30, averaging=0.99)
 """Those of the paper of 2020."""
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """What one iteration gave.
-
-    Attributes
-    ----------
-    number : int
-        From 1.
-    loss : float
-        Mean square of output minus noisy image, on the scale from 0 to 1.
-    image : ndarray, float32, (Y, X)
-        The result so far.
-    """
-
-    number: int
-    loss: float
-    image: NDArray[np.float32]
 
 
 def start(shape: Sequence[int], configuration: Configuration, seed: int) -> tuple[SkipNetwork, Tensor]:

@@ -7,6 +7,7 @@ results over a window of iterations is smallest in between.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,24 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.prior.fitting import Iteration
+
+@dataclass(frozen=True)
+class Iteration:
+    """What one iteration gave.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    loss : float
+        Mean square of output minus noisy image, on the scale from 0 to 1.
+    image : ndarray, float32, (Y, X)
+        The result so far.
+    """
+
+    number: int
+    loss: float
+    image: NDArray[np.float32]
 
 
 class MovingVariance:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from training.prior.configuration import Configuration
-from training.prior.fitting import Iteration, Options, fit
-from training.prior.stopping import MovingVariance
+from training.prior.fitting import Options, fit
+from training.prior.stopping import Iteration, MovingVariance
 
 
 def test_the_variance_is_that_of_the_last_results_and_the_least_is_chosen():
