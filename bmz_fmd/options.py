@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A run folder, a package folder or its zip.")]
+_MODEL = typer.Option("--model", "-m", help="A run folder, a package folder or its zip.")
+ModelPath = Annotated[Path, _MODEL]
+ModelPathOrNone = Annotated[Path | None, _MODEL]
 Tile = Annotated[
     int | None, typer.Option(min=1, help="Side of the tiles in pixels, halo included; default: as memory allows.")
 ]

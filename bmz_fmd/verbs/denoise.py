@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import CameraFile, Device, ModelPath, Network, NetworkSet, Tile, Trust, Weights, Yes, ZeroShot
+from bmz_fmd.options import (
+    CameraFile,
+    Device,
+    ModelPathOrNone,
+    Network,
+    NetworkSet,
+    Tile,
+    Trust,
+    Weights,
+    Yes,
+    ZeroShot,
+)
 from bmz_fmd.verbs.zero_shot import only_with_zero_shot, zero_shot_words
 from training.errors import DiskFullError, UserError
 
@@ -31,7 +42,7 @@ def command(
         list[Path], typer.Argument(metavar="IMAGE...", help="TIFF, OME-TIFF or PNG files, or folders of them.")
     ],
     *,
-    model: ModelPath | None = None,
+    model: ModelPathOrNone = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made if it is missing.")],
     as_float: Annotated[
         bool, typer.Option("--float", help="Write float32 instead of each image's own type: nothing is rounded.")

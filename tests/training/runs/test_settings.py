@@ -66,7 +66,7 @@ def test_the_learning_rate_decays_in_steps_and_stays_at_the_limit_or_below():
         ("epoch=3", ["epoch", "did you mean epochs?"]),
         ("zzz=3", ["zzz", "choose from epochs, batch"]),
         ("epochs=many", ["epochs='many'", "a whole number is wanted"]),
-        ("epochs=0", ["epochs=0", "greater than or equal to 1"]),
+        ("epochs=-1", ["epochs=-1", "greater than or equal to 0"]),
         ("loss=l2", ["loss='l2'", "'mae', 'mse' or 'l1ssim'"]),
         ("test_fraction=1.5", ["test_fraction=1.5", "less than 1"]),
         ("lr=nan", ["lr", "finite"]),
