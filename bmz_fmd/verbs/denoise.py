@@ -76,7 +76,8 @@ def command(
     result appears when it is whole. One that cannot be denoised is named at the end, the others are. Given again after
     an interruption, the command goes on: results that the same model made of the same images are kept.
 
-    With --zero-shot in place of --model a published denoiser is calibrated on the images themselves, once for all.
+    With --zero-shot in place of --model a published denoiser is calibrated on the images themselves, once for all;
+    zero_shot_HASH.json beside the results says how.
 
     Exit code 0: all are denoised; 1: some could not be; 2: bad input, nothing is denoised.
     """
@@ -85,7 +86,7 @@ def command(
     from training.inference.files import check_space, images_in, left_out, results_for, unfinished
     from training.inference.record import Record
     from training.util.text import counted
-    from training.util.writing import clear_parts
+    from training.util.writing import clear_parts, write_text
 
     if (model is None) != zero_shot:
         raise UserError("say what denoises: either --model PATH, or --zero-shot for published weights without training")
@@ -118,6 +119,9 @@ def command(
 
     for folder in {result.parent for _, result in left}:
         clear_parts(folder)
+    if zero_shot and left and opened.provenance is not None:  # no model is left that would tell
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / f"zero_shot_{opened.sha256[:12]}.json", opened.provenance.model_dump_json(indent=2) + "\n")
     with console.progress("Denoising", sum(plane_count(stack) for stack in stacks.values())) as advance:
         for source, result in left:
             if source not in stacks:

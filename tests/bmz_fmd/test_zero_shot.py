@@ -45,6 +45,10 @@ def test_one_image_is_denoised_and_what_was_chosen_is_said_in_one_line(place):
         assert words in said[0]
     result = tifffile.imread("out/cell_0.tif")
     assert (result.shape, result.dtype) == ((96, 112), np.uint16)
+    line = json.loads((place / "out/.denoised.jsonl").read_text())
+    how = json.loads((place / f"out/zero_shot_{line['model_sha256'][:12]}.json").read_text())
+    assert (how["method"], how["network"]["name"], how["clean"]) == ("zero_shot", "dncnn", "none")
+    assert how["calibration"]["scale"] > 0
     again = bmz_fmd("denoise", "noisy/cell_0.tif", "--zero-shot", *NETWORK, "--out", "out", "--device", "cpu")
     assert "nothing was left to denoise" in again.out
 
