@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLUMNS = ("image", "microscope", "specimen", "depth", "width", "skip", "iterations", "psnr", "lpips")
+_PREFIX = "image "  # of the names in that file, some of which NumPy would take for its own words
 IMAGES = "images.npz"
 """The noisy calibration images, float16 from 0 to 1, in the folder of the table's name."""
 
@@ -79,7 +80,7 @@ def read_table(path: Path) -> CalibrationTable:
         found = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
         rows = tuple(_row(each) for each in found)
         with np.load(path.with_suffix("") / IMAGES) as stored:
-            images = {name: stored[name].astype(np.float32) for name in stored.files}
+            images = {name.removeprefix(_PREFIX): stored[name].astype(np.float32) for name in stored.files}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no table of `calibrate` with its folder of images beside it ({error})") from None
     if not rows or {row.image for row in rows} - images.keys():
@@ -100,7 +101,8 @@ def write_table(path: Path, rows: Sequence[Row], images: dict[str, NDArray[np.fl
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / IMAGES) as part, part.open("wb") as file:
-        np.savez_compressed(file, **{name: image.astype(np.float16) for name, image in images.items()})  # type: ignore[arg-type]
+        named = {_PREFIX + name: image.astype(np.float16) for name, image in images.items()}
+        np.savez_compressed(file, **named)  # type: ignore[arg-type]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
