@@ -124,7 +124,7 @@ def find_constants(
     # Noise above what the denoiser knows stays in the image: of levels that are as good, the lowest is the safe one.
     enough = max(scores) - score.equal
     found = placed(next(trial for trial, reached in zip(refined, scores, strict=True) if reached >= enough))
-    if transform != "spline" and not (spline and found.transform == "anscombe"):
+    if transform != "spline" and not (spline and transform == "auto" and found.transform == "anscombe"):
         return found
     ends = stabilise(torch.tensor([measured.low, measured.high]), found.pedestal, found.gain, found.read_noise)
     bent = fit_spline(

@@ -104,3 +104,7 @@ def test_a_spline_is_kept_where_crops_that_it_was_not_fitted_to_are_the_better_f
     )
     assert (before.transform, after.transform) == ("anscombe", "spline")
     assert error(pairs, after) < error(pairs, before)
+    set_by_hand = find_constants(
+        measure(alone, "none", seed=0), alone, Shrink(), spline=True, transform="anscombe", **words
+    )
+    assert set_by_hand == before
