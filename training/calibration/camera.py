@@ -242,7 +242,7 @@ def measure_transfer(
     neighbours = correlations(parts, 4)
     scale, error = _scale(neighbours[-2:], sum(part.size for part in parts))
     known = None if offset is None or read_noise is None else (offset, read_noise**2 * scale)
-    transfer = photon_transfer(planes, known=known).scaled(1 / scale, error / scale)
+    transfer = photon_transfer(planes, known=known).scaled(1 / scale, error / scale**2)
     if offset is not None and read_noise is not None and (transfer.means < offset - read_noise).mean() > _DARKER:
         raise SettingError(
             f"`dark`, `offset`: {offset:.5g} without light, and dark parts of the images are "
@@ -266,6 +266,32 @@ def measure_transfer(
         dark=len(dark),
     )
     return profile, transfer
+
+
+def camera_of(image: ArrayLike, camera: CameraProfile | None) -> CameraProfile:
+    """Return the profile that an image's noise is counted by: that of the camera, if there is one and it fits.
+
+    Where each file was scaled on its own, a photo-electron is worth something else in each: then it is the image's.
+
+    Parameters
+    ----------
+    image : array_like, (Y, X) or (Z, Y, X)
+        In its own units; one too small to measure is taken to be of the camera.
+    camera : CameraProfile or None
+        Of all images, as it was given or measured.
+
+    Raises
+    ------
+    UserError
+        Where there is no camera, and the image is too small to measure.
+    """
+    try:
+        own = measure_camera([image], axes="ZYX"[-np.ndim(image) :])
+    except DataError:
+        if camera is None:
+            raise
+        return camera
+    return own if camera is None or camera.disagreement() or camera.compared(own) else camera
 
 
 def read_camera(path: Path) -> CameraProfile:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.calibration.camera import measure_camera
+from training.calibration.camera import camera_of
 from training.calibration.noise import NoiseModel
-from training.errors import DataError
 
 if TYPE_CHECKING:
     from training.calibration.statistics import Statistics
@@ -92,17 +91,10 @@ class NoisyCrop:
 
 
 def noise_of(image: NDArray[np.float32], measured: Statistics) -> tuple[NoiseModel, tuple[float, ...]]:
-    """Return the noise of an image and the correlation of its neighbours.
-
-    It is that of the camera, unless the image shows by itself that it is not: where each file was scaled on its own, a
-    photo-electron is worth something else in each.
-    """
-    camera = measured.camera
-    if camera is None or camera.disagreement() or camera.differences(image):
-        try:
-            camera = measure_camera([image], axes="ZYX"[-image.ndim :])
-        except DataError:  # too small
-            return measured.model, (0.0,) * image.ndim
+    """Return the noise of an image, by ``camera_of``, and the correlation of its neighbours."""
+    if measured.camera is None:
+        return measured.model, (0.0,) * image.ndim
+    camera = camera_of(image, measured.camera)
     return camera.model, tuple(camera.correlation.values())
 
 

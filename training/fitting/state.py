@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from training.calibration.camera import CameraProfile, measure_camera
+from training.calibration.camera import CameraProfile, camera_of
 from training.calibration.intensity import Intensity, Range
 from training.calibration.layer import Calibrated
 from training.calibration.search import risk
@@ -165,16 +165,8 @@ def judging(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 def line_of_noise(camera: CameraProfile | None, sample: Sample) -> tuple[float, float]:
-    """Return slope and intercept of a sample's noise variance by intensity, measured on its first frame.
-
-    Where files were scaled one by one, the camera's fits none of them; it stands in for frames that are too small.
-    """
-    try:
-        model = measure_camera([sample.frame()], axes=sample.axes).model
-    except DataError:
-        if camera is None:
-            raise
-        model = camera.model
+    """Return slope and intercept of a sample's noise variance by intensity, by ``camera_of`` of its first frame."""
+    model = camera_of(sample.frame(), camera).model
     return model.gain, model.read_noise**2 - model.gain * model.pedestal
 
 

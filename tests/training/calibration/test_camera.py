@@ -9,6 +9,7 @@ import tifffile
 from scipy import ndimage
 
 from training.calibration import correlation, measure_camera, read_camera, write_camera
+from training.calibration.camera import camera_of
 from training.errors import DataError, SettingError
 
 
@@ -188,6 +189,28 @@ def test_an_image_of_another_camera_is_told_and_one_of_the_same_is_not():
     assert any("along X by 0." in each for each in profile.differences(along))
     assert profile.differences(np.ones((8, 8))) == []
     assert profile.differences(np.stack([taken(photons(), 2, 100, 3, seed) for seed in (5, 6)])) == []
+
+
+def test_the_noise_of_an_image_is_that_of_its_camera_unless_the_image_shows_another():
+    image = taken(photons(), 2, 100, 3)
+    camera = measure_camera([taken(photons(), 2, 100, 3, seed) for seed in range(1, 4)], offset=100, read_noise=3)
+    assert camera_of(image, camera) is camera
+    assert camera_of(np.ones((8, 8)), camera) is camera
+    assert camera_of(3 * image, camera).gain.value == pytest.approx(6, rel=0.1)
+    assert camera_of(image, None) == measure_camera([image])
+    with pytest.raises(DataError):
+        camera_of(np.ones((8, 8)), None)
+
+
+def test_how_wrong_the_correction_for_correlation_may_be_widens_the_interval_of_the_gain():
+    rng = np.random.default_rng(0)
+    light = np.tile(np.repeat(np.linspace(20, 400, 8), 48), (384, 1))
+    noise = rng.normal(0, np.sqrt(light))
+    along = noise + 0.4 * np.roll(noise, 1, 1)
+    found = measure_camera([light + along / np.sqrt(1 + 0.4**2)])
+    # A fifth of what is corrected for, which is about half of the variance: 10 % of the gain and more.
+    assert (found.gain.high - found.gain.low) / 2 > 1.96 * 0.1 * found.gain.value
+    assert found.gain.low < 1 < found.gain.high
 
 
 @pytest.mark.parametrize(

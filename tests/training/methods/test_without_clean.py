@@ -11,11 +11,12 @@ from scipy.ndimage import convolve1d, gaussian_filter
 import bmz_fmd
 from training.calibration.camera import measure_camera
 from training.calibration.intensity import Range
-from training.data import open_dataset
+from training.data import Sample, open_dataset
 from training.data.settings import DataSettings
 from training.errors import DataError, SettingError
 from training.evaluation.metrics import psnr
 from training.fitting.start import Request, new_run, resumed_run
+from training.fitting.state import line_of_noise
 from training.fitting.trainer import train
 from training.methods import METHODS
 from training.methods.repeats import excess
@@ -273,6 +274,14 @@ def test_from_weights_noisy_targets_teach_in_more_and_smaller_steps_unless_said_
     assert resumed_run(begun).settings.recipe == recipe
     named = new_run(replace(begun, recipe="dncnn", name="two"))[0].settings.recipe
     assert named.lr == own.lr
+
+
+def test_noise_is_counted_by_the_camera_that_was_given():
+    sample = Sample.of_arrays("cell", frame(scene(0), 0))
+    shown = line_of_noise(None, sample)
+    given = measure_camera([frame(scene(number), number) for number in range(6)], offset=0, read_noise=1)
+    assert line_of_noise(given, sample) == (given.gain.value, 1)
+    assert shown != line_of_noise(given, sample)
 
 
 def test_an_unknown_method_lists_what_there_is(here):
