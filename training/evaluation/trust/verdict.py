@@ -1,7 +1,7 @@
 """The verdict on one image: green, amber or red, and why, in plain words.
 
 The limits were fixed on one channel of W2S and one seed of the simulation; how they do on others stands in
-``docs/trust.md``, which ``ci/trust_measures.py`` writes.
+``docs/trust.md``, which ``ci/trust_results.py`` writes.
 """
 
 from __future__ import annotations
