@@ -1,1 +1,1 @@
-"""Denoising from one image alone: the deep image prior as AUTO-DIP sets it, and the sparse variational method."""
+"""Denoising from one image alone: the deep image prior as AUTO-DIP sets it."""

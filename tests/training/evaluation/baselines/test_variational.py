@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.data import Sample
-from training.errors import UserError
+from training.evaluation.baselines.variational import Weights, coarsest, denoise_plane, split_bregman
 from training.evaluation.metrics import psnr
-from training.prior.variational import Weights, coarsest, denoise_plane, search, split_bregman
 
 
 def scene(side=64, noise=60, seed=0):
@@ -53,17 +51,6 @@ def test_the_background_follows_slow_changes_and_no_objects():
     background = coarsest(torch.from_numpy(clean - 300 + slow)).numpy()
     assert np.abs(background - slow).mean() < 60
     assert background.max() < 400
-
-
-def test_the_search_puts_the_best_weights_first():
-    pairs = [scene(seed=seed) for seed in range(2)]
-    samples = [Sample.of_arrays(f"scene_{number}", *pair) for number, pair in enumerate(pairs)]
-    tried = search(samples, fidelities=(2, 20, 2000), sparsities=(0, 0.1))
-    assert len(tried) == 6
-    assert [each.psnr for each in tried] == sorted((each.psnr for each in tried), reverse=True)
-    assert tried[0].weights.fidelity == 20
-    with pytest.raises(UserError, match="no pair"):
-        search([])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (3, 40), (40, 41)])

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.errors import DataError
-from training.evaluation.metrics import Convention, psnr
+from training.evaluation.baselines.baseline import Baseline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from training.data import Sample
 
 _MARGIN = 16  # pixels that are mirrored at the edges: the Fourier transform takes opposite ones for neighbours
 _SPLINE = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -97,42 +93,6 @@ def coarsest(image: Tensor) -> Tensor:
     return background
 
 
-@dataclass(frozen=True)
-class Tried:
-    """Weights, and the mean PSNR in dB that they give."""
-
-    weights: Weights
-    psnr: float
-
-
-def search(
-    samples: Sequence[Sample],
-    *,
-    fidelities: Sequence[float] = (5, 15, 50, 150, 500),
-    sparsities: Sequence[float] = (0, 1, 3, 10),
-    convention: Convention = "affine",
-) -> list[Tried]:
-    """Return all combinations of weights with their mean PSNR over samples that have clean images, the best first.
-
-    Raises
-    ------
-    UserError
-        If there is no sample, or one has no clean image.
-    """
-    if not samples:
-        raise DataError("there is no pair of a noisy and a clean image to search on")
-    pairs = [sample.pair() for sample in samples]
-    tried = []
-    for fidelity, sparsity in product(fidelities, sparsities):
-        weights = Weights(fidelity, sparsity)
-        scores = [
-            psnr(clean, denoise_plane(noisy, weights), data_range=float(np.ptp(clean)), convention=convention)
-            for noisy, clean in pairs
-        ]
-        tried.append(Tried(weights, float(np.mean(scores))))
-    return sorted(tried, key=lambda each: -each.psnr)
-
-
 def _operators(shape: Sequence[int], sparsity: float) -> list[Tensor]:
     """Return the second derivatives xx, yy and twice xy, and the weighted identity, by spatial frequency."""
     rows = torch.fft.fftfreq(shape[0])[:, None] * 2 * torch.pi
@@ -154,3 +114,16 @@ def _smoothed(image: Tensor, step: int) -> Tensor:
         dilation = (step, 1) if axis == 0 else (1, step)
         found = functional.conv2d(wide, kernel.view((1, 1, 5, 1) if axis == 0 else (1, 1, 1, 5)), dilation=dilation)
     return found[0, 0]
+
+
+def _set(plane: NDArray[np.float32], *, fidelity: float, sparsity: float) -> NDArray[np.float32]:
+    return denoise_plane(plane, Weights(fidelity, sparsity))
+
+
+BASELINE = Baseline(
+    "sparse-variational",
+    "the sparse variational method",
+    _set,
+    stabilised=False,
+    grid={"fidelity": (2, 5, 15, 50, 150), "sparsity": (0, 1, 3)},
+)
