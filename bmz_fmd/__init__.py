@@ -11,10 +11,23 @@ Examples
 >>> denoised = denoise(image)  # doctest: +SKIP
 """
 
+from bmz_fmd.baselines import baseline
 from bmz_fmd.calibrated import zero_shot
 from bmz_fmd.interface import denoise, evaluate, load, train, trust
 from bmz_fmd.packages import check, export
 from training import errors
 from training.errors import UserError
 
-__all__ = ["UserError", "check", "denoise", "errors", "evaluate", "export", "load", "train", "trust", "zero_shot"]
+__all__ = [
+    "UserError",
+    "baseline",
+    "check",
+    "denoise",
+    "errors",
+    "evaluate",
+    "export",
+    "load",
+    "train",
+    "trust",
+    "zero_shot",
+]

@@ -88,18 +88,22 @@ def score(
     convention: Convention,
     data_range: float | None = None,
     tile: int | None = None,
+    baselines: Sequence[str] = (),
     progress: Callable[[], object] | None = None,
 ) -> Evaluation:
     """Score a model, and count the images that it was made with; see ``interface.evaluate``."""
+    from bmz_fmd.baselines import open_others
     from training.evaluation.overlap import overlap
     from training.evaluation.scoring import evaluate
 
+    peak = _peak(model, pairs, convention) if data_range is None else data_range
     result = evaluate(
         pairs.samples,
         model.denoiser,
         convention=convention,
-        data_range=_peak(model, pairs, convention) if data_range is None else data_range,
+        data_range=peak,
         tile=tile,
+        others=open_others(baselines, model, pairs, convention=convention, data_range=peak),
         progress=progress,
     )
     if model.provenance is None or pairs.own:

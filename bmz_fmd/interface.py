@@ -242,6 +242,7 @@ def evaluate(
     channel: str | None = None,
     convention: Literal["raw", "affine"] = "affine",
     data_range: float | None = None,
+    baselines: Sequence[str] = (),
     tile: int | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -260,14 +261,17 @@ def evaluate(
         Whether noisy and denoised images are first fitted to the clean one, or compared as they are.
     data_range : float, optional
         Peak of PSNR and SSIM in units of the clean images; by default 255 for 8 bits, or as the run counted.
+    baselines : sequence of str
+        What is scored beside it on the same images: ``"bm3d"`` or another name as of ``baseline``, ``"all"`` of them,
+        and outputs of others, ``"CARE=stack.tif"``, in the order of the test images.
     tile, device, trust
         As for ``load`` and a call of the model.
 
     Returns
     -------
     Evaluation
-        Figures of each image, their mean and deviation, what they say in words (``findings()``), and how many of the
-        images the model was made with (``overlap``).
+        Figures of each image, their mean and deviation, what they say in words (``findings()``), those of the baselines
+        with what the model gains over each, and how many of the images the model was made with (``overlap``).
 
     Raises
     ------
@@ -283,7 +287,7 @@ def evaluate(
         raise SettingError(f"`convention` {convention}: choose from raw, affine")
     opened = _opened(model, device=device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=warnings.warn)
-    return score(opened, pairs, convention=convention, data_range=data_range, tile=tile)
+    return score(opened, pairs, convention=convention, data_range=data_range, tile=tile, baselines=baselines)
 
 
 def trust(

@@ -34,7 +34,7 @@ class Model:
     ----------
     path : Path
         As given.
-    kind : {"run", "package", "calibration"}
+    kind : {"run", "package", "calibration", "baseline"}
         What it is.
     denoiser : Denoiser
         The function, and what one must know to run it in tiles.
@@ -50,7 +50,7 @@ class Model:
     """
 
     path: Path
-    kind: Literal["run", "package", "calibration"]
+    kind: Literal["run", "package", "calibration", "baseline"]
     denoiser: Denoiser
     hashed: str
     sha256: str

@@ -35,6 +35,14 @@ Weights = Annotated[
 CameraFile = Annotated[
     Path | None, typer.Option("--camera", help="What camera measure wrote. [default: measured on the noisy images]")
 ]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A classical denoiser in place of a model: bm3d, gaussian, median, non-local-means, total-variation, "
+        "wavelets, sparse-variational.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch the published weights without asking.")]
 Engines = Annotated[
     str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")

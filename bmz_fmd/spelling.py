@@ -2,7 +2,10 @@
 
 import re
 
-_OPTIONS = {"network_settings": "--network-set", "authors": "--author", "fetch": "--yes", "programs": "--program"}
+_OPTIONS = {
+    "network_settings": "--network-set", "authors": "--author", "fetch": "--yes", "programs": "--program",
+    "baselines": "--baseline",
+}  # fmt: skip
 _PARAMETER = re.compile(r"`([a-z][a-z_]*)`")
 
 

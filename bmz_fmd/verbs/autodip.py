@@ -90,10 +90,11 @@ def denoise(
     after an interruption, the command goes on with the images that are left.
     """
     from training.images import check_writable, open_image, write_image
+    from training.inference.denoiser import of_planes
     from training.inference.denoising import denoise as over_planes
     from training.inference.files import check_space, images_in, results_for, unfinished
     from training.inference.record import Record
-    from training.prior.denoising import as_denoiser, denoise_plane
+    from training.prior.denoising import denoise_plane
     from training.prior.fitting import ORIGINAL, Options
     from training.util.devices import choose_device
     from training.util.hashing import sha256
@@ -145,7 +146,7 @@ def denoise(
                 picture.draw(noisy, made)
                 return made
 
-            denoised = over_planes(stack, as_denoiser(plane, device), channel=channel)
+            denoised = over_planes(stack, of_planes(plane, device), channel=channel)
             note = partial(Record(out, settings).add, source, result)
             write_image(result, denoised, like=stack, dtype=settings["dtype"], overwrite=overwrite, written=note)
             facts = {

@@ -12,6 +12,7 @@ import typer
 
 from bmz_fmd import console
 from bmz_fmd.options import (
+    Baseline,
     CameraFile,
     Device,
     ModelPathOrNone,
@@ -64,6 +65,7 @@ def command(
     device: Device = "auto",
     trust: Trust = False,
     zero_shot: ZeroShot = False,
+    baseline: Baseline = None,
     network: Network = None,
     network_set: NetworkSet = None,
     checkpoint: Weights = None,
@@ -77,7 +79,8 @@ def command(
     an interruption, the command goes on: results that the same model made of the same images are kept.
 
     With --zero-shot in place of --model a published denoiser is calibrated on the images themselves, once for all;
-    zero_shot_HASH.json beside the results says how.
+    zero_shot_HASH.json beside the results says how. With --baseline a classical method does it, by the noise that each
+    plane shows.
 
     Exit code 0: all are denoised; 1: some could not be; 2: bad input, nothing is denoised.
     """
@@ -88,13 +91,16 @@ def command(
     from training.util.text import counted
     from training.util.writing import clear_parts, write_text
 
-    if (model is None) != zero_shot:
-        raise UserError("say what denoises: either --model PATH, or --zero-shot for published weights without training")
+    if [model is not None, zero_shot, baseline is not None].count(True) != 1:
+        raise UserError(
+            "say what denoises: either --model PATH, or --zero-shot for published weights without training, or "
+            "--baseline NAME for a classical method"
+        )
     sources = images_in(images, recursive=recursive, out=out)
     _say_left_out(left_out(images, recursive=recursive))
     results = results_for(sources, out)
     weights = {"network": network, "network_set": network_set, "checkpoint": checkpoint, "camera": camera}
-    opened = _opened(model, sources, channel=channel, device=device, trust=trust, yes=yes, weights=weights)
+    opened = _opened(model, baseline, sources, channel=channel, device=device, trust=trust, yes=yes, weights=weights)
     denoiser, dtype = opened.denoiser, "float32" if as_float else None
     denoiser.tiled(tile)  # a size that does not work is said before the images are read
     record = Record(out, {"model_sha256": opened.sha256, "channel": channel, "tile": tile, "dtype": dtype})
@@ -138,6 +144,7 @@ def command(
 
 def _opened(
     model: Path | None,
+    baseline: str | None,
     sources: Sequence[ImageFile],
     *,
     channel: str | None,
@@ -146,10 +153,13 @@ def _opened(
     yes: bool,
     weights: dict[str, Any],
 ) -> Model:
-    """Return the model that is named, or published weights calibrated on the images."""
+    """Return the model or the baseline that is named, or published weights calibrated on the images."""
     import bmz_fmd
     from bmz_fmd.models import open_model
 
+    if baseline is not None:
+        only_with_zero_shot({**weights, "camera": None})
+        return bmz_fmd.baseline(baseline, camera=weights["camera"])
     if model is not None:
         only_with_zero_shot(weights)
         return open_model(model, device, trust=trust)

@@ -12,7 +12,8 @@ from bmz_fmd import console
 from bmz_fmd.options import Device, ModelPath, Pattern, Tile, Trust
 
 if TYPE_CHECKING:
-    from training.evaluation.scoring import Evaluation, Figures
+    from training.evaluation.figures import Figures
+    from training.evaluation.scoring import Evaluation
 
 
 _COLUMNS = (
@@ -42,6 +43,14 @@ def command(
         float | None,
         typer.Option(help="Peak of PSNR and SSIM in units of the clean images; default: 255 for 8 bits.", min=0),
     ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|NAME=FILE",
+            help="Score this beside it: bm3d, gaussian, median, non-local-means, total-variation, wavelets, "
+            "sparse-variational, all; or outputs of others, a stack or folder in the test images' order. Repeatable.",
+        ),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Store all figures here.")] = None,
     figure: Annotated[
         Path | None,
@@ -52,6 +61,10 @@ def command(
     trust: Trust = False,
 ) -> None:
     """Score a model: PSNR and SSIM, whether it keeps intensities, and whether it invents structure.
+
+    With --baseline also whether it was worth it: classical denoisers on the same images, the mean of each in a row of
+    the table, and what the model gains over it with a 95 % interval. Their settings are searched on the run's
+    validation images, or without clean ones by Stein's risk on each image.
 
     "slope kept" and "intensity kept" are 1 for a quantitative result. "largest deviation" is the largest deviation of
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
@@ -78,6 +91,7 @@ def command(
             convention=convention,
             data_range=data_range,
             tile=tile,
+            baselines=baseline or (),
             progress=lambda: advance(1, ""),
         )
     console.warn_some(
@@ -92,6 +106,7 @@ def command(
             "clean": None if clean is None else str(clean),
             "pattern": pattern,
             "channel": channel,
+            "baselines": baseline or [],
             "tile": tile,
             "device": opened.denoiser.device,
         }
@@ -114,6 +129,8 @@ def _print(result: Evaluation, model: Path) -> None:
     rows = [_row(image.name, image) for image in result.images]
     if len(result.images) > 1:
         rows += [(), _row("mean", result.mean), _row("sd", result.sd)]
+    if result.baselines:
+        rows += [(), *(_row(compared.name, compared.mean) for compared in result.baselines)]
     console.table(f"{model}, convention {result.convention}, peak {result.data_range:g}", _COLUMNS, rows)
     for finding in result.findings():
         console.say(finding)

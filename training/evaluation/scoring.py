@@ -3,101 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from training.calibration.intensity import Intensity, fit_affine
+from training.calibration.intensity import Intensity
 from training.errors import UserError
-from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
+from training.evaluation.comparison import Beside, Compared, Other
+from training.evaluation.figures import Figures, ImageFigures, Part, image_figures, over_images
+from training.evaluation.metrics import Convention
 from training.evaluation.overlap import Overlap
 from training.evaluation.pictures import Shown
-from training.evaluation.residuals import LIMIT, correlation, deviation_map, largest_deviation
+from training.evaluation.residuals import LIMIT
 from training.evaluation.trust import Judgement, Trust, judge_result
-from training.inference.statistics import image_statistics
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from training.data import Sample
     from training.inference.denoiser import Denoiser
-    from training.inference.statistics import TrainedOn
 
 _SHOWN = 3  # images in the picture of residuals
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Figures(_Part):
-    """The figures of one image, or their mean or standard deviation over images; NaN, null in JSON, is none.
-
-    Attributes
-    ----------
-    psnr_noisy, psnr_denoised : float
-        dB, at most 100.
-    ssim_noisy, ssim_denoised : float
-        1 at best.
-    slope, offset : float
-        Least squares: ``denoised = slope * clean + offset``, in the files' own units.
-    slope_noisy, offset_noisy : float
-        The same of the noisy image: what a denoiser that keeps intensities gives too, since noise averages out.
-    slope_kept : float
-        ``slope / slope_noisy``: 1 for a quantitative result; below, contrast is lost.
-    intensity_kept : float
-        Sum over the denoised image by that over the noisy one; 1 for a quantitative result.
-    structure_removed : float
-        Correlation of what was removed (noisy minus denoised) with the clean image: 0 if it is noise alone; above 0
-        where bright structure was weakened, below where it was strengthened.
-    beyond_noise : float
-        Part of the pixels where the smoothed residual is beyond 5 standard deviations of its noise: there the denoiser
-        put, or took away, structure against the data. None is expected.
-    largest_deviation : float
-        The largest value of the smoothed residual, in standard deviations.
-    """
-
-    psnr_noisy: float
-    psnr_denoised: float
-    ssim_noisy: float
-    ssim_denoised: float
-    slope: float
-    offset: float
-    slope_noisy: float
-    offset_noisy: float
-    slope_kept: float
-    intensity_kept: float
-    structure_removed: float
-    beyond_noise: float
-    largest_deviation: float
-
-
-class ImageFigures(Figures):
-    """The figures of one image.
-
-    Attributes
-    ----------
-    name : str
-        Of the pair.
-    largest_deviation_at : tuple of int
-        Row and column (of a volume: depth, row, column) of the largest deviation.
-    constant : bool
-        Whether the clean image has one value only: there is nothing to score then.
-    unlike_training : tuple of str
-        In what the noisy image differs from those that the model was trained on, with the figures.
-    """
-
-    name: str
-    largest_deviation_at: tuple[int, ...]
-    constant: bool
-    unlike_training: tuple[str, ...] = ()
-
-
-class Evaluation(_Part):
+class Evaluation(Part):
     """The figures of all images, and mean and standard deviation (ddof 0) over those that have the figure."""
 
     convention: Convention
@@ -105,6 +37,9 @@ class Evaluation(_Part):
     images: tuple[ImageFigures, ...]
     mean: Figures
     sd: Figures
+    baselines: tuple[Compared, ...] = ()
+    """Other denoisers on the same images, and what the model gains over each."""
+
     trust: Trust | None = None
     """The judgements on the results, which do not look at the clean images; None in files of earlier versions."""
 
@@ -125,6 +60,7 @@ class Evaluation(_Part):
             over = f"over {many - len(constant)} of {many} images"
         if len(constant) < many:
             found += self._scores(over)
+        found += [compared.gain.sentence(compared.title) for compared in self.baselines]
         found.append(self._structure())
         if self.trust is not None:
             found.append(self.trust.summary())
@@ -169,6 +105,7 @@ def evaluate(
     convention: Convention,
     data_range: float,
     tile: int | None = None,
+    others: Sequence[Other] = (),
     progress: Callable[[], object] | None = None,
 ) -> Evaluation:
     """Denoise the noisy image of each pair and compare it, and the noisy one, with the clean image; one pair at a time.
@@ -184,6 +121,8 @@ def evaluate(
         The peak of PSNR and SSIM, in the units of the clean images.
     tile : int, optional
         Side of a tile in pixels; by default images are whole where memory allows.
+    others : sequence of Other
+        What is scored on the same images, and compared with the denoiser.
     progress : callable, optional
         Called without arguments after each image.
 
@@ -197,22 +136,31 @@ def evaluate(
     denoise = denoiser.tiled(tile)
     images: list[ImageFigures] = []
     judgements: list[Judgement] = []
+    fields: list[str] = []
+    beside = [Beside(other) for other in others]
     for sample in samples:
         noisy, clean = sample.pair()
         denoised = denoise(noisy)
-        images.append(_figures(sample.name, (noisy, denoised, clean), denoiser.trained_on, convention, data_range))
+        score = partial(
+            image_figures, sample.name, noisy=noisy, clean=clean, convention=convention, data_range=data_range
+        )
+        images.append(score(denoised=denoised, trained_on=denoiser.trained_on))
+        for other in beside:
+            other.add(noisy, score)
+        fields.append(sample.field)
         judgements.append(judge_result(sample.name, noisy, denoised).judgement)
         if progress is not None:
             progress()
     if not images:
         raise UserError("nothing to evaluate: there is no pair of a noisy and a clean image")
-    over = {key: mean_and_deviation([getattr(image, key) for image in images]) for key in Figures.model_fields}
+    mean, deviation = over_images(images)
     return Evaluation(
         convention=convention,
         data_range=data_range,
         images=tuple(images),
-        mean=Figures(**{key: mean for key, (mean, _) in over.items()}),
-        sd=Figures(**{key: deviation for key, (_, deviation) in over.items()}),
+        mean=mean,
+        sd=deviation,
+        baselines=tuple(other.compared(images, fields) for other in beside),
         trust=Trust(images=tuple(judgements)),
     )
 
@@ -249,47 +197,3 @@ def is_result(path: Path, of: type[BaseModel]) -> bool:
         return False
     wanted = {name for name, field in of.model_fields.items() if field.is_required()} | of.model_computed_fields.keys()
     return isinstance(content, dict) and wanted <= content.keys()
-
-
-def _figures(
-    name: str,
-    images: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    trained_on: TrainedOn | None,
-    convention: Convention,
-    data_range: float,
-) -> ImageFigures:
-    noisy, denoised, clean = images
-    constant = is_constant(clean)
-    slope = offset = slope_noisy = offset_noisy = removed = float("nan")
-    unlike: tuple[str, ...] = ()
-    if not constant:
-        slope, offset = fit_affine(clean, denoised)
-        slope_noisy, offset_noisy = fit_affine(clean, noisy)
-        removed = correlation(noisy.astype(np.float64) - denoised, clean)
-        unlike = () if trained_on is None else tuple(image_statistics(noisy).differences(trained_on))
-    deviation = largest_deviation(deviation_map(noisy, denoised))
-    scores = {
-        f"{score.__name__}_{which}": score(clean, image, data_range=data_range, convention=convention)
-        for score in (psnr, ssim)
-        for which, image in (("noisy", noisy), ("denoised", denoised))
-    }
-    return ImageFigures(
-        name=name,
-        **scores,
-        slope=slope,
-        offset=offset,
-        slope_noisy=slope_noisy,
-        offset_noisy=offset_noisy,
-        slope_kept=_ratio(slope, slope_noisy),
-        intensity_kept=_ratio(float(denoised.sum(dtype=np.float64)), float(noisy.sum(dtype=np.float64))),
-        structure_removed=removed,
-        beyond_noise=deviation.share,
-        largest_deviation=deviation.largest,
-        largest_deviation_at=deviation.at,
-        constant=constant,
-        unlike_training=unlike,
-    )
-
-
-def _ratio(above: float, below: float) -> float:
-    return above / below if below != 0 else float("nan")

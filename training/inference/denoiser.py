@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ BYTES_PER_PIXEL = 8192
 
 _SHARE = 0.5  # of the free memory that a tile may use
 _FASTEST = 384**2  # pixels of a tile: larger ones save little time and take half a gigabyte more of memory
+_PLANES_NEED = 64  # bytes a pixel of functions of whole planes, which take most of their memory by parts
 _LEAST_HALOS = 16  # a tile's side in halos: what tiles compute twice stays below a third in a plane
 
 
@@ -71,6 +73,15 @@ class Denoiser:
     def tiled(self, tile: int | None = None) -> Tiled:
         """Return a function that denoises an image (Y, X) or (Z, Y, X) of any size; see ``Tiled``."""
         return Tiled(self, tile)
+
+
+def of_planes(denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]], device: str = "cpu") -> Denoiser:
+    """Return a function over whole planes (Y, X), which needs little memory a pixel, as a ``Denoiser``."""
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.stack([[denoise(plane) for plane in channels] for channels in images])
+
+    return Denoiser(predict, (0, 0), (1, 1), local=False, bytes_per_pixel=_PLANES_NEED, device=device)
 
 
 class Tiled:

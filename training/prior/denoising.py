@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.inference.denoiser import Denoiser
 from training.prior.configuration import Configuration
 from training.prior.fitting import Options, fit
 from training.prior.stopping import Iteration
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 TILE, OVERLAP = 512, 128
 """Pixels a side, AUTO-DIP's."""
-
-_BYTES_PER_PIXEL = 32  # of the whole image; a tile's memory does not grow with it
 
 Window = tuple[slice, slice]
 
@@ -117,12 +114,3 @@ def denoise_plane(
         total[window] += fitted.image
         count[window] += 1
     return np.asarray(total / count * extent + low, np.float32)
-
-
-def as_denoiser(denoise: Callable[[NDArray[np.float32]], NDArray[np.float32]], device: str) -> Denoiser:
-    """Return a function over planes (Y, X) as a ``Denoiser``, which ``training.inference.denoise`` runs over files."""
-
-    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.stack([[denoise(plane) for plane in channels] for channels in images])
-
-    return Denoiser(predict, (0, 0), (1, 1), local=False, bytes_per_pixel=_BYTES_PER_PIXEL, device=device)
