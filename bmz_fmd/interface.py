@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from bmz_fmd.judging import SHARE
-from bmz_fmd.paths import StrPath, as_path
+from bmz_fmd.paths import StrPath, as_package, as_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,8 @@ def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> M
     Parameters
     ----------
     path : path or Run
-        Such as ``runs/my-cells`` or ``packages/my-cells.zip``, or what ``train`` returned.
+        Such as ``runs/my-cells`` or ``packages/my-cells.zip``, or what ``train`` returned; or ``bioimage.io/NAME``, a
+        DOI of Zenodo or an address, which is fetched once.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     trust : bool
@@ -55,7 +56,7 @@ def load(path: StrPath | Run, *, device: str = "auto", trust: bool = False) -> M
     from bmz_fmd.models import open_model
     from training.runs.run import Run
 
-    return open_model(path.folder if isinstance(path, Run) else as_path("model", path), device, trust=trust)
+    return open_model(path.folder if isinstance(path, Run) else as_package("model", path), device, trust=trust)
 
 
 @overload

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-_MODEL = typer.Option("--model", "-m", help="A run folder, a package folder or its zip.")
+from bmz_fmd import console
+
+
+def fetched(words: str) -> Path:
+    """Return the path of a run or package; what is named by an address, or by its name in the zoo, is fetched first."""
+    from bmz_export.remote import fetch_package
+    from training.util.progress import Listener
+
+    return fetch_package(words, Listener(note=console.note, warn=console.warn, progress=console.progress))
+
+
+MODEL_HELP = "A run folder, a package folder or its zip, or bioimage.io/NAME."
+_MODEL = typer.Option("--model", "-m", parser=fetched, metavar="PATH", help=MODEL_HELP)
 ModelPath = Annotated[Path, _MODEL]
 ModelPathOrNone = Annotated[Path | None, _MODEL]
 Tile = Annotated[

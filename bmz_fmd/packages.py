@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bmz_fmd.paths import StrPath, as_path
+from bmz_fmd.paths import StrPath, as_package, as_path
 
 if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
@@ -105,8 +105,8 @@ def check(
 
     Parameters
     ----------
-    package : path
-        Folder or zip, of any origin.
+    package : path or str
+        Folder or zip, of any origin; or ``bioimage.io/NAME``, a DOI of Zenodo or an address, which is fetched once.
     engines : sequence of str, optional
         Names of engines; all that are installed by default, none if empty.
     rules_only : bool
@@ -141,4 +141,4 @@ def check(
     options = CheckOptions(
         rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout, programs=places
     )
-    return judge(as_path("package", package), options, log=log)
+    return judge(as_package("package", package), options, log=log)

@@ -16,3 +16,11 @@ def as_path(name: str, given: object) -> Path:
 
     kind = "an array" if hasattr(given, "shape") else f"of type {type(given).__name__}"
     raise SettingError(f"`{name}` is {kind}: give a folder or a file")
+
+
+def as_package(name: str, given: object) -> Path:
+    """Return where a model lies that was given for a parameter; one that is named by an address is fetched first."""
+    from bmz_export.remote import fetch_package
+    from training.util.progress import logged
+
+    return fetch_package(as_path(name, given), logged())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Engines, Timeout, engine_names
+from bmz_fmd.options import Engines, Timeout, engine_names, fetched
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def command(
-    package: Annotated[Path, typer.Argument(help="A model package: its folder or its zip.", metavar="PACKAGE")],
+    package: Annotated[
+        Path,
+        typer.Argument(
+            parser=fetched,
+            help="Its folder, its zip, or bioimage.io/NAME, a DOI, an address.",
+            metavar="PACKAGE",
+        ),
+    ],
     *,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package, run no engine on it.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,

@@ -9,7 +9,7 @@ import typer
 
 from bmz_fmd import console
 from bmz_fmd.judging import SHARE
-from bmz_fmd.options import Device, Pattern, Tile, Trust
+from bmz_fmd.options import MODEL_HELP, Device, Pattern, Tile, Trust, fetched
 
 if TYPE_CHECKING:
     from training.evaluation.trust import Judged, Judgement
@@ -19,7 +19,10 @@ _COLUMNS = ("image", "verdict", "structure", "bias", "variance\nremoved", "disag
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, a package folder or its zip.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", parser=fetched, help=MODEL_HELP),
+    ],
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Noisy TIFF, OME-TIFF or PNG files, or folders of them.")
     ],

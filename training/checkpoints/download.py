@@ -9,6 +9,7 @@ from training.checkpoints.reading import read_weights
 from training.errors import CheckpointError, UserError
 from training.util.cache import cache_folder
 from training.util.hashing import sha256
+from training.util.web import failure
 from training.util.writing import clear_parts, replacing
 
 
@@ -83,12 +84,8 @@ def _download(url: str, checkpoint: Checkpoint, progress: bool) -> Path:
             with replacing(path) as part:
                 pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=30)(url, str(part), None)
                 _check(part, checkpoint)
-    except requests.HTTPError as error:
-        raise _DownloadError(str(error).partition(" for url")[0]) from None
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-        raise _DownloadError("no connection, or it broke off") from None
     except requests.RequestException as error:
-        raise _DownloadError(type(error).__name__) from None
+        raise _DownloadError(failure(error)) from None
     except OSError as error:
         raise CheckpointError(
             f"{path.parent}: cannot be written ({error.strerror or error}); name another folder in BMZ_FMD_CACHE"
