@@ -15,11 +15,13 @@ from bmz_fmd.baselines import baseline
 from bmz_fmd.calibrated import zero_shot
 from bmz_fmd.interface import denoise, evaluate, load, train, trust
 from bmz_fmd.packages import check, export
+from bmz_fmd.prior import autodip
 from training import errors
 from training.errors import UserError
 
 __all__ = [
     "UserError",
+    "autodip",
     "baseline",
     "check",
     "denoise",

@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from training.prior.denoising import Stage
-    from training.prior.tables import CalibrationTable
-    from training.prior.transfer import Choice
 
 _PREVIEW = 100  # iterations between pictures
-_FULL = 256  # pixels a side: below, published numbers of iterations are too many
 
 
 class _ImagesByDefault(typer.core.TyperGroup):
@@ -89,13 +86,13 @@ def denoise(
     Beside each result lie NAME.autodip.json, which says how it was made, and the picture NAME.autodip.png. Given again
     after an interruption, the command goes on with the images that are left.
     """
+    from bmz_fmd.prior import MOST, SMALL, Chooser, is_small, options_for
     from training.images import check_writable, open_image, write_image
     from training.inference.denoiser import of_planes
     from training.inference.denoising import denoise as over_planes
     from training.inference.files import check_space, images_in, results_for, unfinished
     from training.inference.record import Record
     from training.prior.denoising import denoise_plane
-    from training.prior.fitting import ORIGINAL, Options
     from training.util.devices import choose_device
     from training.util.hashing import sha256
     from training.util.text import counted
@@ -104,10 +101,10 @@ def denoise(
     sources = images_in(images, out=out)
     results = results_for(sources, out)
     device = choose_device(device)
-    options = Options(ORIGINAL.input_noise if original else 0, ORIGINAL.averaging if original else 0, stop)
-    by_hand = {"depth": depth, "width": width, "skip": skip, "iterations": iterations or (3000 if stop else None)}
+    options = options_for(original=original, stop=stop)
+    by_hand = {"depth": depth, "width": width, "skip": skip, "iterations": iterations or (MOST if stop else None)}
     words = {"microscope": microscope, "specimen": specimen, "metric": metric, "best_for": best_for}
-    chooser = _Chooser(calibration, by_hand, words)
+    chooser = Chooser(calibration, by_hand, words)
     settings = {
         **chooser.settings(), **by_hand, "original": original, "stop": stop, "seed": seed, "channel": channel,
         "dtype": "float32" if as_float else None,
@@ -126,7 +123,8 @@ def denoise(
                 said.add(str(choice))
                 console.say(str(choice))
     if not (iterations or stop or calibration):
-        _warn_of_small(stacks)
+        for name in [source.name for source, stack in stacks.items() if is_small(stack.shape)][:1]:
+            console.warn(f"{name} {SMALL}")
     check_space(out, sum(stack.size * (4 if as_float else stack.dtype.itemsize) for stack in stacks.values()))
     for folder in {result.parent for _, result in left}:
         clear_parts(folder)
@@ -229,71 +227,6 @@ def calibrate(
     console.say(f"best over {len(table.names())} images: {table.best(table.names())}; table in {out}")
 
 
-class _Chooser:
-    """The configuration of each plane, from the tables, and what was set by hand."""
-
-    def __init__(self, calibration: Path | None, by_hand: dict[str, Any], words: dict[str, Any]) -> None:
-        from training.errors import SettingError
-        from training.prior.similarity import METRICS
-        from training.prior.tables import read_table
-        from training.util.text import unknown
-
-        metric = words["metric"]
-        if metric is not None and metric not in METRICS:
-            raise SettingError(f"`metric` {metric}: {unknown(metric, METRICS)}")
-        width = by_hand["width"]
-        self._given = {key: value for key, value in by_hand.items() if value is not None}
-        if width is not None and width.isdigit():
-            self._given["width"] = int(width)
-        self._calibration, self._words = calibration, words
-        self._table: CalibrationTable | None = None if calibration is None else read_table(calibration)
-
-    def settings(self) -> dict[str, Any]:
-        """Return what decides the choice, the table by its hash."""
-        from training.util.hashing import sha256
-
-        digest = None if self._calibration is None else sha256(self._calibration)
-        return {**self._words, "calibration_sha256": digest}
-
-    def __call__(self, plane: Any) -> Choice:  # noqa: ANN401
-        """Return the choice for a plane (Y, X)."""
-        from training.errors import SettingError
-        from training.prior.configuration import Configuration
-        from training.prior.transfer import Choice, choose
-
-        if len(self._given) == len(Configuration.model_fields):
-            choice = Choice(Configuration.model_construct(), "set by hand")
-        else:
-            choice = choose(plane, table=self._table, **self._words)
-        try:
-            configuration = Configuration.model_validate(choice.configuration.model_dump() | self._given)
-        except ValueError:
-            raise SettingError(f"`width` {self._given.get('width')}: give a number of channels, or asc_to512") from None
-        by_hand = f"; {', '.join(self._given)} set by hand" if self._given and choice.reason != "set by hand" else ""
-        return Choice(configuration, choice.reason + by_hand)
-
-    def every(self, stack: xr.DataArray, channel: str | None) -> list[Choice]:
-        """Return the choices for the planes that are denoised, each of which its depth fits."""
-        from training.images import channel_number, planes
-        from training.prior.denoising import TILE
-
-        if channel is not None:
-            stack = stack.isel(C=[channel_number(stack, channel)])
-        found = []
-        for _, plane in planes(stack):
-            choice = self(plane)
-            choice.configuration.check_fits([min(side, TILE) for side in plane.shape], str(stack.attrs["path"]))
-            found.append(choice)
-        return found
-
-    @staticmethod
-    def tiles(stack: xr.DataArray, choice: Choice) -> int:
-        """Return how many tiles a plane of a stack has."""
-        from training.prior.denoising import windows
-
-        return len(windows(stack.shape[-2:], choice.configuration.depth))
-
-
 class _Picture:
     """The panel of an image: its first plane, before and after."""
 
@@ -318,15 +251,6 @@ class _Picture:
         size = self._stack.attrs["resolution"]
         shown = Shown(self._stack.attrs["path"].name, noisy, denoised)
         panel([shown], self._path, pixel_size=tuple(size) if size else None)
-
-
-def _warn_of_small(stacks: dict[Path, xr.DataArray]) -> None:
-    small = [source.name for source, stack in stacks.items() if min(stack.shape[-2:]) < _FULL]
-    if small:
-        console.warn(
-            f"{small[0]} is small: numbers of iterations were chosen on images of 512 pixels a side, and a smaller one "
-            "is fitted, its noise too, much sooner; try fewer with `iterations`"
-        )
 
 
 def _beside(result: Path, ending: str) -> Path:

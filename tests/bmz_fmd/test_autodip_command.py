@@ -8,7 +8,10 @@ import tifffile
 from helpers.command_line import bmz_fmd, snapshot
 from helpers.small_stack import stack
 
+import bmz_fmd as interface
+from training.errors import UserError
 from training.images import open_image
+from training.util.progress import Listener
 
 BY_HAND = ("--depth", 2, "--width", 4, "--skip", 2, "--iterations", 4)
 
@@ -108,3 +111,21 @@ def test_help_names_both_commands():
     assert shown.code == 0
     assert "denoise" in shown.out
     assert "calibrate" in shown.out
+
+
+def test_in_python_it_gives_the_pixels_of_the_command_and_says_why(place):
+    stack(place / "cells.tif", shape=(2, 24, 24))
+    assert bmz_fmd("autodip", "cells.tif", "--out", "out", *BY_HAND, "--seed", 3, "--float").code == 0
+    notes, warned = [], []
+    listener = Listener(note=notes.append, warn=warned.append)
+    settings = {"depth": 2, "width": 4, "skip": 2, "seed": 3}
+    result = interface.autodip("cells.tif", iterations=4, **settings, listener=listener)
+    np.testing.assert_array_equal(result.squeeze(), tifffile.imread("out/cells.tif"))
+    assert notes == ["depth 2, width 4, skip 2, 4 iterations: set by hand"]
+    image = tifffile.imread("cells.tif")
+    np.testing.assert_array_equal(interface.autodip(image, iterations=4, **settings), result.squeeze())
+    with pytest.raises(UserError, match="`depth` 0: give a whole number from 1 to 10"):
+        interface.autodip(image, **settings | {"depth": 0}, listener=listener)
+    with pytest.raises(UserError, match="the image: 24 x 24 pixels are too few for depth 8"):
+        interface.autodip(image, microscope="widefield", listener=listener)
+    assert warned[0].startswith("the image is small")
