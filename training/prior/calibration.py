@@ -87,6 +87,8 @@ class Job:
     def key(self) -> str:
         """Return a name that tells it from any job that would score otherwise."""
         settings = [self.configuration.model_dump(), self.every, self.seed, self.convention, self.perceptual]
+        kind = self.device.partition(":")[0]
+        settings += [] if kind == "cpu" else [kind]  # fits of earlier versions, on a CPU, keep their names
         found = hashlib.sha256(json.dumps(settings).encode())
         for image in (self.noisy, self.clean):
             found.update(repr(image.shape).encode() + image.tobytes())
