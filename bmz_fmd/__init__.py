@@ -1,7 +1,7 @@
 """Fine-tune published Gaussian denoisers on fluorescence images, and export packages for Fiji, QuPath and others.
 
-``train``, ``export``, ``check``, ``denoise``, ``evaluate`` and ``trust`` do what the command line ``bmz-fmd`` does;
-``load`` makes a function of a run or a package. What is wrong with images, runs or packages is said by an
+``train``, ``export``, ``check``, ``fix``, ``denoise``, ``evaluate`` and ``trust`` do what the command line ``bmz-fmd``
+does; ``load`` makes a function of a run or a package. What is wrong with images, runs or packages is said by an
 ``errors.UserError``.
 
 Examples
@@ -14,7 +14,7 @@ Examples
 from bmz_fmd.baselines import baseline
 from bmz_fmd.calibrated import zero_shot
 from bmz_fmd.interface import denoise, evaluate, load, train, trust
-from bmz_fmd.packages import check, export
+from bmz_fmd.packages import check, export, fix
 from bmz_fmd.prior import autodip
 from training import errors
 from training.errors import UserError
@@ -28,6 +28,7 @@ __all__ = [
     "errors",
     "evaluate",
     "export",
+    "fix",
     "load",
     "train",
     "trust",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
     from bmz_export.exporting import Exported
     from bmz_export.package.about import About
+    from bmz_export.repair import Mended
     from training.runs.run import Run
 
 
@@ -142,3 +143,50 @@ def check(
         rules_only=rules_only, trust=trust, tiles=tiles, engines=engines, timeout=timeout, programs=places
     )
     return judge(as_package("package", package), options, log=log)
+
+
+def fix(
+    package: StrPath,
+    *,
+    out: StrPath,
+    engines: Sequence[str] | None = None,
+    trust: bool = False,
+    tiles: bool = False,
+    timeout: float = 300.0,
+    log: Callable[[str], None] | None = None,
+) -> Mended:
+    """Mend a package, of any origin, as far as that goes without its training data, and check it before and after.
+
+    Parameters
+    ----------
+    package : path
+        Folder or zip; it stays as it is.
+    out : path
+        Folder for the mended package and its zip.
+    engines : sequence of str, optional
+        Engines to check both with; all that are installed by default, none if empty.
+    trust : bool
+        Let the package's own Python run: a state dict alone needs it.
+    tiles : bool
+        Also tile a large image as each tool does.
+    timeout : float
+        Seconds of processor time for each engine and weights format.
+    log : callable, optional
+        Gets what is being done, a line each.
+
+    Returns
+    -------
+    Mended
+        ``folder`` and ``archive`` (None where there was nothing to mend), the certificates ``before`` and ``after``,
+        ``changes`` and what is ``left``; ``exit_code`` is 0 where the mended package passes.
+
+    Raises
+    ------
+    UserError
+        If there is no package to read, one that would run code, or nothing in it that can be made whole.
+    """
+    from bmz_export.checking.runner import CheckOptions
+    from bmz_export.repair import mend
+
+    options = CheckOptions(trust=trust, tiles=tiles, engines=engines, timeout=timeout)
+    return mend(as_package("package", package), as_path("out", out), options, log=log)

@@ -30,21 +30,23 @@ def is_own_architecture(inspection: Inspection) -> bool:
     path = inspection.package.file(entry.architecture.source)
     if path is None or set(entry.kwargs) != {"network", "calibration"}:
         return False
-    if not all(isinstance(each, Mapping) and _plain_mapping(each) for each in entry.kwargs.values()):
+    if not all(isinstance(each, Mapping) and plain_arguments(each) for each in entry.kwargs.values()):
         return False
     with path.open("rb") as stream:
         text = stream.read(MAX_BYTES + 1)
-    return any(_composed(network, entry.kwargs) == text for network in NETWORKS)
+    return any(composed(network, entry.kwargs) == text for network in NETWORKS)
 
 
-def _composed(network: str, kwargs: Mapping[str, Any]) -> bytes | None:
+def composed(network: str, kwargs: Mapping[str, Any]) -> bytes | None:
+    """Return the architecture file of a network with these arguments, None where they are none of it."""
     try:
         return compose_architecture(network, kwargs).encode()
     except (UserError, ValueError, TypeError, KeyError):
         return None
 
 
-def _plain_mapping(values: Mapping[Any, Any]) -> bool:
+def plain_arguments(values: Mapping[Any, Any]) -> bool:
+    """Say whether arguments are numbers, words and lists of them, by names: what a file may quote unharmed."""
     return all(isinstance(key, str) and key.isidentifier() and _plain(value) for key, value in values.items())
 
 

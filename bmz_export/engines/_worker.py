@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
         report.update(skipped=str(reason), done=True)
     except BaseException as error:  # noqa: BLE001 -- whatever a package does becomes a line in the report
         report.update(error=_describe(error), done=True)
-    report["peak_memory"] = _peak_memory()
+    report["peak_memory"] = peak_memory()
     _write(folder, report)
     sys.stderr.flush()
     os._exit(0)  # some runtimes crash while they are taken down; all that counts is written
@@ -58,7 +58,7 @@ def _work(folder: Path, task: dict[str, Any], report: dict[str, Any]) -> None:
             raise ValueError(f"returns {shape}, {size}: too much for an image of {image.size} values")
         np.save(folder / f"output-{index}.npy", result)
         report["seconds"].append(seconds)
-        report["peaks"].append(_peak_memory())
+        report["peaks"].append(peak_memory())
         _write(folder, report)
 
 
@@ -75,7 +75,7 @@ def _write(folder: Path, report: dict[str, Any]) -> None:
     part.replace(folder / "report.json")
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Return the most bytes that this process held where Linux tells; elsewhere what its parent saw has to do."""
     with contextlib.suppress(OSError):
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

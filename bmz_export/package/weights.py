@@ -94,7 +94,7 @@ def write_weights(
     return WeightsFiles(kwargs, verify(model, kwargs, folder, images))
 
 
-def write_state_dict(model: "Calibrated", path: Path) -> None:
+def write_state_dict(model: "nn.Module", path: Path) -> None:
     """Save the model's tensors, on the CPU, loadable with ``weights_only=True``."""
     import torch
 
@@ -126,8 +126,17 @@ def compose_architecture(network: str, kwargs: Mapping[str, Mapping[str, Any]]) 
     )
 
 
-def write_torchscript(model: "Calibrated", path: Path) -> None:
+def write_torchscript(model: "nn.Module", path: Path, *, example: "Tensor | None" = None) -> None:
     """Trace the model on the CPU and save it as TorchScript that no libtorch from 1.13.1 on stops to compile.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In eval mode.
+    path : Path
+        The archive.
+    example : Tensor, optional
+        What it is traced with, (batch, channel, height, width); one of ``EXAMPLE``'s shape by default.
 
     Raises
     ------
@@ -137,7 +146,8 @@ def write_torchscript(model: "Calibrated", path: Path) -> None:
     import torch
 
     with torch.no_grad(), _deprecations_silenced(), _aliasing():
-        traced = torch.jit.trace(model, _example(), check_trace=False)  # type: ignore[no-untyped-call]
+        given = _example() if example is None else example
+        traced = torch.jit.trace(model, given, check_trace=False)  # type: ignore[no-untyped-call]
     # through memory: where a disk is full, torch's own writer ends the process
     _write_without_debug_records(io.BytesIO(traced.save_to_buffer()), path)
     with zipfile.ZipFile(path) as archive:
@@ -149,8 +159,21 @@ def write_torchscript(model: "Calibrated", path: Path) -> None:
             )
 
 
-def write_onnx(model: "Calibrated", path: Path) -> None:
+def write_onnx(
+    model: "nn.Module", path: Path, *, example: "Tensor | None" = None, free: Sequence[int] = (0, 2, 3)
+) -> None:
     """Export the model as one ONNX file of opset 17, with dynamic batch, height and width.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In eval mode.
+    path : Path
+        The file.
+    example : Tensor, optional
+        As for ``write_torchscript``.
+    free : sequence of int
+        The axes of (batch, channel, height, width) that take any size.
 
     Raises
     ------
@@ -160,11 +183,11 @@ def write_onnx(model: "Calibrated", path: Path) -> None:
     import onnx
     import torch
 
-    axes = {0: "batch", 2: "height", 3: "width"}
+    axes = {axis: ("batch", "channel", "height", "width")[axis] for axis in free}
     with torch.no_grad(), _deprecations_silenced():
         torch.onnx.export(
             model,
-            (_example(),),
+            (_example() if example is None else example,),
             str(path),
             dynamo=False,
             opset_version=OPSET,
@@ -211,7 +234,7 @@ def verify(
     results = {}
     for name, load in loaders.items():
         predict = load()
-        results[name] = float(np.max([_difference(a, predict(b)) for a, b in zip(expected, images, strict=True)]))
+        results[name] = float(np.max([difference(a, predict(b)) for a, b in zip(expected, images, strict=True)]))
         if not results[name] <= TOLERANCE:  # also refuses NaN
             raise PackageError(
                 f"{name}: the exported weights differ from the network by {results[name]:.1e} of the output's range "
@@ -298,7 +321,7 @@ def _write_without_debug_records(archive: io.BytesIO, path: Path) -> None:
             new.writestr(info, old.read(entry))
 
 
-def _difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+def difference(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     """Largest absolute difference as a part of the expected range; NaN where one is in either, inf for another shape.
 
     An almost constant result has a range below the rounding of its values: a tenth of these stands in for it.

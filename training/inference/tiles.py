@@ -128,11 +128,16 @@ def largest_tile(shape: Sequence[int], pixels: float, halo: Sequence[int], strid
 def in_tiles(
     predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], images: NDArray[np.float32], tiles: Iterable[Tile]
 ) -> NDArray[np.float32]:
-    """Return images (B, C, *space) that went through ``predict`` tile by tile, put together from the tiles' cores."""
-    result = np.empty_like(images)
+    """Return images (B, C, *space) that went through ``predict`` tile by tile, put together from the tiles' cores.
+
+    The result has as many channels as ``predict`` returns.
+    """
+    result = np.empty((0,), images.dtype)
     every = (slice(None), slice(None))
     for tile in tiles:
         denoised = predict(np.ascontiguousarray(images[every + tuple(span.tile for span in tile)]))
+        if not result.size:
+            result = np.empty((*denoised.shape[:2], *images.shape[2:]), images.dtype)
         result[every + tuple(span.core for span in tile)] = denoised[every + tuple(span.core_in_tile for span in tile)]
     return result
 

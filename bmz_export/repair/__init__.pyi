@@ -1,0 +1,2 @@
+from .mending import Mended as Mended
+from .mending import mend as mend

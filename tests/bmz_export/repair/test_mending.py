@@ -1,0 +1,115 @@
+"""A package is mended end to end: its right weights are found, made anew and described for every tool."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from planted import FAULTS, Package, Sound, plant
+from planted.strangers import STRANGERS, make
+
+from bmz_export.checking.check import CheckOptions
+from bmz_export.package.archive import open_package
+from bmz_export.repair import mend
+from training.errors import UserError
+from training.inference.backends import from_torchscript
+
+RULES = CheckOptions(rules_only=True)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return Sound(tmp_path_factory.mktemp("sound"))
+
+
+def difference(found, wanted):
+    return float(np.abs(found - wanted).max() / np.ptp(wanted))
+
+
+def run(folder, image):
+    return from_torchscript(folder / "weights.pt")(image)[0]
+
+
+def test_our_package_with_faults_of_every_family_is_made_whole(sound, tmp_path):
+    package = Package(sound, "dncnn", tmp_path)
+    planted = ("nan-in-the-onnx", "truncated-torchscript", "output-shifted-by-a-pixel", "an-empty-argument",
+               "objects-of-the-newest-format", "a-unit-on-an-output", "onnx-first-in-fiji")  # fmt: skip
+    for name in planted:
+        FAULTS[name].plant(package)
+    package.hash_anew()
+    before = {path: path.read_bytes() for path in package.folder.rglob("*") if path.is_file()}
+    mended = mend(package.folder, tmp_path / "out", RULES)
+    assert mended.exit_code == 0, [fault.line() for fault in mended.after.errors]
+    assert {path: path.read_bytes() for path in package.folder.rglob("*") if path.is_file()} == before
+    image = package.tensor("input")
+    assert difference(run(mended.folder, image), package.model(torch.from_numpy(image)).numpy()) < 1e-5
+    with open_package(mended.archive) as there:
+        assert [*there.description.weights] == ["pytorch_state_dict", "torchscript", "onnx"]
+        assert there.description.format_version == "0.5.4"
+        assert there.description.raw["authors"] == [{"name": "Ada Lovelace"}]
+        assert {"run_in_fiji.ijm", "run_in_qupath.groovy", "certificate.json"} <= {
+            each.source for each in there.description.attachments
+        }
+    text = (mended.folder / "README.md").read_text()
+    assert "## Mended" in text
+    assert "the weights give another result than the test output" in " ".join(mended.changes)
+
+
+def test_a_strangers_package_of_format_04_is_made_whole(tmp_path):
+    old = make(STRANGERS["older-zoo"], tmp_path / "old")
+    mended = mend(old, tmp_path / "out", CheckOptions(engines=("torch",)))
+    assert mended.before.exit_code == 1
+    assert mended.exit_code == 0, [fault.line() for fault in mended.after.errors]
+    image, wanted = np.load(old / "test_input.npy"), np.load(old / "test_output.npy")
+    assert difference(run(mended.folder, image), wanted) < 1e-5
+    raw = yaml.safe_load((mended.folder / "rdf.yaml").read_text())
+    assert raw["license"] == "MIT"
+    assert raw["cite"] == [{"text": "A paper", "doi": "10.1234/abcd"}]
+    assert "preprocessing" not in raw["inputs"][0]
+    assert "By its author." in (mended.folder / "README.md").read_text()
+
+
+def test_python_of_a_package_runs_only_where_it_is_trusted(tmp_path):
+    old = make(STRANGERS["careamics"], tmp_path / "old")
+    with pytest.raises(UserError, match="only with `trust`"):
+        mend(old, tmp_path / "out", RULES)
+    assert not (tmp_path / "out").exists()
+
+
+HOSTILE = [fault for fault in FAULTS.values() if fault.family == "hostile"]
+
+
+@pytest.mark.parametrize("fault", HOSTILE, ids=lambda fault: fault.name)
+def test_of_a_hostile_authors_package_nothing_runs(fault, sound, tmp_path):
+    path, package = plant(fault, sound, tmp_path / "planted")
+    with pytest.raises(UserError) as refusal:
+        mend(path, tmp_path / "out", RULES)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert not package.canary.exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sound_package_is_left_alone_and_what_stands_there_stays(sound, tmp_path):
+    package = Package(sound, "dncnn", tmp_path)
+    mended = mend(package.folder, tmp_path / "out", RULES)
+    assert mended.folder is None
+    assert mended.exit_code == 0
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out" / "package").mkdir(parents=True)
+    with pytest.raises(UserError, match="exists"):
+        mend(package.folder, tmp_path / "out", RULES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=list(STRANGERS))
+def test_packages_of_other_projects(stranger, tmp_path):
+    old = make(stranger, tmp_path / "old")
+    options = CheckOptions(engines=("torch", "onnxruntime"), trust=stranger.trust)
+    if not stranger.mended:
+        with pytest.raises(UserError, match="cannot be mended"):
+            mend(old, tmp_path / "out", options)
+        return
+    mended = mend(old, tmp_path / "out", options)
+    assert mended.exit_code == 0, [fault.line() for fault in mended.after.errors]
+    assert json.loads((mended.folder / "certificate.json").read_text())["seam"] is not None
