@@ -298,6 +298,7 @@ def trust(
     *,
     pattern: str | None = None,
     channel: str | None = None,
+    repeats: bool = False,
     share: float = SHARE,
     limit: int = 20,
     tile: int | None = None,
@@ -317,12 +318,15 @@ def trust(
         Clean images of the same place: an error bar is fixed on half of them and checked on the others.
     pattern, channel : str, optional
         How names of a pair differ, and the channel to judge; of files.
+    repeats : bool
+        Whether time points and repeats of a field, in files by their names, subfolders or the axis T, in an array its
+        planes, are noisy frames of one field: the first is judged, and the second tells which contrast it keeps.
     share : float
-        Part of the clean pixels that the error bar is to hold, above 0 and below 1.
+        Part of the clean pixels of an image that the error bar is to hold, above 0 and below 1.
     limit : int
         Judge at most so many planes, evenly spread; 0: every one.
     turned : bool
-        Whether turned and mirrored inputs are denoised too, which takes four times as long.
+        Whether turned and mirrored inputs are denoised too, which takes four times as long; an error bar needs it.
     tile, device, trust
         As for ``load`` and a call of the model.
 
@@ -340,7 +344,7 @@ def trust(
 
     several: list[Any] = list(images) if isinstance(images, list | tuple) else [images]
     opened = _opened(model, device=device, trust=trust)
-    samples = open_images(several, clean, pattern=pattern, channel=channel, limit=limit)
+    samples = open_images(several, clean, pattern=pattern, channel=channel, repeats=repeats, limit=limit)
     return judge(opened, samples, share=None if clean is None else share, tile=tile, turned=turned)
 
 

@@ -11,6 +11,8 @@ from helpers.oracle import samples
 
 import bmz_fmd
 
+INTERVAL = {"share": 0.9, "images": 0.5, "factor": 1.0, "width": 0.3, "calibrated": ["a"], "held": {"b": 0.9}}
+
 
 @pytest.fixture
 def images(place):
@@ -50,13 +52,69 @@ def test_a_second_run_replaces_the_first_and_nothing_else(images):
     assert "trust.json exists and is no earlier result" in ended.message
 
 
-def test_with_clean_images_an_error_bar_is_fixed_and_checked_on_others(images):
+def test_with_clean_images_an_error_bar_is_fixed_and_drawn_then_drawn_around_others(images):
     ended = typed("trust", "runs/small", "noisy", "--clean", "clean", "--json", "trust.json", "--share", 0.8)
-    assert "Error bar: 80 % of the clean pixels" in ended.out
+    assert "Error bar: 80 % of the clean pixels of an image" in ended.out
     interval = json.loads((images / "trust.json").read_text())["interval"]
-    assert interval["factor"] == pytest.approx(1.28, abs=0.15)  # all of a Gaussian's noise is left
+    assert interval["width"] == pytest.approx(1.28, abs=0.15)  # all of a Gaussian's noise is left
     assert len(interval["held"]) == 1
     assert 0.75 < np.mean(list(interval["held"].values())) < 0.85
+    first = tifffile.imread(images / "runs" / "small" / "trust" / "field_000_nuclei_error_bar.tif")
+    noisy = tifffile.imread(images / "noisy" / "field_000_nuclei.tif")
+    assert first.dtype == np.float32 and first.shape == noisy.shape
+    assert first[noisy > np.percentile(noisy, 99)].mean() > first.mean()  # the noise grows with intensity
+
+    words = ("trust", "runs/small", "noisy/field_000_nuclei.tif", "--interval", "trust.json", "--out", "out")
+    ended = typed(*words)
+    assert "Error bar: 80 % of the clean pixels of an image" in ended.out
+    assert np.array_equal(tifffile.imread(images / "out" / "field_000_nuclei_error_bar.tif"), first)
+    tifffile.imwrite(images / "out" / "field_000_nuclei_error_bar.tif", noisy)
+    assert "exists and is no earlier result" in typed(*words).message
+
+
+def test_an_error_bar_of_another_model_or_none_is_refused(images):
+    words = ("trust", "runs/small", "noisy", "--interval", "other.json")
+    assert "other.json cannot be read" in typed(*words).message
+    for content, message in (
+        ({"model": {"sha256": "0"}, "interval": None}, "other.json holds no error bar"),
+        ({"model": {"sha256": "0"}, "interval": INTERVAL}, "other.json holds the error bar of another model"),
+    ):
+        (images / "other.json").write_text(json.dumps(content))
+        ended = typed(*words)
+        assert ended.code == 2
+        assert message in ended.message
+    assert "choose one of the two" in typed(*words, "--clean", "clean").message
+
+
+def test_two_frames_of_a_field_are_judged_as_one_with_its_finer_details(images):
+    rng = np.random.default_rng(0)
+    _, clean = samples(1)[0].pair()
+    level = (clean - 100) / 100
+    for number in range(2):
+        frame = 100 + level + rng.normal(size=level.shape) * np.sqrt(2 * level + 9)
+        (images / "frames").mkdir(exist_ok=True)
+        tifffile.imwrite(images / "frames" / f"cell_rep{number}.tif", frame.astype(np.float32))
+    single = bmz_fmd.trust("runs/small", "frames", turned=False)
+    assert [image.name for image in single.images] == ["cell_rep0", "cell_rep1"]
+    ended = typed("trust", "runs/small", "frames", "--repeats", "--json", "trust.json", "--out", "out")
+    assert ended.code == 1
+    stored = json.loads((images / "trust.json").read_text())["images"]
+    assert [image["name"] for image in stored] == ["cell"]
+    finest = [max(image.measures.contrast.frequency) for image in single.images]
+    assert max(stored[0]["measures"]["contrast"]["frequency"]) > 1.5 * max(finest)
+    arrays = np.stack([tifffile.imread(images / "frames" / f"cell_rep{number}.tif") for number in range(2)])
+    of_arrays = bmz_fmd.trust("runs/small", arrays, repeats=True, turned=False).images
+    assert of_arrays[0].measures.contrast.frequency == tuple(stored[0]["measures"]["contrast"]["frequency"])
+
+
+def test_what_are_no_repeats_is_said(images):
+    assert (
+        "field_000_nuclei has one frame: leave --repeats out"
+        in typed("trust", "runs/small", "noisy", "--repeats").message
+    )
+    moved = np.stack([samples(1)[0].frame(), np.roll(samples(1)[0].frame(), 9, axis=0)])
+    with pytest.raises(bmz_fmd.UserError, match="moves or bleaches: leave `repeats` out"):
+        bmz_fmd.trust("runs/small", moved, repeats=True)
 
 
 def test_few_of_many_planes_are_judged_evenly_spread(images):

@@ -1,13 +1,14 @@
 from .intervals import Interval as Interval
-from .intervals import check_possible as check_possible
-from .intervals import fit_interval as fit_interval
+from .intervals import scale as scale
 from .judging import Judged as Judged
 from .judging import Trust as Trust
 from .judging import judge_images as judge_images
 from .judging import judge_result as judge_result
 from .measures import Measures as Measures
 from .measures import measure as measure
+from .picture import is_error_bar as is_error_bar
 from .picture import judged_picture as judged_picture
+from .picture import write_error_bar as write_error_bar
 from .verdict import Finding as Finding
 from .verdict import Judgement as Judgement
 from .verdict import judge as judge

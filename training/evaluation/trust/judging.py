@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from training.errors import DataError, ModelError, UserError
-from training.evaluation.trust.intervals import Interval
+from training.evaluation.trust.intervals import Errors, Interval, check_possible, errors_of, fix_interval
 from training.evaluation.trust.measures import Maps, measure
 from training.evaluation.trust.verdict import Judgement, Verdict, judge, too_small, worst
 from training.util.text import counted
@@ -90,19 +90,20 @@ def judge_result(
 
 
 def judge_images(
-    samples: Iterable[Sample],
+    samples: Sequence[Sample],
     denoiser: Denoiser,
     *,
     camera: CameraProfile | None = None,
     tile: int | None = None,
     turned: bool = True,
+    share: float | None = None,
     each: Callable[[Judged], object] = lambda judged: None,
 ) -> Trust:
-    """Denoise the noisy image of each sample and judge the result; clean images are not looked at.
+    """Denoise the noisy image of each sample and judge the result; no verdict looks at a clean image.
 
     Parameters
     ----------
-    samples : iterable of Sample
+    samples : sequence of Sample
         Of a second noisy frame, where there is one, the contrast by frequency is taken with it.
     denoiser : Denoiser
         Takes images in the units of the noisy ones.
@@ -112,16 +113,22 @@ def judge_images(
         Side of a tile in pixels; by default images are whole where memory allows.
     turned : bool
         Whether turned and mirrored inputs are denoised too, which takes four times as long.
+    share : float, optional
+        Of the clean pixels of an image that an error bar is to hold, which half of the samples fix and the others
+        check; each needs a clean image then. Those that are too small to be judged are left out.
     each : callable
         Called with each image once it is judged, in turn: only one is in memory.
 
     Raises
     ------
     UserError
-        If there is no sample, or one cannot be read or has other axes than the denoiser's.
+        If there is no sample, one cannot be read or has other axes than the denoiser's, or there can be no error bar.
     """
+    if share is not None:
+        check_possible(len(samples), share)
     denoise = denoiser.tiled(tile)
     found = []
+    errors: dict[str, Errors] = {}
     for sample in samples:
         if len(sample.axes) != len(denoiser.axes):
             own = "".join(denoiser.axes)
@@ -132,7 +139,9 @@ def judge_images(
             sample.name, noisy, denoise(noisy), denoise=denoise if turned else None, second=second, camera=camera
         )
         found.append(judged.judgement)
+        if share is not None and judged.maps is not None:
+            errors[sample.name] = errors_of(noisy, judged.denoised, sample.clean_frame(), judged.maps)
         each(judged)
     if not found:
         raise UserError("nothing to judge: there is no image")
-    return Trust(images=tuple(found))
+    return Trust(images=tuple(found), interval=None if share is None else fix_interval(errors, share=share))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.calibration.camera import CameraProfile, measure_camera
-from training.calibration.noise import NoiseModel
 from training.errors import DataError
 from training.evaluation.trust.frequency import Contrast, contrast
 from training.evaluation.trust.intensity import ByIntensity, by_intensity
+from training.evaluation.trust.noise import noise_at
 from training.evaluation.trust.seams import Seam, find_seam
 from training.evaluation.trust.structure import Structure, find_structure, neighbour_correlation
 from training.evaluation.trust.symmetry import disagreement
@@ -21,9 +21,7 @@ from training.evaluation.trust.symmetry import disagreement
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LOCAL = 2.0  # standard deviation in pixels of the Gaussian that gives a pixel's intensity
 _NOTHING = 1e-6  # of the brightest pixel: less is the computation's rounding
-_LEAST = 0.1  # of the median variance: no pixel is taken to have less
 
 
 class Disagreement(BaseModel):
@@ -110,21 +108,13 @@ def measure(
     measures = Measures(
         camera=camera,
         residual_correlation=neighbour_correlation(residual),
-        structure=find_structure(residual, neighbours),
+        structure=find_structure(image, result, model, neighbours),
         intensity=by_intensity(image, result, model),
         contrast=contrast(image, result, None if second is None else second.astype(np.float64)) if halves else None,
         disagreement=None if spread is None else _summary(spread),
         seam=find_seam(residual),
     )
     return measures, Maps(noise, spread)
-
-
-def noise_at(image: NDArray[Any], model: NoiseModel) -> NDArray[np.float64]:
-    """Return the standard deviation of a camera's noise at each pixel, by the intensity around it, in image units."""
-    from scipy.ndimage import gaussian_filter
-
-    variance = model.variance(gaussian_filter(np.asarray(image, np.float64), _LOCAL))
-    return np.asarray(np.sqrt(np.maximum(variance, max(_LEAST * float(np.median(variance)), 1e-12))))
 
 
 def _summary(spread: NDArray[np.float64]) -> Disagreement:

@@ -1,4 +1,4 @@
-"""The picture of a judged image: what there was, what came out, where they differ, and the curves."""
+"""The picture of a judged image, what there was, what came out, where they differ, and the curves; its error bar."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.evaluation.pictures import BLUE, ORANGE, draw_map, new_figure, save
+from training.evaluation.pictures import BLUE, ORANGE, WRITER, draw_map, new_figure, save
 from training.evaluation.residuals import LIMIT
 from training.evaluation.trust.structure import deviations
 from training.evaluation.trust.verdict import LIMITS, SEEN, Judgement
+from training.util.writing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from training.evaluation.trust.judging import Judged
 
@@ -55,7 +57,9 @@ def judged_picture(judged: Judged, path: Path) -> None:
     residual = (np.asarray(judged.noisy, np.float64) - judged.denoised) / maps.noise
     unit = "sd of noise"
     draw_map(grid[0, 2], residual[plane][window], LIMIT, "removed: noisy - denoised", unit)
-    smooth = deviations(residual, tuple(measures.camera.correlation.values()), measures.structure.width / 2)
+    both = (np.asarray(image, np.float64) for image in (judged.noisy, judged.denoised))
+    neighbours = tuple(measures.camera.correlation.values())
+    smooth = deviations(*both, measures.camera.model, neighbours, measures.structure.width / 2)
     draw_map(grid[1, 0], smooth[plane][window], 2 * LIMIT, "the same, smoothed", unit)
     if maps.disagreement is None:
         grid[1, 1].set_axis_off()
@@ -88,6 +92,29 @@ def judged_picture(judged: Judged, path: Path) -> None:
         axes.legend(frameon=False, fontsize=8)
         axes.grid(alpha=0.25)
     save(figure, path)
+
+
+def write_error_bar(half_width: NDArray[np.float32], path: Path) -> None:
+    """Write how far the error bar of each pixel reaches to each side, (H, W) or (D, H, W), as float32 TIFF."""
+    import tifffile
+
+    axes = "ZYX"[-half_width.ndim :]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        tifffile.imwrite(
+            part, half_width, photometric="minisblack", metadata={"axes": axes}, software=f"{WRITER} error bar"
+        )
+
+
+def is_error_bar(path: Path) -> bool:
+    """Return whether a file that exists is one of ``write_error_bar``."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return str(tif.pages.first.software).startswith(f"{WRITER} error bar")
+    except (tifffile.TiffFileError, OSError):
+        return False
 
 
 def _curve(

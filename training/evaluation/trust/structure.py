@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.evaluation.residuals import deviation_map, largest_deviation
+from training.evaluation.trust.noise import noise_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from training.calibration.noise import NoiseModel
 
 SMOOTHINGS = (1.0, 2.0, 4.0)
 """Standard deviations in pixels of the Gaussians that objects are looked for with."""
@@ -39,29 +42,45 @@ class Structure:
     """Root mean square of the smoothed residual over the image, largest over the sizes: 1 where it is noise alone."""
 
 
-def deviations(residual: NDArray[np.float64], neighbours: Sequence[float], smoothing: float) -> NDArray[np.float64]:
-    """Return the smoothed residual in standard deviations of noise; see ``find_structure``."""
-    clipped = np.clip(residual, -_CLIP, _CLIP)
+def deviations(
+    noisy: NDArray[np.float64],
+    denoised: NDArray[np.float64],
+    model: NoiseModel,
+    neighbours: Sequence[float],
+    smoothing: float,
+) -> NDArray[np.float64]:
+    """Return the smoothed residual in standard deviations of noise; see ``find_structure``.
+
+    The noise is that at the mean of the noisy and the denoised intensity, both smoothed alike. Where noise grows with
+    intensity, the noisy intensity alone makes a dark place by chance look rarer than a bright one, and the denoised
+    intensity alone the other way round; at the mean, the difference is that of the square roots of the two intensities,
+    whose noise is the same everywhere (Anscombe, Biometrika 35, 1948, https://doi.org/10.1093/biomet/35.3-4.246).
+    """
+    clipped = np.clip((noisy - denoised) / noise_at((noisy + denoised) / 2, model, smoothing), -_CLIP, _CLIP)
     excess = math.prod(math.sqrt((1 + r) / (1 - r)) for r in np.clip(neighbours, 0, 0.95))
     smooth = deviation_map(clipped, np.zeros_like(clipped), smoothing=smoothing)
     # The map's unit is the residual's own strength: where hardly anything was taken away, what is small looks large.
     return np.asarray(smooth / excess * min(float(clipped.std()) / _STRENGTH, 1.0), np.float64)
 
 
-def find_structure(residual: NDArray[np.float64], neighbours: Sequence[float]) -> Structure:
+def find_structure(
+    noisy: NDArray[np.float64], denoised: NDArray[np.float64], model: NoiseModel, neighbours: Sequence[float]
+) -> Structure:
     """Return what stands out of a residual.
 
     Parameters
     ----------
-    residual : ndarray, (H, W) or (D, H, W)
-        Noisy minus denoised, in standard deviations of the noise.
+    noisy, denoised : ndarray, (H, W) or (D, H, W)
+        In the same units.
+    model : NoiseModel
+        The camera's noise by intensity.
     neighbours : sequence of float
         Correlation of the noise of neighbours, one an axis: what smoothing leaves of correlated noise is more than of
         white noise, as of noise whose correlation falls by that factor from pixel to pixel.
     """
     found = []
     for smoothing in SMOOTHINGS:
-        smooth = deviations(residual, neighbours, smoothing)
+        smooth = deviations(noisy, denoised, model, neighbours, smoothing)
         largest = largest_deviation(smooth)
         spread = float(np.sqrt(np.mean(smooth**2)))
         found.append(Structure(float(smooth[largest.at]), largest.at, 2 * smoothing, spread))

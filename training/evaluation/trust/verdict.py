@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from training.calibration.camera import CORRELATED, CameraProfile
+from training.evaluation.trust.frequency import Contrast
 from training.evaluation.trust.measures import Measures
 
 Verdict = Literal["green", "amber", "red"]
@@ -194,19 +195,27 @@ def _variance(measures: Measures) -> Iterator[Finding]:
     yield from _finding("much", _level("much", float(variance[most])), text)
 
 
+def worst_ring(table: Contrast) -> tuple[float, float, float] | None:
+    """Return of the spatial frequency whose contrast is certain to be off most: by how much, contrast, frequency.
+
+    None where no structure stands above noise.
+    """
+    rings = zip(table.frequency, table.shared, table.kept, table.uncertainty, strict=True)
+    return max(
+        (
+            (abs(kept - 1) - _CHANCE * uncertainty, kept, frequency)
+            for frequency, shared, kept, uncertainty in rings
+            if shared > SEEN
+        ),
+        default=None,
+    )
+
+
 def _contrast(measures: Measures) -> Iterator[Finding]:
     """By the contrast kept at spatial frequencies where structure stands above noise."""
-    table = measures.contrast
-    if table is None:
-        return
-    rings = zip(table.frequency, table.shared, table.kept, table.uncertainty, strict=True)
-    certain = [
-        (abs(kept - 1) - _CHANCE * uncertainty, kept, frequency)
-        for frequency, shared, kept, uncertainty in rings
-        if shared > SEEN
-    ]
-    if certain:
-        off, kept, frequency = max(certain)
+    ring = None if measures.contrast is None else worst_ring(measures.contrast)
+    if ring is not None:
+        off, kept, frequency = ring
         text = (
             f"{100 * kept:.0f} % of the contrast is kept in details of {0.5 / frequency:.1f} pixels "
             f"({'over-smoothing' if kept < 1 else 'contrast that the data do not hold'})"
