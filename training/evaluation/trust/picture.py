@@ -57,9 +57,9 @@ def judged_picture(judged: Judged, path: Path) -> None:
     residual = (np.asarray(judged.noisy, np.float64) - judged.denoised) / maps.noise
     unit = "sd of noise"
     draw_map(grid[0, 2], residual[plane][window], LIMIT, "removed: noisy - denoised", unit)
-    both = (np.asarray(image, np.float64) for image in (judged.noisy, judged.denoised))
+    whole, result = (np.asarray(image, np.float64) for image in (judged.noisy, judged.denoised))
     neighbours = tuple(measures.camera.correlation.values())
-    smooth = deviations(*both, measures.camera.model, neighbours, measures.structure.width / 2)
+    smooth = deviations(whole, result, measures.camera.model, neighbours, measures.structure.width / 2)
     draw_map(grid[1, 0], smooth[plane][window], 2 * LIMIT, "the same, smoothed", unit)
     if maps.disagreement is None:
         grid[1, 1].set_axis_off()
