@@ -1,8 +1,11 @@
 """Results judged without clean images: sound ones are green, planted faults are found and named in plain words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.oracle import samples, scene
+from planted.confirmed import confirmed
 from planted.results import RESULT_FAULTS, change
 from scipy.ndimage import gaussian_filter
 
@@ -48,6 +51,27 @@ def test_brightness_that_was_taken_away_is_told_with_its_place():
     assert np.abs(np.subtract(finding.at, (60, 100))).max() <= 3
     invented = judged(sound.noisy, (sound.denoised + 5 * spot * sound.noise).astype(np.float32))
     assert "that the image does not hold" in found(invented)["structure"].text
+
+
+def test_what_a_few_photons_make_by_chance_is_no_structure():
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:256, :256] / 256
+    photons = 1.5 + 6 * (0.5 + 0.5 * np.sin(9 * rows) * np.cos(7 * columns)) ** 4
+    for _ in range(6):
+        noisy = (100 + 10 * rng.poisson(photons)).astype(np.float32)
+        assert "structure" not in found(judged(noisy, (100 + 10 * photons).astype(np.float32)))
+
+
+def test_the_clean_image_tells_structure_that_was_lost_from_what_noise_made_by_chance():
+    sound = scene(0)
+    rows, columns = np.mgrid[: sound.noisy.shape[0], : sound.noisy.shape[1]]
+    spot = 5 * np.exp(-((rows - 60) ** 2 + (columns - 100) ** 2) / (2 * 2**2)) * sound.noise
+    lost = replace(sound, denoised=sound.denoised - spot)
+    chance = replace(sound, noisy=(sound.noisy + spot).astype(np.float32))
+    for each, true in ((lost, True), (chance, False)):
+        measures = judged(each.noisy, each.denoised).measures
+        assert measures.structure.largest > 5.8
+        assert confirmed(measures, each)["structure"] == true
 
 
 def test_a_shift_of_all_intensities_is_told_as_a_wrong_offset_with_its_size():
