@@ -28,7 +28,8 @@ GLOBAL_HALOS = (32, 64)
 """The same for a network that sees the whole image: no halo takes its seams away, and each one takes minutes."""
 CONTEXT = 48
 """Pixels of the image beyond its halo that a tile does not see, at least."""
-_SHORT = 32  # pixels: 6 % of a 512 tile on each side, which is all that exactness costs
+SHORT = 32
+"""Pixels of a radius that is taken whole: 6 % of a 512 tile on each side, which is all that exactness costs."""
 
 
 def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -42,7 +43,7 @@ def halo_of(model: Calibrated, image: NDArray[Any], network: Network, settings: 
     radius = network.radius(settings)
     candidates = GLOBAL_HALOS if radius is None else HALOS
     halo, _ = measure_halo(from_module(model), noisy, stride=lcm(*network.stride), candidates=candidates)
-    if radius is None or max(radius) > _SHORT:
+    if radius is None or max(radius) > SHORT:
         return (halo,) * len(network.stride)
     return tuple(max(halo, reach) for reach in radius)
 

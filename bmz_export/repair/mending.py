@@ -22,6 +22,7 @@ from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package, write_zip
 from bmz_export.package.builder import Addition, write_script
 from bmz_export.package.fiji_memory import Memory
+from bmz_export.package.halo import SHORT
 from bmz_export.package.licence import LICENCE
 from bmz_export.package.rdf import (
     COVER,
@@ -44,6 +45,8 @@ from bmz_export.repair.sources import SAME, Around, Source, candidates, choose, 
 from bmz_export.tools import scripts
 from training.errors import PackageError
 from training.evaluation.cover import cover
+from training.networks import NETWORKS
+from training.util.hashing import sha256
 from training.util.writing import new_folder
 
 _MADE_ANEW = frozenset({CERTIFICATE, PICTURE, SAMPLE})
@@ -105,8 +108,10 @@ def mend(path: Path, out: Path, options: CheckOptions | None = None, *, log: Log
         inspection = Inspection(package)
         refuse_hostile(inspection, trust=options.trust)
         planes(inspection)
-        name = path.resolve().name.removesuffix(".zip")
+        name = package.path.resolve().name.removesuffix(".zip")
         target, archive = out / name, out / f"{name}.zip"
+        if package.path.is_dir() and out.resolve().is_relative_to(package.path.resolve()):
+            raise PackageError(f"{out}: lies in the package, which stays as it is; choose another `out`")
         for there in (target, archive):
             if there.exists() or there.is_symlink():
                 raise PackageError(f"{there}: exists, so it stays; choose another `out`")
@@ -197,7 +202,8 @@ class _Work:
             "target": str(self.made),
             "multiple": lcm(*declared) if max(declared) <= 64 else 1,
             "measures": any(each.measures for tensor in (self.takes, self.gives) for each in tensor.operations),
-            "keep": self.source.architecture is not None,
+            "keep": self._keeps_state_dict(),
+            "radius": self._radius(),
         }
         outcome = run_source(self.source, around, [np.zeros(1, np.float32)], self.options, self.package.folder, **more)
         if not outcome.outputs:
@@ -212,6 +218,21 @@ class _Work:
             )
         if self.facts["free"]:
             self.tiling = Tiling(self.facts["minimum"], 1, (self.facts["halo"],) * 2)
+
+    def _keeps_state_dict(self) -> bool:
+        """Say whether the network's code can stay in the package: ours, or a single file that needs torch alone."""
+        architecture, shown = self.source.architecture, self.inspection.architecture
+        if architecture is None or architecture["file"] is None:
+            return False
+        return "network" in architecture or (shown is not None and not shown.foreign and not shown.at_import)
+
+    def _radius(self) -> int:
+        """Return the receptive radius of a network of ours in pixels, where it is short enough to be taken whole."""
+        architecture = self.source.architecture or {}
+        if "network" not in architecture:
+            return 0
+        radius = NETWORKS[architecture["network"]].radius(architecture["kwargs"]["network"])
+        return max(radius) if radius is not None and max(radius) <= SHORT else 0
 
     def _say_made(self, around: Around, unusable: Sequence[str]) -> None:
         facts = self.facts
@@ -260,8 +281,9 @@ class _Work:
         self._copy_cover(folder, noisy, result)
         licence = descriptions.spdx(self.old.raw.get("license"))
         if licence is None and self.old.raw.get("license"):
-            (folder / LICENCE).write_text(f"{self.old.raw['license']}\n", encoding="utf-8")
-            self._attachments.append(LICENCE)
+            if LICENCE not in self._attachments:
+                (folder / LICENCE).write_text(f"{self.old.raw['license']}\n", encoding="utf-8")
+                self._attachments.append(LICENCE)
             self.left.append(f"the licence {self.old.raw['license']!r} has no SPDX identifier: its words stand in the "
                              f"file {LICENCE}")  # fmt: skip
         elif licence is None:
@@ -308,8 +330,6 @@ class _Work:
         if not single or self.tiling is None:
             self.left.append("there are no scripts for Fiji and QuPath: ours are for one channel and any size")
             return
-        from training.util.hashing import sha256
-
         self._attachments += [script.name for script in scripts().values()]
         for script in scripts().values():
             write_script(folder, script, title=self.old.name, halo=max(self.tiling.halo), minimum=self.tiling.minimum,
@@ -336,8 +356,6 @@ class _Work:
     def _architecture(self, folder: Path) -> Mapping[str, Any] | None:
         if not (folder / STATE_DICT).is_file() or self.source.architecture is None:
             return None
-        from training.util.hashing import sha256
-
         stated = self.source.architecture
         return {"source": ARCHITECTURE, "sha256": sha256(folder / ARCHITECTURE), "callable": stated["callable"],
                 "kwargs": dict(stated["kwargs"])}  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -10,6 +11,8 @@ from pathlib import Path
 HEADING = "## Mended"
 _SECTIONS = ("Description", "Intended Use", "Validation", "Citation")
 _LARGEST = 2**20
+_CERTIFICATE = re.compile(r"^## The same pixels in every tool\?$.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+"""What the certificate of the package said before it was mended."""
 
 
 def compose(
@@ -32,7 +35,7 @@ def compose(
     if old is not None:
         with old.open("rb") as stream:
             text = stream.read(_LARGEST).decode("utf-8", "replace").strip()
-    text = text.partition(f"\n{HEADING}\n")[0].strip() or f"# {raw.get('name') or 'Model'}"
+    text = _CERTIFICATE.sub("", text).strip() or f"# {raw.get('name') or 'Model'}"
     headings = [line.lower() for line in text.splitlines() if line.startswith("#")]
     parts = [text]
     for section in _SECTIONS:

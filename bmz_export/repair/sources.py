@@ -179,7 +179,8 @@ def own_architecture(inspection: Inspection, folder: Path) -> Mapping[str, Any] 
         return None
     if not kwargs or not all(plain_arguments(each) for each in kwargs.values()):
         return None
-    if not any(composed(network, kwargs) == text for network in NETWORKS):
+    name = next((name for name in NETWORKS if composed(name, kwargs) == text), None)
+    if name is None:
         return None
     for part, values in kwargs.items():
         stated = entry.kwargs.get(part)
@@ -187,7 +188,7 @@ def own_architecture(inspection: Inspection, folder: Path) -> Mapping[str, Any] 
         values.update({key: each for key, each in known.items() if each is not None and plain_arguments({key: each})})
     copy = folder / "architecture.py"
     copy.write_bytes(text)
-    return {"file": str(copy), "callable": CALLABLE, "kwargs": kwargs}
+    return {"file": str(copy), "callable": CALLABLE, "kwargs": kwargs, "network": name}
 
 
 def _stated_architecture(inspection: Inspection) -> Mapping[str, Any] | None:

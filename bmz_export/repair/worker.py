@@ -52,12 +52,16 @@ Array = NDArray[np.float32]
 def load(task: Mapping[str, Any]) -> Predict:
     """Load the network, and make the package's files of it where a folder for them is named."""
     torch.set_num_threads(task["threads"])
-    options = task["options"]
-    with torch.no_grad():
-        network = _network(Path(task["weights"]), task["weights_format"], options)
-        if "target" not in options:
-            return lambda image: [_run(Mended(network, **options["around"]).eval(), image)]
+    options, path = task["options"], Path(task["weights"])
+    if "target" in options:
+        network = _network(path, task["weights_format"], options, np.load(Path(options["target"]) / TEST_INPUT))
         return answer(_make(network, options))
+
+    def predict(image: Array) -> list[Array]:
+        network = _network(path, task["weights_format"], options, image)
+        return [_run(Mended(network, **options["around"]).eval(), image)]
+
+    return predict
 
 
 def _run(module: nn.Module, image: Array) -> Array:
@@ -66,23 +70,22 @@ def _run(module: nn.Module, image: Array) -> Array:
     return result
 
 
-def _network(path: Path, format: str, options: Mapping[str, Any]) -> nn.Module:
-    """Return the bare network, from (batch, channel, y, x) to the same."""
-    bare: nn.Module
+def _network(path: Path, format: str, options: Mapping[str, Any], image: Array) -> nn.Module:
+    """Return the bare network, from (batch, channel, y, x) to the same; ``image`` is one that it takes."""
+    order = options["takes"], options["gives"], options["dtype"]
     if format == "onnx":
-        bare = _ThroughOnnx(path)
-    elif "architecture" in options:
-        bare = _from_architecture(path, format, options["architecture"])
-    else:
-        script = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-        try:
-            bare = Rebuilt(script)
-        except RuntimeError:
-            bare = script
-    plain = options["takes"] == options["gives"] == "bcyx" and options["dtype"] == "float32"
-    if plain and "architecture" in options:
-        return bare.eval()  # and its tensors keep their names
-    return Ordered(bare, options["takes"], options["gives"], options["dtype"]).eval()
+        return Ordered(_ThroughOnnx(path), *order).eval()
+    if "architecture" in options:
+        network = _from_architecture(path, format, options["architecture"])
+        plain = order == ("bcyx", "bcyx", "float32")
+        return network if plain else Ordered(network, *order).eval()  # plain, its tensors keep their names
+    script = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    try:
+        again = Ordered(Rebuilt(script), *order).eval()
+        _run(again, image)
+    except Exception:  # noqa: BLE001 -- then it is wrapped as it is; what is wrong with the network itself is seen there
+        return Ordered(script, *order).eval()
+    return again
 
 
 def _from_architecture(path: Path, format: str, architecture: Mapping[str, Any]) -> nn.Module:
@@ -134,7 +137,8 @@ def _make(network: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
     if multiple is not None and least is not None:
         candidates = halos.GLOBAL_HALOS if options["measures"] else halos.HALOS
         halo, seams = halos.measure_halo(partial(_run, mended), image[:1], stride=multiple, candidates=candidates)
-        tiling = choose_tiling(None, (multiple, multiple), (halo, halo))
+        reach = max(halo, options["radius"])
+        tiling = choose_tiling(None, (multiple, multiple), (reach, reach))
         facts |= {"seam": seams[halo], "halo": tiling.halo[0], "minimum": max(tiling.minimum, least)}
         image = fitted(image, [*image.shape[:2], *(max(facts["minimum"], size) for size in image.shape[2:])])
     result = _run(mended, image)

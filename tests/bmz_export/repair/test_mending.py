@@ -99,6 +99,8 @@ def test_a_sound_package_is_left_alone_and_what_stands_there_stays(sound, tmp_pa
     (tmp_path / "out" / "package").mkdir(parents=True)
     with pytest.raises(UserError, match="exists"):
         mend(package.folder, tmp_path / "out", RULES)
+    with pytest.raises(UserError, match="lies in the package"):
+        mend(package.folder / "rdf.yaml", package.folder / "mended", RULES)
 
 
 @pytest.mark.slow
