@@ -78,6 +78,8 @@ def write_description(
         for key in odd.keys() & set(_KEPT):
             del written[key]
             said.append(f"{key} was left out: {odd[key]}")
+    if old.format_version != FORMAT:
+        said.append(f"the description was of format {old.format_version}, now {FORMAT} in plain strings")
     if written["name"] != old.name:
         said.append(f"the name was {old.name!r}: the format allows letters, digits, spaces and _+-() alone")
     return said

@@ -180,7 +180,7 @@ class _Work:
         np.save(self.made / TEST_INPUT, image)
         self.log(f"making all weights anew from {self.source.name}")
         self._make_anew(around)
-        self._say_made(around, unusable)
+        self._say_made(around)
         if origin != OLD:
             self.changes.append(f"the test input was made of {origin}: the old one tests nothing")
         gap = None if compared is None or self.source.output is None else difference(compared, self.source.output)
@@ -234,8 +234,9 @@ class _Work:
         radius = NETWORKS[architecture["network"]].radius(architecture["kwargs"]["network"])
         return max(radius) if radius is not None and max(radius) <= SHORT else 0
 
-    def _say_made(self, around: Around, unusable: Sequence[str]) -> None:
+    def _say_made(self, around: Around) -> None:
         facts = self.facts
+        self.changes += [f"the archive was laid out anew: {problem.message}" for problem in self.package.problems]
         for where, tensor in (("before", self.takes), ("after", self.gives)):
             for each in tensor.operations:
                 if each.changes:
@@ -249,12 +250,10 @@ class _Work:
                                     "turns them inside")  # fmt: skip
         self.changes.append(f"TorchScript {'and ONNX were' if 'onnx' not in facts['failed'] else 'was'} made anew from "
                             f"{self.source.name}")  # fmt: skip
-        self.left += [f"{each}" for each in unusable if each.partition(":")[0] not in ("torchscript", "onnx")
-                      and not facts.get("state_dict")]  # fmt: skip
         self.left += [f"there is no {name}: {why}" for name, why in facts["failed"].items()]
         if "pytorch_state_dict" in self.old.weights and not facts.get("state_dict"):
-            self.left.append("the state dict was left out: alone it gives other pixels than the mended network, or "
-                             "it could not be tried; it lies in the package as it was")  # fmt: skip
+            why = around.unusable.get("pytorch_state_dict", "it gives other pixels than the network as it is now")
+            self.left.append(f"the state dict was left out, and lies in the package as it was: {why}")
         foreign = self.old.weights.keys() - {"pytorch_state_dict", "torchscript", "onnx"}
         self.left += [f"{name} was left out: it cannot be tried here" for name in sorted(foreign)]
         if not facts["free"]:
