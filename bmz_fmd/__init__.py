@@ -1,6 +1,6 @@
 """Fine-tune published Gaussian denoisers on fluorescence images, and export packages for Fiji, QuPath and others.
 
-``train``, ``export``, ``check``, ``fix``, ``denoise``, ``evaluate`` and ``trust`` do what the command line ``bmz-fmd``
+``train``, ``export``, ``check``, ``fix``, ``denoise``, ``evaluate``, ``trust`` and ``upload`` do what the command line
 does; ``load`` makes a function of a run or a package. What is wrong with images, runs or packages is said by an
 ``errors.UserError``.
 
@@ -14,7 +14,7 @@ Examples
 from bmz_fmd.baselines import baseline
 from bmz_fmd.calibrated import zero_shot
 from bmz_fmd.interface import denoise, evaluate, load, train, trust
-from bmz_fmd.packages import check, export, fix
+from bmz_fmd.packages import check, export, fix, upload
 from bmz_fmd.prior import autodip
 from training import errors
 from training.errors import UserError
@@ -32,5 +32,6 @@ __all__ = [
     "load",
     "train",
     "trust",
+    "upload",
     "zero_shot",
 ]

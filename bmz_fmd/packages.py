@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
     from bmz_export.exporting import Exported
     from bmz_export.package.about import About
+    from bmz_export.publishing import Plan, State
     from bmz_export.repair import Mended
     from training.runs.run import Run
 
@@ -190,3 +191,48 @@ def fix(
 
     options = CheckOptions(trust=trust, tiles=tiles, engines=engines, timeout=timeout)
     return mend(as_package("package", package), as_path("out", out), options, log=log)
+
+
+def upload(
+    package: StrPath,
+    *,
+    really: bool = False,
+    name: str | None = None,
+    certificate: StrPath | None = None,
+    server: str | None = None,
+    collection: str | None = None,
+) -> Plan | State:
+    """Say what would go to the BioImage Model Zoo and what stands against it, or stage it there for review.
+
+    Parameters
+    ----------
+    package : path
+        Folder or zip; the record of the upload, ``NAME.upload.json``, is written beside it.
+    really : bool
+        Upload it; the token comes from the environment variable HYPHA_TOKEN or the system's keyring.
+    name : str, optional
+        Of the model in the zoo; by default the server finds one.
+    certificate : path, optional
+        What ``check`` wrote of it; by default the one inside.
+    server, collection : str, optional
+        Another Hypha server, another collection there.
+
+    Returns
+    -------
+    Plan or State
+        ``files`` and ``review`` (``refused``, ``asked``, ``completeness``); once uploaded ``artifact``, ``status``
+        and ``files`` as they are there.
+
+    Raises
+    ------
+    UserError
+        Where it may not be uploaded yet, the server refuses, or the connection is lost; the same call goes on then.
+    """
+    from bmz_export import publishing
+    from training.util.progress import logged
+
+    path, checked = as_path("package", package), None if certificate is None else Path(certificate)
+    if not really:
+        return publishing.plan(path, certificate=checked)
+    where = {"server": server or publishing.SERVER, "collection": collection or publishing.COLLECTION}
+    return publishing.upload(path, name=name, certificate=checked, listener=logged(), **where)

@@ -1,0 +1,9 @@
+from .review import Review as Review
+from .server import COLLECTION as COLLECTION
+from .server import SERVER as SERVER
+from .staging import Plan as Plan
+from .staging import State as State
+from .staging import plan as plan
+from .staging import state as state
+from .staging import upload as upload
+from .staging import withdraw as withdraw
