@@ -216,10 +216,8 @@ def _send(
     weights = {entry.source for entry in package.description.weights.values()}
     with listener.progress("Uploading, MB", sum(files.values()) / 1e6) as advance:
         advance(sum(files[name] for name in files if name not in left) / 1e6, "")
-        addresses = left and there.call(
-            "put_file", record.artifact, artifact_id=record.artifact, file_path=left, expires_in=_SIGNED_FOR,
-            download_weight=[int(name in weights) for name in left],
-        )  # fmt: skip
+        put = {"file_path": left, "download_weight": [int(name in weights) for name in left], "expires_in": _SIGNED_FOR}
+        addresses = there.call("put_file", record.artifact, artifact_id=record.artifact, **put) if left else {}
         for name in left:
             advance(0, name)
             record.sent.pop(name, None)
