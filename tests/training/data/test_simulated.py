@@ -109,3 +109,11 @@ def test_an_option_that_makes_no_sense_is_named(options, told):
 def test_an_option_for_other_data_is_refused_not_ignored(tmp_path):
     with pytest.raises(UserError, match="`data` has no meaning for `dataset` simulated"):
         open_dataset(DataSettings(dataset="simulated", data=tmp_path), test_fraction=0.1, seed=0)
+
+
+def test_a_field_may_have_several_noisy_frames_whose_noise_is_independent():
+    one, three = (simulated(frames=frames).test[0] for frames in (1, 3))
+    assert (len(one.noisy), len(three.noisy)) == (1, 3)
+    np.testing.assert_array_equal(one.frame(), three.frame())
+    first, second, third = (three.frame(number=number) for number in range(3))
+    assert abs(np.corrcoef((first - second).ravel(), third.ravel())[0, 1]) < 0.05

@@ -54,6 +54,9 @@ class Simulation(DatasetOptions):
     offset: float = Field(default=100.0, ge=0)
     """Camera counts without light."""
 
+    frames: int = Field(default=1, ge=1)
+    """Noisy images of each field."""
+
 
 class Simulated(SplitDataset):
     """``Simulation.images`` fields of view, nuclei and filaments in turn, each drawn when it is read.
@@ -68,9 +71,10 @@ class Simulated(SplitDataset):
         samples = []
         for number in range(options.images):
             field = f"field_{number:03d}_{('nuclei', 'filaments')[number % 2]}"
-            noisy = _Drawn(shape, options, number, options.noisy_exposure, stream=1)
+            streams = (1, *range(3, 2 + options.frames))
+            noisy = tuple(_Drawn(shape, options, number, options.noisy_exposure, stream) for stream in streams)
             clean = _Drawn(shape, options, number, options.clean_exposure, stream=2)
-            samples.append(Sample(field, field, "YX", shape, (noisy,), clean))
+            samples.append(Sample(field, field, "YX", shape, noisy, clean))
         source = DataSource(
             dtype="uint16",
             pixel_size=(options.pixel_size, options.pixel_size, "µm"),

@@ -22,5 +22,5 @@ BASELINE = Baseline(
     "non-local-means",
     "non-local means",
     non_local_means,
-    grid={"strength": (0.4, 0.6, 0.8, 1.0, 1.3), "patch": (3, 5, 7)},
+    grid={"strength": (0.2, 0.3, 0.4, 0.5, 0.6, 0.8), "patch": (5, 7, 9)},
 )

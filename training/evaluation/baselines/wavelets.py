@@ -21,14 +21,14 @@ def wavelets(plane: NDArray[np.float32], *, strength: float) -> NDArray[np.float
 
     total = np.zeros(plane.shape)
     for shift in product(range(_SHIFTS), repeat=2):
-        shrunk = denoise_wavelet(np.roll(plane, shift, (0, 1)), strength, "sym4", wavelet_levels=_levels(plane.shape))
+        shrunk = denoise_wavelet(np.roll(plane, shift, (0, 1)), strength, "db2", wavelet_levels=_levels(plane.shape))
         total += np.roll(shrunk, [-each for each in shift], (0, 1))
     return np.asarray(total / _SHIFTS**2, np.float32)
 
 
 def _levels(shape: tuple[int, ...]) -> int:
-    """Return to how many scales a plane is taken apart: the coarsest keeps 14 pixels a side, but five at most."""
-    return int(np.clip(np.log2(min(shape) / 7) - 1, 1, 5))
+    """Return to how many scales a plane is taken apart: the coarsest keeps 8 pixels a side, but five at most."""
+    return int(np.clip(np.log2(min(shape) / 4) - 1, 1, 5))
 
 
-BASELINE = Baseline("wavelets", "wavelets", wavelets, grid={"strength": (0.7, 1.0, 1.4, 2.0)}, smallest=16)
+BASELINE = Baseline("wavelets", "wavelets", wavelets, grid={"strength": (0.7, 0.8, 0.9, 1.0, 1.2, 1.5)}, smallest=16)
