@@ -189,12 +189,23 @@ def _filled(value: float | None) -> Callable[[Mapping[str, Any], torch.Tensor], 
     return make
 
 
+def _counted(image: torch.Tensor, count: Any) -> torch.Tensor:  # noqa: ANN401 -- a number, or one that is traced
+    """Return 0, 1, 2, ..."""
+    return _ones(image).to(torch.int64).expand(count).cumsum(0) - 1
+
+
 def _arange(arguments: Mapping[str, Any], image: torch.Tensor) -> torch.Tensor:
     start, step = arguments.get("start", 0), arguments.get("step", 1)
-    if step != 1 or isinstance(start, float):
-        raise RuntimeError("aten::arange with a step cannot be traced anew")
-    counted: torch.Tensor = _ones(image).to(torch.int64).expand(arguments["end"] - start).cumsum(0) - 1 + start
+    if isinstance(start, float) or isinstance(step, float) or step < 1:
+        raise RuntimeError("aten::arange in parts of one cannot be traced anew")
+    counted = _counted(image, (arguments["end"] - start + step - 1) // step) * step + start
     return counted.to(arguments.get("dtype") or torch.int64)
+
+
+def _linspace(arguments: Mapping[str, Any], image: torch.Tensor) -> torch.Tensor:
+    start, end, steps = (arguments[each] for each in ("start", "end", "steps"))
+    counted = _counted(image, steps).to(arguments.get("dtype") or image.dtype)
+    return counted * ((end - start) / (steps - 1)) + start
 
 
 def _instance_norm(arguments: Mapping[str, Any], image: torch.Tensor) -> torch.Tensor:
@@ -216,7 +227,7 @@ _OTHERWISE: Mapping[str, Callable[[Mapping[str, Any], torch.Tensor], Any]] = {
                     _unchanged),
     "zeros": _filled(0.0), "ones": _filled(1.0), "full": _filled(None), "new_zeros": _filled(0.0),
     "new_ones": _filled(1.0), "new_full": _filled(None), "empty": _filled(0.0), "arange": _arange,
-    "size": _size, "slice": _slice, "to": _to, "instance_norm": _instance_norm,
+    "linspace": _linspace, "size": _size, "slice": _slice, "to": _to, "instance_norm": _instance_norm,
 }  # fmt: skip
 """What is computed otherwise than it is written; what makes a tensor on a device makes it from the image."""
 
