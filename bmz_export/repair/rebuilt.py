@@ -191,21 +191,23 @@ def _filled(value: float | None) -> Callable[[Mapping[str, Any], torch.Tensor], 
 
 def _counted(image: torch.Tensor, count: Any) -> torch.Tensor:  # noqa: ANN401 -- a number, or one that is traced
     """Return 0, 1, 2, ..."""
-    return _ones(image).to(torch.int64).expand(count).cumsum(0) - 1
+    ones: torch.Tensor = _ones(image).to(torch.int64).expand(count)
+    return ones.cumsum(0) - 1
 
 
 def _arange(arguments: Mapping[str, Any], image: torch.Tensor) -> torch.Tensor:
     start, step = arguments.get("start", 0), arguments.get("step", 1)
     if isinstance(start, float) or isinstance(step, float) or step < 1:
         raise RuntimeError("aten::arange in parts of one cannot be traced anew")
-    counted = _counted(image, (arguments["end"] - start + step - 1) // step) * step + start
+    counted: torch.Tensor = _counted(image, (arguments["end"] - start + step - 1) // step) * step + start
     return counted.to(arguments.get("dtype") or torch.int64)
 
 
 def _linspace(arguments: Mapping[str, Any], image: torch.Tensor) -> torch.Tensor:
     start, end, steps = (arguments[each] for each in ("start", "end", "steps"))
     counted = _counted(image, steps).to(arguments.get("dtype") or image.dtype)
-    return counted * ((end - start) / (steps - 1)) + start
+    values: torch.Tensor = counted * ((end - start) / (steps - 1)) + start
+    return values
 
 
 def _instance_norm(arguments: Mapping[str, Any], image: torch.Tensor) -> torch.Tensor:
