@@ -197,7 +197,8 @@ class _Work:
         return output if telling(output) else None
 
     def _make_anew(self, around: Around) -> None:
-        declared = [axis.step or 1 for axis in self.takes.space]
+        own = "network" in (self.source.architecture or {})  # which mirrors images inside, whatever step is declared
+        declared = [1 if own else axis.step or 1 for axis in self.takes.space]
         more = {
             "target": str(self.made),
             "multiple": lcm(*declared) if max(declared) <= 64 else 1,

@@ -194,8 +194,11 @@ def _refers_to_input(kwargs: Mapping[str, Any], place: Place) -> bool:
 
 
 def _moments(values: torch.Tensor, axes: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    mean = values.mean(axes, keepdim=True)
-    return mean, ((values - mean) ** 2).mean(axes, keepdim=True).sqrt()
+    """Return mean and deviation, counted from the least value: exact in any runtime where all values are one."""
+    least = values.amin(axes, keepdim=True)
+    mean = (values - least).mean(axes, keepdim=True)
+    deviation = ((values - least - mean) ** 2).mean(axes, keepdim=True).sqrt()
+    return least + mean, deviation
 
 
 def _percentiles(values: torch.Tensor, axes: tuple[int, ...], wanted: Sequence[float]) -> list[torch.Tensor]:

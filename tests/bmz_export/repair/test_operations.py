@@ -67,6 +67,11 @@ def test_what_is_measured_before_the_network_is_the_image_as_it_came():
     assert np.allclose(inside, around(chain, image), atol=1e-5)
 
 
+def test_an_image_of_one_value_has_no_deviation():
+    inside = Mended(torch.nn.Identity(), before=[("zero_mean_unit_variance", {})])
+    assert not inside(torch.full((1, 1, 96, 120), 65535.0)).any()
+
+
 def test_each_image_of_a_batch_is_measured_by_itself():
     images = torch.rand(2, 1, 20, 30) * torch.tensor([1.0, 50.0]).reshape(2, 1, 1, 1)
     inside = Mended(torch.nn.Identity(), before=[OPERATIONS[9]])
