@@ -51,7 +51,7 @@ from bmz_export.package.fiji_memory import Memory
 from bmz_export.tools import TOOLS, distinct_rules
 from training.errors import PackageError
 
-__all__ = ["CheckOptions", "certify", "check"]
+__all__ = ["CheckOptions", "certify", "check", "refuse_unknown"]
 
 PARALLEL = 2
 """Engines that run at once; each has one thread."""
@@ -80,14 +80,19 @@ def check(path: Path, options: CheckOptions | None = None, *, log: Log | None = 
         Where there is no package to read, or an engine or a tool is asked for that is not there.
     """
     options = options or CheckOptions()
+    refuse_unknown(options)
+    with open_package(path) as package:
+        return _Check(Runner(Inspection(package), options, log or (lambda line: None))).run()
+
+
+def refuse_unknown(options: CheckOptions) -> None:
+    """Raise a ``UserError`` where an engine or a tool is asked for that is not there."""
     for name in options.engines or ():
         if name not in ENGINES:
             raise PackageError(
                 f"`engines` {name}: there is no such engine; there are {', '.join(ENGINES)}, all and none"
             )
     find_programs(options.programs)
-    with open_package(path) as package:
-        return _Check(Runner(Inspection(package), options, log or (lambda line: None))).run()
 
 
 def certify(

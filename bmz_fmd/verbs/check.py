@@ -14,13 +14,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    package: Annotated[
-        Path,
-        typer.Argument(
-            parser=fetched,
-            help="Its folder, its zip, or bioimage.io/NAME, a DOI, an address.",
-            metavar="PACKAGE",
-        ),
+    packages: Annotated[
+        list[str],
+        typer.Argument(help="Its folder, its zip, or bioimage.io/NAME, a DOI, an address.", metavar="PACKAGE..."),
     ],
     *,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package, run no engine on it.")] = False,
@@ -41,35 +37,64 @@ def command(
     program: Annotated[
         list[str] | None, typer.Option(help="Run the model in a tool that you have; repeatable.", metavar="NAME=PLACE")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the certificate as JSON.", metavar="FILE")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the certificate, or those of all packages, as JSON.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Say what Fiji, QuPath, ilastik, BioImage.IO and the browser will do with a package.
 
-    Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels; 2: there is no package to read.
+    Of several packages (check DIR/*) a table tells one line each; one that cannot be read stops no other, and files
+    that are neither a zip nor an rdf.yaml are passed over.
+
+    Exit code 0: nothing that ran failed; 1: a tool would fail or show other pixels, or one of several packages cannot
+    be read; 2: there is no package to read.
     """
-    import bmz_fmd
     from bmz_export.checking.certificate import Certificate
+    from bmz_export.checking.check import CheckOptions, check
+    from bmz_export.checking.many import COLUMNS, Judgements, check_each, packages_in
     from training.inference.files import check_replaceable
+    from training.util.progress import Listener
     from training.util.writing import write_text
 
+    def store(result: str) -> None:
+        if json is not None:
+            json.parent.mkdir(parents=True, exist_ok=True)
+            write_text(json, result)
+
+    found = packages_in(packages)
+    result: type[Certificate | Judgements] = Certificate if len(found) == 1 else Judgements
     if json is not None:
-        check_replaceable(json, "--json", ".json", lambda path: Certificate.read(path) is not None)
+        check_replaceable(json, "--json", ".json", lambda path: result.read(path) is not None)
     named = {"deepimagej": fiji, "qupath": qupath, "ilastik": ilastik, **dict(map(_named, program or ()))}
-    certificate = bmz_fmd.check(
-        package,
+    options = CheckOptions(
         engines=engine_names(engines),
         rules_only=rules_only,
         trust=trust,
         tiles=tiles,
         programs={name: place for name, place in named.items() if place is not None},
         timeout=timeout,
-        log=lambda line: console.note(f"  {line}"),
     )
-    if json is not None:
-        json.parent.mkdir(parents=True, exist_ok=True)
-        write_text(json, certificate.to_json())
-    show(certificate)
-    raise typer.Exit(certificate.exit_code)
+    if len(found) == 1:
+        certificate = check(fetched(found[0]), options, log=_log)
+        store(certificate.to_json())
+        show(certificate)
+        raise typer.Exit(certificate.exit_code)
+    judged = []
+    listener = Listener(note=console.note, warn=console.warn, progress=console.progress)
+    for each in check_each(found, options, _log, listener):
+        console.note(f"{each.package}: {each.verdict}")
+        judged.append(each)
+    every = Judgements(packages=tuple(judged))
+    store(every.model_dump_json(indent=2) + "\n")
+    console.table("", COLUMNS, [each.cells() for each in judged], figures=COLUMNS[2:])
+    for each in judged:
+        if each.reason:
+            console.say(f"{each.package}: {each.reason}" if each.package not in each.reason else each.reason)
+    raise typer.Exit(every.exit_code)
+
+
+def _log(line: str) -> None:
+    console.note(f"  {line}")
 
 
 def _named(words: str) -> tuple[str, Path]:
