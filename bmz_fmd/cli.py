@@ -20,7 +20,21 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.verbs import autodip, camera, check, demo, denoise, engines, evaluate, export, fix, train, trust, upload
+from bmz_fmd.verbs import (
+    autodip,
+    camera,
+    check,
+    data,
+    demo,
+    denoise,
+    engines,
+    evaluate,
+    export,
+    fix,
+    train,
+    trust,
+    upload,
+)
 from training.errors import UserError
 from training.inference.memory import is_out_of_memory
 from training.util.writing import is_disk_full
@@ -42,6 +56,7 @@ app = typer.Typer(
 for verb in (train, export, check, fix, denoise, evaluate, trust, upload, demo):
     app.command(name=verb.__name__.rsplit(".", 1)[-1])(verb.command)
 app.add_typer(camera.app, name="camera")
+app.add_typer(data.app, name="data")
 app.add_typer(engines.app, name="engines")
 app.add_typer(autodip.app, name="autodip")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from training.data.published import Origin
 from training.data.quality import inspect
 from training.data.sample import DataSource, Sample
 from training.data.splits import split
@@ -23,7 +24,7 @@ class SplitDataset:
     """An ``ImageDataset`` of samples that ``splits.split`` divides.
 
     ``files`` is every file that is read, by its path relative to the root of the data: what is read from files is
-    inspected. ``notes`` is what is known to be worth a warning already.
+    inspected. ``notes`` is what is known to be worth a warning already, ``tests`` the fields that test as published.
     """
 
     def __init__(
@@ -34,12 +35,13 @@ class SplitDataset:
         files: Mapping[str, Path] = MappingProxyType({}),
         *,
         notes: Sequence[str] = (),
+        tests: Collection[str] = (),
         test_fraction: float,
         seed: int,
     ) -> None:
         first = next(iter(files.values()), name)
         try:
-            parts = split(samples, where=str(first), test_fraction=test_fraction, seed=seed)
+            parts = split(samples, where=str(first), test_fraction=test_fraction, seed=seed, tests=tests)
         except UserError as error:
             raise DataError("; ".join([str(error), *notes])) from None
         self.name, self.source, self._samples, self._files = name, source, samples, files
@@ -94,7 +96,7 @@ def check_values(image: xarray.DataArray) -> None:
             pass
 
 
-def source_of(image: xarray.DataArray, **published: str) -> DataSource:
+def source_of(image: xarray.DataArray, **published: Unpack[Origin]) -> DataSource:
     """Return what a noisy file says of its origin, beside what is published of it."""
     size = image.attrs["resolution"]
     return DataSource(

@@ -1,7 +1,7 @@
 """Which samples train, which choose the best epoch, which only test: whole fields of view, always the same ones."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -68,12 +68,16 @@ def _without(marker: re.Pattern[str], stem: str) -> str:
     return re.sub(r"[ _.-]{2,}", "_", marker.sub("", stem)).strip(" _.-")
 
 
-def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: int) -> Split:
+def split(
+    samples: Sequence[Sample], *, where: str, test_fraction: float, seed: int, tests: Collection[str] = ()
+) -> Split:
     """Split samples by field of view.
 
     Of n fields, in natural order of their names, those from ``int((1 - test_fraction) * n)`` on test; a tenth of the
     others, drawn with ``seed``, validates. Each part gets at least one image. Where there are fewer than three fields,
     the planes are split instead, in blocks, since neighbours in time or depth are alike.
+
+    ``tests`` are the fields that test as published, instead of a fraction, where some are there and others too.
 
     Where some fields have a clean image and others have none, those judge and these train: the first half of the former
     validates, the second half tests. A single one validates, and of the others, split as above, some test.
@@ -93,11 +97,18 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
         others = [sample for sample in samples if sample.field not in judging]
         if others:
             return _judged([fields[name] for name in judging], others, test_fraction)
-    by_field = len(fields) >= 3
-    units = [fields[name] for name in sorted(fields, key=natural)] if by_field else [[sample] for sample in samples]
-    start = int((1 - test_fraction) * len(units) + 1e-9)  # 0.7 * 10 is 6.999...
-    start = min(max(start, min(2, len(units) - 1)), len(units) - 1)
-    rest, test = units[:start], tuple(chain(*units[start:]))
+    held = tuple(sample for sample in samples if sample.field in tests)
+    if len(held) == len(samples):
+        held = ()
+    names = sorted(fields.keys() - {sample.field for sample in held}, key=natural)
+    by_field = len(names) + bool(held) >= 3
+    units = [fields[name] for name in names] if by_field else [[one] for one in samples if one.field in names]
+    if held:
+        rest, test = units, held
+    else:
+        start = int((1 - test_fraction) * len(units) + 1e-9)  # 0.7 * 10 is 6.999...
+        start = min(max(start, min(2, len(units) - 1)), len(units) - 1)
+        rest, test = units[:start], tuple(chain(*units[start:]))
     if len(rest) == 1:
         one = tuple(rest[0])
         return Split(one, one, test, "two images only: the one that trains also chooses the best epoch")
@@ -105,7 +116,7 @@ def split(samples: Sequence[Sample], *, where: str, test_fraction: float, seed: 
     if by_field:
         chosen, warning = set(np.random.default_rng(seed).choice(len(rest), drawn, replace=False).tolist()), None
     else:
-        known, chosen = "one field" if len(fields) == 1 else "two fields", set(range(len(rest) - drawn, len(rest)))
+        known, chosen = "one field" if len(names) == 1 else "two fields", set(range(len(rest) - drawn, len(rest)))
         warning = f"names and axes show {known} of view: {len(units)} planes in blocks make the split, tests tell less"
     train = chain(*(unit for number, unit in enumerate(rest) if number not in chosen))
     return Split(tuple(train), tuple(chain(*(rest[number] for number in sorted(chosen)))), test, warning)

@@ -191,6 +191,8 @@ def _learning(request: Request, recipe: Recipe) -> tuple[str, DataSettings, Imag
     if data.dataset is None and (alone or (needs is not None and not needs.clean)):
         together = needs.frames > 1 if needs is not None else alone
         data = _read_as(data, repeats=together, unpaired=not alone or None)
+    elif "repeats" in data.options and needs is not None and needs.frames > 1:
+        data = _read_as(data, repeats=True)
     dataset = opened(data)
     samples = (*dataset.train, *dataset.validation, *dataset.test)
     if named is None and any(sample.clean is not None for sample in samples):
@@ -200,7 +202,9 @@ def _learning(request: Request, recipe: Recipe) -> tuple[str, DataSettings, Imag
         needs.check((*dataset.train, *dataset.validation), named)
         if not needs.clean:
             needs.check_camera(request.camera or _camera(dataset), named)
-            if needs.frames > 1 and (moved := moving(samples, request.camera)):
+            if needs.frames > 1 and (
+                moved := moving([sample for sample in samples if len(sample.noisy) > 1], request.camera)
+            ):
                 raise DataError(f"`method` {named} takes frames for repeats, but {moved}; choose another `method`")
         return named, data, dataset, None
     method, why = choose(samples, request.camera or _camera(dataset))

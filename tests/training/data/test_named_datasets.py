@@ -147,7 +147,7 @@ class TestRealFiles:
 
 class TestRegistry:
     def test_every_file_of_the_folder_is_found(self):
-        assert {"folders", "simulated", *NAMES} == DATASETS.keys()
+        assert {"fmd", "folders", "simulated", *NAMES} == DATASETS.keys()
         assert len(NAMES) == 10
 
     @pytest.fixture

@@ -14,6 +14,7 @@ import numpy as np
 
 from training.data.dataset import SplitDataset, check_alike, check_values, source_of
 from training.data.options import DatasetOptions, Location
+from training.data.published import Part, Published, data_folder
 from training.data.sample import Sample, Source
 from training.errors import DataError
 from training.images import open_image, source_in
@@ -29,14 +30,6 @@ NAMES = (
 
 _PREPARATIONS = {"whole": None, "quarter": 1024, "c-quarter": 2048}  # the height and width that each takes
 _SIDE = 512  # pixels of a quarter
-
-_PUBLISHED = {
-    "citation": "Hagen GM, Bendesky J, Machado R, Nguyen TA, Kumar T, Ventura J. Fluorescence microscopy datasets for "
-    "training deep neural networks. GigaScience 10(5), giab032 (2021)",
-    "doi": "10.1093/gigascience/giab032",
-    "licence": "CC0-1.0",
-    "address": "https://doi.org/10.5524/100888",
-}
 
 
 class HagenOptions(DatasetOptions):
@@ -56,13 +49,20 @@ class HagenStacks(SplitDataset):
     """
 
     options = HagenOptions
+    published = Published(
+        title="Hagen et al. 2021",
+        citation="Hagen GM, Bendesky J, Machado R, Nguyen TA, Kumar T, Ventura J. Fluorescence microscopy datasets for "
+        "training deep neural networks. GigaScience 10(5), giab032 (2021)",
+        doi="10.1093/gigascience/giab032",
+        address="https://doi.org/10.5524/100888",
+        images="79 to 104 pairs of 512 to 2048 pixels a side",
+        layout="NAME-lowsnr.tif and NAME-highsnr.tif",
+        licence="CC0-1.0",
+    )
 
     def __init__(self, name: str, options: HagenOptions, *, test_fraction: float, seed: int) -> None:
-        if options.data is None:
-            raise DataError(f"`dataset` {name} needs `data` DIR, the folder that holds {name}-lowsnr.tif")
-        if not options.data.is_dir():
-            raise DataError(f"`data` {options.data} is no folder: name the one that holds {name}-lowsnr.tif")
-        low, high = (_find(options.data, f"{name}-{side}snr.tif") for side in ("low", "high"))
+        folder = data_folder(name, options.data, self.published)
+        low, high = (_find(folder, file) for file in _files(name))
         noisy, clean = open_image(low), open_image(high)
         check_alike(noisy, clean)
         check_values(noisy)
@@ -74,12 +74,22 @@ class HagenStacks(SplitDataset):
             samples += _parts(whole, options.preparation, low.name)
         super().__init__(
             name,
-            source_of(noisy, title=f"Hagen et al. 2021, {name}", **_PUBLISHED),
+            source_of(noisy, **self.published.origin(name)),
             samples,
-            {path.relative_to(options.data).as_posix(): path for path in (low, high)},
+            {path.relative_to(folder).as_posix(): path for path in (low, high)},
             test_fraction=test_fraction,
             seed=seed,
         )
+
+    @staticmethod
+    def inventory(name: str, folder: Path) -> list[Part]:
+        """Return which of the two stacks are there."""
+        there = {path.name.lower() for path in _below(folder)}
+        return [Part(file, int(file in there), 1, "" if file in there else file) for file in _files(name)]
+
+
+def _files(name: str) -> tuple[str, str]:
+    return f"{name}-lowsnr.tif", f"{name}-highsnr.tif"
 
 
 def _pages(image: xarray.DataArray) -> Iterator[Source]:
