@@ -110,6 +110,18 @@ def check(
     console.warn_some(opened.warnings())
 
 
+@app.command()
+def fetch(
+    name: Name, *, data: Annotated[Path, typer.Option(help="The folder to put it into; it is made.", metavar="DIR")]
+) -> None:
+    """Download a data set and unpack it; one that broke off goes on. Some only a person may fetch: it says so."""
+    from training.data.fetching import fetch
+    from training.util.progress import Listener
+
+    fetch(name, _found(name).published, data, Listener(note=console.note, warn=console.warn, progress=console.progress))
+    console.say(f"Fetched into {data}; next: bmz-fmd data check {name} --data {data}")
+
+
 def _found(name: str) -> Catalogued:
     """Return the class of a data set that is published."""
     from training.data import DATASETS

@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.command_line import bmz_fmd
-from helpers.distributed import fmd
+from helpers.distributed import biosr, fmd, shah, w2s
 from PIL import Image
 
 TINY = ("--network", "dncnn", "--network-set", "depth=3", "--network-set", "width=4", "--checkpoint", "none", "--set",
@@ -73,3 +73,23 @@ def test_captures_of_fmd_teach_each_other(tmp_path, monkeypatch):
     assert "repeats: true" in (tmp_path / "runs/a/settings.yaml").read_text()
     again = bmz_fmd(*words, "--resume")
     assert again.code == 0, again.err
+
+
+def test_what_a_program_may_not_fetch_is_told(tmp_path):
+    told = bmz_fmd("data", "fetch", "fmd", "--data", tmp_path / "fmd")
+    assert told.code == 2
+    assert "open https://drive.google.com" in told.message
+    assert f"put into {tmp_path / 'fmd'} what it gives: the folders of its tars" in told.message
+    assert not (tmp_path / "fmd").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "told"),
+    [("w2s", w2s, "wf_channel"), ("biosr", biosr, "CCPs"), ("shah", shah, "Noisy_ImageStacks")],
+)
+def test_each_data_set_says_what_is_there(tmp_path, name, write, told):
+    write(tmp_path)
+    checked = bmz_fmd("data", "check", name, "--data", tmp_path)
+    assert checked.code == 0, checked.out
+    assert "It opens as " in checked.out
+    assert told in checked.out + bmz_fmd("data", "show", name).out

@@ -147,7 +147,7 @@ class TestRealFiles:
 
 class TestRegistry:
     def test_every_file_of_the_folder_is_found(self):
-        assert {"fmd", "folders", "simulated", *NAMES} == DATASETS.keys()
+        assert {"biosr", "fmd", "folders", "pairs", "shah", "simulated", "w2s", *NAMES} == DATASETS.keys()
         assert len(NAMES) == 10
 
     @pytest.fixture
