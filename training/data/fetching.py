@@ -13,13 +13,13 @@ from training.util.hashing import sha256
 from training.util.progress import Listener
 from training.util.text import data_size
 from training.util.web import failure
-from training.util.writing import disk_full_at, replacing
+from training.util.writing import disk_full_at, replacing, write_text
 
 _CHUNK, _PATIENCE = 2**20, (10, 60)  # patience: seconds for a connection, and between bytes
 
 
 def fetch(name: str, published: Published, folder: Path, listener: Listener | None = None) -> None:
-    """Download a data set into a folder and unpack it there; what is there and whole is not fetched again.
+    """Download a data set into a folder and unpack it there; one that was fetched before is not fetched again.
 
     Parameters
     ----------
@@ -46,11 +46,16 @@ def fetch(name: str, published: Published, folder: Path, listener: Listener | No
     listener = listener or Listener()
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / PurePosixPath(published.download).name
+    done = archive.with_name(f"{archive.name}.unpacked")
+    if done.exists():
+        listener.note(f"{name}: fetched before; delete {done} to fetch it anew")
+        return
     if not archive.exists():
         _download(published.download, archive, listener)
     if published.sha256 is not None and sha256(archive) != published.sha256:
         raise DataError(f"{archive} is not the published file, its sha256 differs: delete it and fetch it anew")
     _unpack(archive, folder, listener)
+    write_text(done, f"{published.download}\n")
     archive.unlink()
 
 

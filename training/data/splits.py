@@ -100,7 +100,7 @@ def split(
     held = tuple(sample for sample in samples if sample.field in tests)
     if len(held) == len(samples):
         held = ()
-    names = sorted(fields.keys() - {sample.field for sample in held}, key=natural)
+    names = [name for name in sorted(fields, key=natural) if not held or name not in tests]
     by_field = len(names) + bool(held) >= 3
     units = [fields[name] for name in names] if by_field else [[one] for one in samples if one.field in names]
     if held:

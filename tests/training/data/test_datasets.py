@@ -11,7 +11,8 @@ from helpers.image_sets import save_set
 from helpers.own_images import every, folders, names, own, picture, refused, save
 from PIL import Image
 
-from training.data.splits import field_of
+from training.data.sample import Sample
+from training.data.splits import field_of, split
 from training.errors import UserError
 
 
@@ -250,6 +251,26 @@ class TestSplits:
     def test_one_is_not(self, tmp_path):
         noisy, clean = folders(tmp_path, "a")
         refused("one image only", noisy=noisy, clean=clean)
+
+
+class TestPublishedSplits:
+    def split(self, fields, tests, fraction=0.5):
+        samples = [Sample.of_arrays(f"f{n}", np.ones((4, 4)), np.ones((4, 4))) for n in fields]
+        parts = split(samples, where="here", test_fraction=fraction, seed=0, tests={f"f{n}" for n in tests})
+        return [names(part) for part in (parts.train, parts.validation, parts.test)]
+
+    def test_the_fields_that_test_as_published(self):
+        train, validation, test = self.split(range(10), [2, 7])
+        assert test == ["f2", "f7"]
+        assert sorted(train + validation) == ["f0", "f1", "f3", "f4", "f5", "f6", "f8", "f9"]
+        assert len(validation) == 1
+
+    def test_a_fraction_where_none_or_nothing_else_is_there(self):
+        assert self.split(range(4), [9])[2] == ["f2", "f3"]
+        assert self.split(range(4), range(4))[2] == ["f2", "f3"]
+
+    def test_one_field_beside_them(self):
+        assert self.split([1, 2, 3], [2, 3]) == [["f1"], ["f1"], ["f2", "f3"]]
 
 
 class TestWhatDoesNotFit:

@@ -39,9 +39,11 @@ def test_it_lies_unpacked_and_the_zip_is_gone(server, tmp_path):
     server["/W2S_raw.zip"] = CONTENT
     fetch("w2s", published(server, sha256=hashlib.sha256(CONTENT).hexdigest()), tmp_path / "new")
     assert sorted(path.name for path in (tmp_path / "new").rglob("*")) == [
-        "Image001", "raw", "readme.txt", "wf_channel0.npy"
+        "Image001", "W2S_raw.zip.unpacked", "raw", "readme.txt", "wf_channel0.npy"
     ]  # fmt: skip
     assert (tmp_path / "new/raw/Image001/wf_channel0.npy").stat().st_size == 200_000
+    server.clear()
+    fetch("w2s", published(server), tmp_path / "new")  # there is nothing to ask the server for
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])
@@ -66,7 +68,18 @@ def test_a_download_that_broke_off_goes_on(server, tmp_path, knows_ranges):
     fetch("w2s", published(server), tmp_path)
     assert asked == [f"bytes={held}-"]
     assert (tmp_path / "raw/readme.txt").read_text() == "a"
-    assert not list(tmp_path.glob("W2S*"))
+    assert [path.name for path in tmp_path.glob("W2S*")] == ["W2S_raw.zip.unpacked"]
+
+
+def test_a_link_in_a_zip_is_refused(server, tmp_path):
+    link = zipfile.ZipInfo("raw/link")
+    link.external_attr = 0o120777 << 16
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr(link, "/etc")
+    server["/W2S_raw.zip"] = archive.getvalue()
+    with pytest.raises(UserError, match="leads out of its folder"):
+        fetch("w2s", published(server), tmp_path)
 
 
 def test_what_came_is_not_what_was_published(server, tmp_path):
