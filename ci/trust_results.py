@@ -348,7 +348,7 @@ LIMITATIONS = """## What cannot be seen
 - A plausible invention within the noise: structure that changes the result by less than the noise of the pixels that it
   covers, averaged over them. The noisy image holds nothing against it.
   The table's weaker faults show where that begins: of spots as bright as the noise fewer than half are found, those
-  that are some pixels wide; of twice as bright ones all are, as long as they are no finer than the microscope's blur.
+  that are some pixels wide; of twice as bright ones nearly all are, as long as they are no finer than the microscope's blur.
 - What a network makes of structure that it was not trained on, as long as it stays within the noise: one trained on
   filaments alone moves nuclei by a quarter of a standard deviation (last row), and nothing in one noisy image tells.
 - Structure that is lost where it lies below the noise, for the same reason: contrast by frequency is judged only where
