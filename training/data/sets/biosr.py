@@ -161,7 +161,7 @@ def _opened(path: Path) -> NDArray[Any]:
         raise ImageError(f"{path} is missing: unpack it anew") from None
     except UNREADABLE as error:
         raise damaged(str(path), error) from error
-    if frames is None or frames.ndim not in (2, 3):
+    if frames is None or frames.ndim not in (2, 3) or not frames.size:
         raise ImageError(f"{path} is no MRC file or cut off: unpack it anew")
     if frames.dtype.kind not in "uif":
         raise ImageError(f"{path} holds {frames.dtype}, not gray values: is it a file of BioSR?")

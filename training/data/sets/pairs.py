@@ -88,7 +88,10 @@ def _stacks(root: Path) -> tuple[list[Path], list[Path]]:
     """Return the noisy and the clean files; on some disks gt and GT are one name."""
     for pair in _FOLDERS:
         if (root / pair[0]).is_dir():
-            noisy, clean = (sorted(path for path in (root / place).glob("*.tif*")) for place in pair)
+            noisy, clean = (
+                sorted(path for path in (root / place).glob("*") if path.suffix.lower() in (".tif", ".tiff"))
+                for place in pair
+            )
             return noisy, clean
     return [], []
 

@@ -19,6 +19,7 @@ from training.data.options import DatasetOptions, Location
 from training.data.published import Part, Published, data_folder, folder_named, missing
 from training.data.sample import DataSource, Region, Sample, Source
 from training.errors import DataError, ImageError
+from training.images.lazy import UNREADABLE
 
 _FIELDS, _CHANNELS = range(1, 121), "012"
 _TESTS = range(81, 121)  # of 360 sets of images, in the order of their names, 240 train
@@ -150,15 +151,15 @@ def _averages(average: int) -> list[range]:
 def _opened(path: Path, axes: int, kind: str) -> NDArray[Any]:
     """Return a ``.npy`` file as an array that is read where it is asked for, its shape and type checked."""
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r")
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise ImageError(f"{path} is missing: copy it anew") from None
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except UNREADABLE as error:
         brief = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise ImageError(
             f"{path} cannot be read as .npy, it is another file or cut off: copy it anew ({brief})"
         ) from None
-    if not isinstance(array, np.ndarray) or array.ndim != axes or array.dtype.kind != kind or min(array.shape) < 1:
+    if array.ndim != axes or array.dtype.kind != kind or min(array.shape) < 1:
         held = " x ".join(map(str, array.shape)) + f" of {array.dtype}"
         wanted = {3: "captures x rows x columns of uint16", 2: "rows x columns of floats"}[axes]
         raise ImageError(f"{path} holds {held}, not {wanted}: is it a file of W2S?")

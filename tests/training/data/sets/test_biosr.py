@@ -50,6 +50,15 @@ def test_specimens_that_are_there_come_together(tmp_path):
     assert len(every(opened(tmp_path, specimen="F-actin_Nonlinear"))) == 75
 
 
+def test_headers_without_the_marks_of_the_format(tmp_path):
+    stacks = biosr(tmp_path)
+    for path in tmp_path.rglob("*.mrc"):
+        content = bytearray(path.read_bytes())
+        content[208:216] = bytes(8)
+        path.write_bytes(content)
+    np.testing.assert_array_equal(opened(tmp_path, frame=0).test[0].frame(), stacks[3, 1][..., 0])
+
+
 class TestWhatDoesNotFit:
     @pytest.mark.parametrize(
         ("options", "told"),
@@ -83,6 +92,9 @@ class TestWhatDoesNotFit:
         refused("RawSIMData_gt.mrc holds complex64", dataset="biosr", data=tmp_path)
         mrc(path, np.ones((16, 20, 9)))
         refused(r"differ in size \(9 x 16 x 20 and 9 x 20 x 16\)", dataset="biosr", data=tmp_path)
+        for side in (0, -5, 2**31 - 1):
+            path.write_bytes(side.to_bytes(4, "little", signed=True) + path.read_bytes()[4:])
+            refused("RawSIMData_gt.mrc is no MRC file", dataset="biosr", data=tmp_path)
         path.write_bytes(np.random.default_rng(0).bytes(5000))
         refused("RawSIMData_gt.mrc is no MRC file", dataset="biosr", data=tmp_path)
         path.unlink()

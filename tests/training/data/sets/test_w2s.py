@@ -99,6 +99,13 @@ class TestWhatDoesNotFit:
         path.write_bytes(path.read_bytes()[:size])
         refused("wf_channel1.npy cannot be read as .npy, it is another file or cut off", dataset="w2s", data=tmp_path)
 
+    def test_archives_under_the_name_of_a_stack(self, tmp_path):
+        w2s(tmp_path)
+        path = tmp_path / "raw/Image002/wf_channel1.npy"
+        with path.open("wb") as file:
+            np.savez(file, a=np.zeros(3))
+        refused("wf_channel1.npy cannot be read as .npy", dataset="w2s", data=tmp_path)
+
     def test_a_copy_with_holes(self, tmp_path):
         for level in ("avg1", "avg400"):
             (tmp_path / "normalized" / level).mkdir(parents=True)
@@ -117,8 +124,8 @@ def test_only_the_captures_of_a_mean_are_read_and_few_at_a_time(tmp_path, monkey
     asked = []
     path = tmp_path / "stack.npy"
     np.save(path, np.full((400, 64, 64), 7, "u2"))
-    load = np.load
-    monkeypatch.setattr(np, "load", lambda *words, **options: load(*words, **options).view(Watched))
+    opening = np.lib.format.open_memmap
+    monkeypatch.setattr(np.lib.format, "open_memmap", lambda *words, **how: opening(*words, **how).view(Watched))
     part = (slice(8, 24), slice(0, 16))
     np.testing.assert_array_equal(Mean(path, range(4), (64, 64)).read(part), np.full((16, 16), 7))
     assert asked == [(slice(0, 4), *part)]
