@@ -328,11 +328,11 @@ counted of the results that are not confirmed to be faulty.
 
 Limits were fixed on {tuned}, and judged on
 {sets}:
-results of DnCNN-25 trained as `bmz-fmd train` does where nothing else is said (fields 1 to 64 of a channel; fields
-{first} to {last} judge, in quarters of {side} x {side} pixels; each file has a gain of its own, for it was scaled from
-0 to 255), and of a small DnCNN trained on seed 0 for a minute (other fields). All results are judged as they are;
-faults are planted on a quarter of {faulty} fields each, and on the first {faulty_simulated} of {simulated} simulated
-images."""
+results of DnCNN-25 trained by the defaults of `bmz-fmd train` with `--set intensity_fit=image`, for each file was
+scaled from 0 to 255 and has a gain of its own (fields 1 to 64 of a channel; fields {first} to {last} judge, in quarters
+of {side} x {side} pixels, of which those of one field are alike), and of a small DnCNN trained on seed 0 for a minute
+(other fields). All results are judged as they are; faults are planted on a quarter of {faulty} fields each, and on the
+first {faulty_simulated} of {simulated} simulated images."""
 
 ALARMS = """\
 No fault was planted on these results. The root mean square of denoised minus clean, in standard deviations of the
@@ -348,7 +348,7 @@ LIMITATIONS = """## What cannot be seen
 - A plausible invention within the noise: structure that changes the result by less than the noise of the pixels that it
   covers, averaged over them. The noisy image holds nothing against it.
   The table's weaker faults show where that begins: of spots as bright as the noise fewer than half are found, those
-  that are some pixels wide; of twice as bright ones nearly all are, as long as they are no finer than the microscope's blur.
+  that are some pixels wide; of twice as bright ones nearly all are, as long as they are no finer than the blur.
 - What a network makes of structure that it was not trained on, as long as it stays within the noise: one trained on
   filaments alone moves nuclei by a quarter of a standard deviation (last row), and nothing in one noisy image tells.
 - Structure that is lost where it lies below the noise, for the same reason: contrast by frequency is judged only where
