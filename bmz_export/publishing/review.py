@@ -14,7 +14,7 @@ from bmz_export.package.tensors import SAMPLE
 from bmz_export.tools import TOOLS
 from training.errors import UserError
 
-REQUIRED = ("people", "cover", "licensed", "given-by-the-site", "readme")
+REQUIRED = ("people", "cover", "licensed", "given-by-the-site")
 """Rules of the site whose warnings stop an upload."""
 _UNFILLED = "to be filled in"
 
@@ -57,6 +57,7 @@ def review(package: Package, certificate: Path | None = None) -> Review:
         *(f"{fault.message}; {fault.way_out}" for fault in today.errors),
         *(f"{fault.message}; {fault.way_out}" for fault in of_site if fault.rule in REQUIRED),
         *invalid,
+        *([] if list(_documentation(package)) else ["there is no README; nobody would know what the model is for"]),
         *_unfilled(package),
         *_empty(package),
     ]

@@ -50,11 +50,12 @@ def read_token(server: str) -> str:
 def _from_keyring(server: str) -> str:
     try:
         import keyring
+        from keyring.errors import KeyringError
     except ImportError:
         return ""
     try:
         return keyring.get_password("bmz-fmd", server) or ""
-    except keyring.errors.KeyringError:
+    except KeyringError:
         return ""
 
 

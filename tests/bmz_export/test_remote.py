@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import tifffile
 from helpers.command_line import bmz_fmd
 from helpers.small_package import describe
 from helpers.web import broken_off, dripping, endless, serving
@@ -112,6 +114,17 @@ def test_what_is_fetched_is_judged_and_run_as_any_package(zoo, sound):
     ended = bmz_fmd("check", f"{zoo.address}/zoo/kind-cat/files/rdf.yaml", "--rules-only")
     assert ended.code == 0, ended.err
     assert library.load("bioimage.io/kind-cat").name == "bioimage-io-kind-cat"
+
+
+def test_denoise_and_trust_take_what_is_elsewhere(zoo, sound, tmp_path):
+    tifffile.imwrite(tmp_path / "cells.tif", np.random.default_rng(0).integers(80, 200, (64, 64)).astype(np.uint16))
+    address = f"{zoo.address}/zoo/kind-cat/files/rdf.yaml"
+    ended = bmz_fmd("denoise", tmp_path / "cells.tif", "--model", address, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    here = library.denoise(tmp_path / "cells.tif", sound)
+    assert np.array_equal(tifffile.imread(tmp_path / "out" / "cells.tif"), np.rint(here.values).astype(np.uint16))
+    ended = bmz_fmd("trust", f"{zoo.address}/nothing.zip", tmp_path / "cells.tif")
+    assert ended.code == 2 and "could not be fetched (404" in ended.message
 
 
 def test_a_file_that_is_named_in_vain_is_left_to_the_judgement(zoo, tmp_path):

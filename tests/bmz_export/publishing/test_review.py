@@ -1,6 +1,7 @@
 """What stands against an upload is found here, before anything is sent."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from helpers.command_line import bmz_fmd
 from helpers.small_package import describe, rehash
 
 import bmz_fmd as library
+from bmz_export.publishing.server import read_token
 from training.errors import UserError
 
 
@@ -68,7 +70,7 @@ def without_engines(folder):
         (without("license"), "licen"),
         (lambda folder: describe(folder, lambda raw: said(raw, id="kind-cat")), "id is set"),
         (lambda folder: describe(folder, lambda raw: said(raw, status="accepted")), "status is set"),
-        (lambda folder: (folder / "README.md").write_text("nothing"), "README.md has no section"),
+        (lambda folder: (folder / "README.md").unlink(), "there is no README"),
         (empty, "test_input.npy shows nothing"),
         (empty_sample, "sample_input.tif shows nothing"),
         (lambda folder: (folder / "certificate.json").unlink(), "there is no certificate in it"),
@@ -86,6 +88,12 @@ def test_what_must_be_put_right_first(package, spoil, cause):
     assert any(cause in line for line in lines), ended.out
     ended = bmz_fmd("upload", package, "--really")
     assert ended.code == 2 and "not uploaded" in ended.message
+
+
+def test_sections_that_the_readme_lacks_will_be_asked_for(package):
+    (package / "README.md").write_text("# A model\n\nIt takes noise away.\n")
+    found = library.upload(package).review
+    assert not found.refused and any("README.md has no section" in line for line in found.asked)
 
 
 def test_a_certificate_may_lie_beside_the_package(package, tmp_path):
@@ -121,6 +129,30 @@ def test_one_thing_at_a_time(package, words):
 @pytest.mark.parametrize("words", [("--status",), ("--withdraw",)])
 def test_without_an_upload_there_is_nothing_to_tell(package, words):
     assert "no upload of it was begun here" in bmz_fmd("upload", package, *words).message
+
+
+def test_a_token_may_lie_in_a_keyring(monkeypatch):
+    keyring = pytest.importorskip("keyring")
+
+    class Memory(keyring.backend.KeyringBackend):
+        priority = 1
+        held: ClassVar = {("bmz-fmd", "https://hypha.aicell.io"): "kept"}
+
+        def get_password(self, service, username):
+            return self.held.get((service, username))
+
+        def set_password(self, service, username, password):
+            raise AssertionError("nothing is kept by us")
+
+    before = keyring.get_keyring()
+    monkeypatch.delenv("HYPHA_TOKEN", raising=False)
+    keyring.set_keyring(Memory())
+    try:
+        assert read_token("https://hypha.aicell.io") == "kept"
+        with pytest.raises(UserError, match="there is no token for"):
+            read_token("https://example.org")
+    finally:
+        keyring.set_keyring(before)
 
 
 def test_a_record_that_is_none_is_left_alone(package, monkeypatch):

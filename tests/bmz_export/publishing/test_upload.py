@@ -24,9 +24,11 @@ def hypha(tmp_path_factory):
 
 
 @pytest.fixture
-def ada(hypha, monkeypatch):
+def ada(hypha, monkeypatch, tmp_path):
     """Run ``bmz-fmd upload`` with the token of somebody who owns no zoo; ``user`` names another."""
     hypha.relay.stop_after(None)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login nobody password nothing\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))  # which requests prefers to a header
 
     def upload(*words, user="ada", collection=ZOO, server=None):
         monkeypatch.setenv("HYPHA_TOKEN", hypha.tokens.get(user, user))
