@@ -90,10 +90,12 @@ class Hypha:
 
     def call(self, user, method, **arguments):
         """The JSON of a method's answer."""
-        answer = requests.post(
-            f"{self.address}/public/services/artifact-manager/{method}", json=arguments, timeout=60,
-            headers={"Authorization": f"Bearer {self.tokens[user]}"},
-        )  # fmt: skip
+        with requests.Session() as session:
+            session.trust_env = False  # no .netrc
+            answer = session.post(
+                f"{self.address}/public/services/artifact-manager/{method}", json=arguments, timeout=60,
+                headers={"Authorization": f"Bearer {self.tokens[user]}"},
+            )  # fmt: skip
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -101,7 +103,7 @@ class Hypha:
         """From path to bytes of everything that is staged for an artifact, as a reader gets it."""
         names = list(self._names(artifact))
         addresses = self.call("ada", "get_file", artifact_id=artifact, file_path=names, stage=True)
-        return {name: requests.get(addresses[name], timeout=60).content for name in names}
+        return {name: requests.get(addresses[name], timeout=60, auth=lambda request: request).content for name in names}
 
     def _names(self, artifact, folder=""):
         where = {"dir_path": folder} if folder else {}
@@ -134,16 +136,21 @@ def running(folder):
     with contextlib.ExitStack() as stack:
         stack.callback(relay.close)
         log = stack.enter_context((folder / "server.log").open("w"))
-        for command in (moto, hypha):
+
+        def start(command, ready):
             process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
             stack.callback(process.wait)
             stack.callback(process.kill)
+            return lambda: _wait(ready, process, folder / "server.log")
+
+        s3_is_ready = start(moto, f"http://127.0.0.1:{s3}/moto-api/")
         users = json.dumps({"ada": 3600, "eve": 3600, REVIEWER: 3600, "late": 1})
         made = subprocess.run(
             [python, "-c", _TOKENS, users], env=environment, capture_output=True, text=True, check=True
         )
         tokens = {**json.loads(made.stdout), "root": _ROOT}
-        _wait(f"http://127.0.0.1:{port}/health/readiness", process)
+        s3_is_ready()  # the server gives up where it finds no S3
+        start(hypha, f"http://127.0.0.1:{port}/health/readiness")()
         server = Hypha(relay, tokens)
         requests.post(
             f"{server.address}/public/services/ws/create_workspace", timeout=60,
@@ -165,11 +172,11 @@ def _free_port():
         return found.getsockname()[1]
 
 
-def _wait(address, process, seconds=120):
+def _wait(address, process, log, seconds=240):
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(requests.RequestException):
             if requests.get(address, timeout=5).status_code == 200:
                 return
         time.sleep(0.2)
-    raise AssertionError(f"the Hypha server did not start; see server.log beside its database, {address}")
+    raise AssertionError(f"{address} did not answer: {log.read_text()[-2000:]}")
