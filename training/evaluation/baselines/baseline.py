@@ -54,7 +54,7 @@ class Baseline:
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
 
     def __call__(self, image: NDArray[np.floating], noise: NoiseModel, setting: Setting) -> Floats:
-        """Return an image (Y, X) or (Z, Y, X), plane by plane, denoised in its own units; a constant plane as it is.
+        """Return an image (Y, X) or (Z, Y, X), plane by plane, denoised in its own units; one without noise as it is.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Baseline:
         return np.stack([self._plane(plane, noise, setting) for plane in planes]).reshape(image.shape)
 
     def _plane(self, plane: Floats, noise: NoiseModel, setting: Setting) -> Floats:
-        if np.ptp(plane) == 0:
+        if np.ptp(plane) == 0 or (self.stabilised and noise.variance(plane.max()) <= 0):
             return plane
         if not self.stabilised:
             return np.asarray(self.denoise(plane, **setting), np.float32)
@@ -83,7 +83,7 @@ def _stabilising(noise: NoiseModel, plane: Floats) -> tuple[Step, Step]:
     """Return the map behind which the noise of a plane is of deviation 1, and its exact unbiased inverse."""
     low, high = noise.variance([plane.min(), plane.max()])
     if high - low <= _FLAT * high:
-        deviation = max(float(np.sqrt(high)), float(np.finfo(np.float32).tiny))
+        deviation = float(np.sqrt(high))
         return (lambda image: image / deviation), (lambda image: image * deviation)
     constants = noise.pedestal, noise.gain, noise.read_noise
 

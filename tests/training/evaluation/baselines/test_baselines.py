@@ -73,6 +73,12 @@ def test_an_image_on_which_no_noise_can_be_measured_is_refused_or_takes_the_came
     assert denoised(BASELINES["bm3d"], small, measure_camera([taken()[0]]))[0].std() < small.std()
 
 
+def test_an_image_without_noise_stays():
+    noisy = taken()[0]
+    for noise in (NoiseModel(0, 0, 0), NoiseModel(GAIN, 1e6, 0)):
+        np.testing.assert_array_equal(BASELINES["bm3d"](noisy, noise, {}), noisy)
+
+
 def test_noise_that_does_not_grow_needs_no_transform():
     noisy = 50 + np.random.default_rng(0).normal(0, 5, (64, 64)).astype(np.float32)
     for noise in (NoiseModel(0, 0, 5), NoiseModel(1e-9, 0, 5)):
