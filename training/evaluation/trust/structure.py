@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SMOOTHINGS = (1.0, 2.0, 4.0)
 """Standard deviations in pixels of the Gaussians that objects are looked for with."""
 
+USUAL = 256 * 256
+"""Pixels of the images that limits were fixed on."""
+
 _STRENGTH = 0.5  # standard deviations of noise: a weaker residual is not measured by itself
 _CLIP = 5.0  # standard deviations of noise: a hot pixel that was taken away counts no more than that
 
@@ -40,6 +43,13 @@ class Structure:
 
     spread: float
     """Root mean square of the smoothed residual over the image, largest over the sizes: 1 where it is noise alone."""
+
+    pixels: int = USUAL
+    """Of the image: the more there are, the further chance reaches somewhere."""
+
+    def rarity(self) -> float:
+        """Return the size of ``largest`` as a value that is as rare among ``USUAL`` pixels."""
+        return math.sqrt(max(self.largest**2 - 2 * math.log(max(self.pixels / USUAL, 1.0)), 0.0))
 
 
 def deviations(
@@ -83,7 +93,7 @@ def find_structure(
         smooth = deviations(noisy, denoised, model, neighbours, smoothing)
         largest = largest_deviation(smooth)
         spread = float(np.sqrt(np.mean(smooth**2)))
-        found.append(Structure(float(smooth[largest.at]), largest.at, 2 * smoothing, spread))
+        found.append(Structure(float(smooth[largest.at]), largest.at, 2 * smoothing, spread, noisy.size))
     best = max(found, key=lambda each: abs(each.largest))
     return replace(best, spread=max(each.spread for each in found))
 

@@ -150,7 +150,7 @@ def _structure(measures: Measures) -> Iterator[Finding]:
         else f"the result shows brightness {size} that the image does not hold"
     )
     text = f"{what} at {place(found.at)} ({abs(found.largest):.1f} standard deviations of noise)"
-    level = _level("structure", abs(found.largest))
+    level = _level("structure", found.rarity())
     yield from _finding("structure", level, text, found.at)
     text = (
         f"what was removed holds structure all over: smoothed, it varies {found.spread:.2g} times as much as noise does"

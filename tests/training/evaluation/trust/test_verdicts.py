@@ -10,7 +10,7 @@ from planted.results import RESULT_FAULTS, change
 from scipy.ndimage import gaussian_filter
 
 from training.evaluation.trust import judge_images, judge_result
-from training.evaluation.trust.verdict import worst
+from training.evaluation.trust.verdict import judge, worst
 from training.inference.denoiser import Denoiser
 
 
@@ -60,6 +60,14 @@ def test_what_a_few_photons_make_by_chance_is_no_structure():
     for _ in range(6):
         noisy = (100 + 10 * rng.poisson(photons)).astype(np.float32)
         assert "structure" not in found(judged(noisy, (100 + 10 * photons).astype(np.float32)))
+
+
+@pytest.mark.parametrize(("side", "verdict"), [(256, "amber"), (512, "amber"), (2048, "green")])
+def test_in_a_larger_image_chance_may_reach_further(side, verdict):
+    sound = scene(0)
+    measures = judged(sound.noisy, sound.denoised).measures
+    largest = replace(measures.structure, largest=6.1, pixels=side * side)
+    assert judge("image", measures.model_copy(update={"structure": largest})).verdict == verdict
 
 
 def test_the_clean_image_tells_structure_that_was_lost_from_what_noise_made_by_chance():
