@@ -10,6 +10,7 @@ changed:
 """
 
 import json
+import re
 import sys
 import tempfile
 import warnings
@@ -118,6 +119,7 @@ def _mend(path: Path, out: Path, *, trust: bool) -> Mended | str:
 
 def _judge(name, path, model, outcome):
     if isinstance(outcome, str):
+        outcome = re.sub(r"/\S*/bmz-fmd-repair-[^/]*/", "", outcome)  # where it lay meanwhile
         hostile = "nothing of it was run" in outcome or "refused" in outcome or "is a link" in outcome
         return ("refused" if hostile else "not mended"), None, outcome
     if outcome.folder is None:
@@ -203,9 +205,11 @@ def document(verdicts: dict[str, Verdict]) -> str:
     rows = [(name, str(len(found)), *(str(sum(each.outcome == how for each in found)) for how in head[2:]))
             for name, found in by_family.items() if found]  # fmt: skip
     parts.append(_table(head, rows))
+    names = [*(fault.name for family in FAMILIES for fault in family.faults), *STRANGERS]
+    order = {name: place for place, name in enumerate(names)}
     for name, found in by_family.items():
         lines = [(each.what, each.outcome, "-" if each.gap is None else f"{each.gap:.0e}", each.note[:300])
-                 for each in found]  # fmt: skip
+                 for each in sorted(found, key=lambda each: order[each.name])]  # fmt: skip
         if lines:
             parts.append(f"## {name.capitalize()}\n")
             parts.append(_table(("package", "outcome", "largest difference", "what is left"), lines))

@@ -1,6 +1,7 @@
 """A package is mended end to end: its right weights are found, made anew and described for every tool."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,12 @@ def test_a_sound_package_is_left_alone_and_what_stands_there_stays(sound, tmp_pa
         mend(package.folder, tmp_path / "out", RULES)
     with pytest.raises(UserError, match="lies in the package"):
         mend(package.folder / "rdf.yaml", package.folder / "mended", RULES)
+
+
+def test_the_page_about_mending_lists_these_packages():
+    page = (Path(__file__).parents[3] / "docs" / "repair.md").read_text(encoding="utf-8")
+    listed = {line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")}
+    assert {each.what for each in (*FAULTS.values(), *STRANGERS.values())} <= listed
 
 
 @pytest.mark.slow
