@@ -57,9 +57,13 @@ def load(task: Mapping[str, Any]) -> Predict:
         network = _network(path, task["weights_format"], options, np.load(Path(options["target"]) / TEST_INPUT))
         return answer(_make(network, options))
 
+    loaded: list[nn.Module] = []  # at the first image, and kept: what a network keeps of an image is to show
+
     def predict(image: Array) -> list[Array]:
-        network = _network(path, task["weights_format"], options, image)
-        return [_run(Mended(network, **options["around"]).eval(), image)]
+        if not loaded:
+            network = _network(path, task["weights_format"], options, image)
+            loaded.append(Mended(network, **options["around"]).eval())
+        return [_run(loaded[0], image)]
 
     return predict
 
