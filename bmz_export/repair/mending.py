@@ -162,7 +162,7 @@ class _Work:
         for source in candidates(self.inspection, around, self.scratch, trust=self.options.trust):
             self.log(f"trying {source.name}")
             outcome = run_source(
-                source, around, [image, image * np.float32(0.5), image], self.options, self.package.folder
+                source, around, [image, image * np.float32(2), image], self.options, self.package.folder
             )
             if outcome.error is not None:
                 source.error = outcome.error
