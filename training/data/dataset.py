@@ -14,7 +14,7 @@ from training.data.sample import DataSource, Sample
 from training.data.splits import split
 from training.errors import DataError, UserError
 from training.images import planes
-from training.util.hashing import sha256
+from training.util.hashing import known_sha256
 
 if TYPE_CHECKING:
     import xarray
@@ -52,7 +52,7 @@ class SplitDataset:
 
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of every file that is read."""
-        return {name: sha256(path) for name, path in self._files.items()}
+        return {name: known_sha256(path) for name, path in self._files.items()}
 
     def warnings(self) -> list[str]:
         """Return what is known of the files, and what an inspection of some samples finds."""
@@ -70,7 +70,7 @@ class Undivided:
 
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of every file that is read."""
-        return {name: sha256(path) for name, path in self._files.items()}
+        return {name: known_sha256(path) for name, path in self._files.items()}
 
     def warnings(self) -> list[str]:
         """Return what an inspection of some samples finds."""

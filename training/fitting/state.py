@@ -129,6 +129,8 @@ def calibrated_start(
     else:
         constants = search(denoiser, pretrained=False)
     model = Calibrated(denoiser, constants).to("cpu")
+    with listener.progress("reading every file once, for its hash", None):
+        data = DataUsed.of(dataset)
     provenance = Provenance(
         network=used,
         calibration=asdict(constants),
@@ -142,7 +144,7 @@ def calibrated_start(
         ),
         camera=measured.camera,
         intensity_fit=measured.intensity,
-        data=DataUsed.of(dataset),
+        data=data,
         method=settings.method,
         clean="taught" if chosen.needs.clean else "judged" if judges else "none",
         expected_error=expected,

@@ -1,4 +1,4 @@
-"""The user's cache: checkpoints and engines that were fetched once."""
+"""The user's cache: checkpoints and engines that were fetched once, and notes of hashes."""
 
 import os
 from pathlib import Path
