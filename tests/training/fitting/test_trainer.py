@@ -179,8 +179,9 @@ def test_how_long_it_takes_is_said_before_anything_is_measured_and_again_before_
     run = begun(tmp_path / "run", epochs=1, checkpoint=str(tmp_path / "mine.pth"))
     train(run, device="cpu", listener=Listener(note=said.append, progress=progress))
     assert said[0].startswith("run: first estimate: about ")
-    assert said[1:4] == ["measuring the images", "calibrating", "scoring the test images"]
-    assert said[4].startswith("run: 1 epoch of 6 patches, 3 steps each, about ")
+    hashes = "reading every file once, for its hash"
+    assert said[1:5] == ["measuring the images", "calibrating", hashes, "scoring the test images"]
+    assert said[5].startswith("run: 1 epoch of 6 patches, 3 steps each, about ")
 
 
 def test_where_it_takes_days_a_smaller_network_is_proposed(tmp_path, monkeypatch):
