@@ -85,7 +85,7 @@ class Compared(Part):
     images, mean, sd
         Its figures, as those of the model.
     seconds : float
-        Of an image, on average; 0 where results were given.
+        Of an image, on average, to denoise it, or to read the result that was given.
     gain : Gain
         Of the model over it.
     """
@@ -138,8 +138,8 @@ class Beside:
 def gain(differences: Sequence[float], fields: Sequence[str]) -> Gain:
     """Return the mean of differences, NaN left out, and how sure it is: images of one field are not independent.
 
-    The percentiles of the bootstrap are those further out that Student's distribution asks of so few fields (Hesterberg,
-    The American Statistician 69(4), 2015, doi:10.1080/00031305.2015.1089789): five would give 85 % else, not 95.
+    The percentiles of the bootstrap are as far out as Student's distribution asks of so few fields (Hesterberg, The
+    American Statistician 69(4), 2015, doi:10.1080/00031305.2015.1089789): else five would give 85 %, not 95.
     """
     from scipy.stats import norm, t, wilcoxon
 
