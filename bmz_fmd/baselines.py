@@ -124,7 +124,7 @@ def _computed(chosen: Baseline, model: Model, pairs: Pairs, convention: Conventi
         how += ", settings by Stein's risk"
         validation = _validation(model, pairs)
         if validation:
-            setting = best_of_pairs(chosen, validation, convention=convention, data_range=data_range)
+            setting = best_of_pairs(chosen, validation, model.camera, convention=convention, data_range=data_range)
             how = "settings by PSNR on validation images"
 
     def result(number: int, noisy: NDArray[np.float32]) -> tuple[NDArray[np.float32], Mapping[str, float]]:

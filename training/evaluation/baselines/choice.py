@@ -51,9 +51,16 @@ def denoised(
 
 
 def best_of_pairs(
-    baseline: Baseline, samples: Sequence[Sample], *, convention: Convention, data_range: float
+    baseline: Baseline,
+    samples: Sequence[Sample],
+    camera: CameraProfile | None = None,
+    *,
+    convention: Convention,
+    data_range: float,
 ) -> Setting:
     """Return the setting of the highest mean PSNR over the middles of up to six samples that have clean images.
+
+    Their noise is counted as ``denoised`` does.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def best_of_pairs(
     for sample in (samples[number] for number in chosen):
         noisy, clean = sample.pair()
         middle = _middle(noisy)
-        crops.append((noisy[middle], clean[middle], camera_of(noisy, None).model))
+        crops.append((noisy[middle], clean[middle], camera_of(noisy, camera).model))
 
     def score(setting: Setting) -> float:
         return float(np.nanmean([
