@@ -72,7 +72,7 @@ def show(
     if data is not None and out is not None:
         from training.evaluation.contact_sheet import contact_sheet
 
-        check_replaceable(out, "--out", ".png", is_ours)
+        check_replaceable(out, "`out`", ".png", is_ours)
         opened = _opened(name, data, channel, option)
         contact_sheet([*opened.train, *opened.validation, *opened.test], f"{entry.title}: {opened.name}", out)
         console.say(f"{out} is written")
@@ -91,7 +91,7 @@ def check(
     Exit code 0: it opens, so that train can use it; 1: it does not, and why.
     """
     from training.data.published import data_folder
-    from training.errors import DataError
+    from training.errors import DataError, ImageError
 
     found = _found(name)
     parts = found.inventory(name, data_folder(name, data, found.published))
@@ -99,7 +99,7 @@ def check(
     console.table("", ["part", "files", "of", "missing"], rows, figures=("files", "of"))
     try:
         opened = _opened(name, data, channel, option)
-    except DataError as error:
+    except (DataError, ImageError) as error:
         console.say(f"It does not open: {error}")
         raise typer.Exit(1) from None
     counts = ", ".join(

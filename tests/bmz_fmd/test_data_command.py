@@ -43,6 +43,10 @@ def test_what_does_not_open_is_told(tmp_path):
     assert "It does not open: " in checked.out
     assert "or take another --option level" in checked.out
     assert bmz_fmd("data", "check", "fmd", "--data", tmp_path / "no").code == 2
+    next((tmp_path / "Confocal_FISH/raw/19").iterdir()).write_bytes(b"no PNG")
+    checked = bmz_fmd("data", "check", "fmd", "--data", tmp_path)
+    assert checked.code == 1
+    assert "It does not open: " in checked.out
     assert "did you mean fmd?" in bmz_fmd("data", "check", "fmdd", "--data", tmp_path).message
 
 
@@ -56,20 +60,13 @@ def test_a_contact_sheet(tmp_path):
     assert "go together" in bmz_fmd("data", "show", "fmd", "--out", sheet).message
 
 
-def test_fmd_trains_by_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    fmd(tmp_path / "fmd", fields=(1, 2, 3, 19))
-    trained = bmz_fmd("train", "--dataset", "fmd", "--data", "fmd", "--name", "a", *TINY)
-    assert trained.code == 0, trained.err
-    assert "3 test images" in trained.out
-
-
 def test_captures_of_fmd_teach_each_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fmd(tmp_path / "fmd", fields=(1, 2, 3, 19))
     words = ("train", "--dataset", "fmd", "--data", "fmd", "--name", "a", "--method", "noise2noise", *TINY)
     trained = bmz_fmd(*words)
     assert trained.code == 0, trained.err
+    assert "1 test image" in trained.out
     assert "repeats: true" in (tmp_path / "runs/a/settings.yaml").read_text()
     again = bmz_fmd(*words, "--resume")
     assert again.code == 0, again.err
