@@ -35,9 +35,8 @@ def unlike(count, seed=0):
     return {f"image_{number}": Errors(shares * rng.lognormal(0, 0.6), 0.3) for number in range(count)}
 
 
-@pytest.mark.parametrize("share", [0.8, 0.9])
-def test_clean_pixels_of_images_that_it_was_not_fixed_on_lie_within_it(share):
-    samples = pairs(12)
+def test_clean_pixels_of_images_that_it_was_not_fixed_on_lie_within_it():
+    samples, share = pairs(12), 0.8
     interval = judge_images(samples, DENOISER, share=share).interval
     assert len(interval.held) == len(interval.calibrated) == 6
     assert set(interval.held).isdisjoint(interval.calibrated)
