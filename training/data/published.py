@@ -93,7 +93,7 @@ def data_folder(name: str, data: Path | None, published: Published) -> Path:
 
 def folder_named(data: Path, name: str) -> Path | None:
     """Return the folder of a name: ``data`` itself, or the nearest one below it, at most three levels down."""
-    if data.name == name and data.is_dir():
+    if data.absolute().name == name and data.is_dir():
         return data
     for pattern in (name, f"*/{name}", f"*/*/{name}"):
         found = sorted(path for path in data.glob(pattern) if path.is_dir())

@@ -30,7 +30,7 @@ def test_field_nineteen_tests_and_each_capture_is_an_image(tmp_path):
     assert data.hashes()[file] == hashlib.sha256((tmp_path / file).read_bytes()).hexdigest()
 
 
-def test_a_kind_a_level_and_the_first_captures(tmp_path):
+def test_a_kind_a_level_and_the_first_captures(tmp_path, monkeypatch):
     fmd(tmp_path)
     noisy, _ = fmd(tmp_path, "WideField_BPAE_R", levels=("raw", "avg4"))
     assert {sample.field[:9] for sample in every(opened(tmp_path))} == {"Confocal_", "WideField"}
@@ -38,7 +38,9 @@ def test_a_kind_a_level_and_the_first_captures(tmp_path):
     assert data.name == "WideField_BPAE_R"
     assert len(every(data)) == 6
     np.testing.assert_array_equal(data.test[0].frame(), noisy["avg4", 19][0])
-    assert opened(tmp_path / "WideField_BPAE_R", level="avg4").test[0].field == "WideField_BPAE_R_19"
+    monkeypatch.chdir(tmp_path / "WideField_BPAE_R")
+    for root in (tmp_path / "WideField_BPAE_R", "."):
+        assert opened(root, level="avg4").test[0].field == "WideField_BPAE_R_19"
 
 
 def test_captures_of_a_field_as_frames(tmp_path):
