@@ -220,7 +220,8 @@ class _Download:
                 if response.status_code == 404 and not wanted:
                     return False
                 response.raise_for_status()
-                size = int(response.headers.get("Content-Length") or 0)
+                stated = response.headers.get("Content-Length", "")
+                size = int(stated) if stated.isdecimal() else 0
                 self._check(size)
                 with (
                     target.open("wb") as stream,

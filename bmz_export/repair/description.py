@@ -54,12 +54,15 @@ def write_description(
         Names of further files.
     """
     raw = {key: old.raw[key] for key in _KEPT if old.raw.get(key)}
-    raw["authors"] = [{"name": each} if isinstance(each, str) else each for each in raw.get("authors") or []]
+    if isinstance(raw.get("authors"), str):
+        raw["authors"] = [raw["authors"]]
+    if isinstance(raw.get("authors"), list):
+        raw["authors"] = [{"name": each} if isinstance(each, str) else each for each in raw["authors"]]
     written = {
         "format_version": FORMAT,
         "type": "model",
         "name": plain_name(old.name) or "Model",
-        **{key: value for key, value in raw.items() if value},
+        **raw,
         **({"license": licence} if licence else {}),
         "documentation": files["documentation"],
         "covers": [files["cover"]],
@@ -71,13 +74,15 @@ def write_description(
     said = [f"{key} was left out: tools disagree on it, or the site gives it"
             for key in old.raw if key not in _ANEW and key not in _KEPT and old.raw[key]]  # fmt: skip
     path = folder / RDF
-    for _ in range(2):
+    odd = None
+    while odd is None or odd:
         text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=120)
         path.write_text(f"{mark}\n{text}", encoding="utf-8")
-        odd = {where.partition(".")[0].partition("[")[0]: what for where, what in departures(read_description(path))}
-        for key in odd.keys() & set(_KEPT):
+        found = {where.partition(".")[0].partition("[")[0]: what for where, what in departures(read_description(path))}
+        odd = [key for key in _KEPT if key in found and key in written]
+        for key in odd:
             del written[key]
-            said.append(f"{key} was left out: {odd[key]}")
+            said.append(f"{key} was left out: {found[key]}")
     if old.format_version != FORMAT:
         said.append(f"the description was of format {old.format_version}, now {FORMAT} in plain strings")
     if written["name"] != old.name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.inspection import Inspection
-from bmz_export.inspection.tensors import read_tensor
+from bmz_export.inspection.tensors import MAX_VALUES, read_tensor
 from bmz_export.package.description import Tensor
 from bmz_export.package.tensors import fitted
 from bmz_export.repair.operations import CANONICAL
+from training.errors import PackageError
 
 Array = NDArray[np.float32]
 
@@ -36,7 +38,13 @@ def telling(image: Array | None) -> bool:
 
 
 def test_image(inspection: Inspection, takes: Tensor) -> tuple[Array, str] | None:
-    """Return a test image (1, channel, y, x) that the description allows, and what it was made of."""
+    """Return a test image (1, channel, y, x) that the description allows, and what it was made of.
+
+    Raises
+    ------
+    UserError
+        Where the least that the description allows is larger than any image that is tried.
+    """
     for image, origin in _found(inspection, takes):
         if telling(image):
             shape = list(image[:1].shape)
@@ -44,6 +52,11 @@ def test_image(inspection: Inspection, takes: Tensor) -> tuple[Array, str] | Non
                 axis = takes.axis(letter)
                 if axis is not None and (axis.size or axis.step):
                     shape[place] = axis.at_least(shape[place])
+            if prod(shape) > MAX_VALUES:
+                raise PackageError(
+                    f"{inspection.package.path}: {takes.id} takes images of no less than {shape[2]} x {shape[3]}; "
+                    f"at most {MAX_VALUES:,} values are tried"
+                )
             return fitted(image[:1], shape), origin
     return None
 
@@ -70,7 +83,10 @@ def _from_tiff(path: Path, takes: Tensor) -> Array | None:
     wanted = 1 if channel is None else channel.size or 1
     try:
         with tifffile.TiffFile(path) as file:
-            array, axes = file.series[0].asarray(), file.series[0].axes.lower().replace("s", "c")
+            series = file.series[0]
+            if series.size > MAX_VALUES:
+                return None
+            array, axes = series.asarray(), series.axes.lower().replace("s", "c")
     except Exception:  # noqa: BLE001 -- a stranger's file may be wrong in any way
         return None
     if array.dtype.kind not in "biuf" or not {"y", "x"} <= set(axes):

@@ -11,17 +11,16 @@ from training.errors import PackageError
 def refuse_hostile(inspection: Inspection, *, trust: bool) -> None:
     """Raise a ``PackageError`` where a file of the package would run code or reach other files when it is loaded.
 
-    Weights that merely cannot be read are left out instead.
+    Weights that merely cannot be read, or a TorchScript archive in a state dict's place, are left out instead.
     """
     package, description = inspection.package, inspection.description
-    reason = None
     archive, onnx, pickle = inspection.torchscript_archive, inspection.onnx, inspection.state_dict
     if archive and archive.reaches:
         reason = hostile(inspection, "torchscript")
     elif onnx and any(package.file(each) is None for each in onnx.external):
         reason = f"the ONNX names {onnx.external[0]} as weights, which is no file of the package"
-    elif pickle and pickle.calls:
-        reason = f"the state dict would call {sorted(pickle.calls)[0].replace(' ', '.')} when it is loaded"
+    elif calls := sorted(each for each in (pickle.calls if pickle else ()) if not each.startswith("__torch__.")):
+        reason = f"the state dict would call {calls[0].replace(' ', '.')} when it is loaded"
     else:
         tests = (inspection.test(tensor) for tensor in (*description.inputs, *description.outputs))
         reason = next((test.error for test in tests if test and test.error and "pickled" in test.error), None)

@@ -28,7 +28,7 @@ Array = NDArray[np.float32]
 
 SAME = 1e-3
 """Of the output's range: BioImage.IO's own tolerance."""
-_QUOTED = re.compile(r"^    model = denoiser\((\{.*\}), (\{.*\})\)$", re.MULTILINE)
+_QUOTED = re.compile(r"^    model = denoiser\((\{[^{}\n]*\}), (\{[^{}\n]*\})\)$", re.MULTILINE)
 _NAMES = {"pytorch_state_dict": "the state dict", "torchscript": "the TorchScript", "onnx": "the ONNX"}
 
 
@@ -121,12 +121,13 @@ def candidates(inspection: Inspection, around: Around, folder: Path, *, trust: b
 def choose(sources: Sequence[Source], wanted: Array | None, root: str | None, path: Path) -> tuple[Source, list[str]]:
     """Return the source that is right and what is to be said of the others.
 
-    The one that gives the test output is; where none does, most formats that agree are, and the test output is wrong.
+    The one that gives the test output is; where none does, most formats that agree are, and the test output is wrong;
+    where they contradict each other, the one that the others are said to be made of is taken, and that is said.
 
     Raises
     ------
     UserError
-        Where none runs, or where they contradict each other and nothing tells which is right.
+        Where none runs.
     """
     sound = [each for each in sources if each.output is not None and np.isfinite(each.output).all()]
     said = [f"{each.name} was not used: {each.error or 'it returns NaN or infinity'}" for each in sources
@@ -175,9 +176,9 @@ def own_architecture(inspection: Inspection, folder: Path) -> Mapping[str, Any] 
         kwargs = (
             dict(zip(("network", "calibration"), map(ast.literal_eval, quoted.groups()), strict=True)) if quoted else {}
         )
-    except (ValueError, SyntaxError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
-    if not kwargs or not all(plain_arguments(each) for each in kwargs.values()):
+    if not kwargs or not all(isinstance(each, dict) and plain_arguments(each) for each in kwargs.values()):
         return None
     name = next((name for name in NETWORKS if composed(name, kwargs) == text), None)
     if name is None:
