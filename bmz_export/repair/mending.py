@@ -19,7 +19,7 @@ from bmz_export.checking.certificate import PICTURE, Certificate
 from bmz_export.checking.check import certify, check
 from bmz_export.checking.runner import CheckOptions, Log
 from bmz_export.inspection import Inspection
-from bmz_export.package.archive import open_package, write_zip
+from bmz_export.package.archive import DESCRIPTION_NAMES, open_package, write_zip
 from bmz_export.package.builder import Addition, write_script
 from bmz_export.package.fiji_memory import Memory
 from bmz_export.package.halo import SHORT
@@ -47,9 +47,10 @@ from training.errors import PackageError
 from training.evaluation.cover import cover
 from training.networks import NETWORKS
 from training.util.hashing import sha256
-from training.util.writing import new_folder
+from training.util.writing import clear_parts, new_folder
 
-_MADE_ANEW = frozenset({CERTIFICATE, PICTURE, SAMPLE})
+_MADE_ANEW = frozenset({CERTIFICATE, PICTURE, README, COVER, *DESCRIPTION_NAMES})
+"""Files of these names are written anew, also where they stand among the attachments."""
 
 
 @dataclass
@@ -123,11 +124,17 @@ def mend(path: Path, out: Path, options: CheckOptions | None = None, *, log: Log
             work = _Work(inspection, options, log, Path(scratch))
             work.make()
             out.mkdir(parents=True, exist_ok=True)
-            with new_folder(target) as folder:
-                work.write(folder)
-                log("The mended package")
-                after = work.finish(folder)
-                write_zip(folder, archive)
+            clear_parts(out, name)
+            try:
+                with new_folder(target) as folder:
+                    work.write(folder)
+                    log("The mended package")
+                    after = work.finish(folder)
+                    write_zip(folder, archive)
+            except BaseException:  # an interruption too: the folder and its zip, or neither
+                if not target.exists():
+                    archive.unlink(missing_ok=True)
+                raise
     return Mended(target, archive, before, after, work.changes, work.left)
 
 
@@ -280,8 +287,11 @@ class _Work:
         for made in self.made.iterdir():
             shutil.copyfile(made, folder / made.name)
         noisy, result = (np.load(folder / name) for name in (TEST_INPUT, TEST_OUTPUT))
-        self._attachments = self._copied(folder)
         single = noisy.shape[1] == result.shape[1] == 1
+        if self.facts.get("state_dict"):
+            assert self.source.architecture is not None
+            shutil.copyfile(str(self.source.architecture["file"]), folder / ARCHITECTURE)
+        self._attachments = self._copied(folder, single)
         if single:
             write_sample(folder / SAMPLE, _whole_numbers(noisy[0, 0]))
             self._attachments.append(SAMPLE)
@@ -298,29 +308,27 @@ class _Work:
         elif licence != self.old.raw.get("license"):
             self.changes.append(f"the licence is written as {licence}")
         self._licence = licence
-        if self.facts.get("state_dict"):
-            assert self.source.architecture is not None
-            shutil.copyfile(str(self.source.architecture["file"]), folder / ARCHITECTURE)
         self._write_scripts(folder, single)
         self._describe(folder, ())
 
-    def _copied(self, folder: Path) -> list[str]:
+    def _copied(self, folder: Path, single: bool) -> list[str]:
         """Copy the attachments that are the author's own, beside the description, and return their names."""
-        named = []
+        named: list[str] = []
+        anew = _MADE_ANEW | {script.name for script in scripts().values()} | ({SAMPLE} if single else set())
+        second = self.inspection.onnx.external if self.inspection.onnx else ()
         for file in self.old.attachments:
             path = self.package.file(file.source)
             name = Path(file.source).name
             if path is None:
                 self.left.append(f"the attachment {file.source} is not in the package")
-            elif name not in _MADE_ANEW | {script.name for script in scripts().values()} and name not in named:
-                if self._is_second_file(file.source) or (folder / name).exists():
-                    continue
+            elif name in anew or file.source in second:
+                continue
+            elif (folder / name).exists():
+                self.left.append(f"the attachment {file.source} was left out: another file is called {name}")
+            else:
                 shutil.copyfile(path, folder / name)
                 named.append(name)
         return named
-
-    def _is_second_file(self, source: str) -> bool:
-        return source in (self.inspection.onnx.external if self.inspection.onnx else ())
 
     def _copy_cover(self, folder: Path, noisy: Any, result: Any) -> None:  # noqa: ANN401
         from bmz_export.tools.bioimageio_site import TOOL

@@ -38,7 +38,7 @@ class Ordered(nn.Module):
         return result.to(torch.float32)
 
 
-class Mended(nn.Module):
+class WithProcessing(nn.Module):
     """From an image (batch, channel, y, x) as it is to the result, all that was described around the network inside.
 
     Parameters

@@ -34,7 +34,7 @@ from bmz_export.package.weights import (
     write_state_dict,
     write_torchscript,
 )
-from bmz_export.repair.network import Mended, Ordered
+from bmz_export.repair.network import Ordered, WithProcessing
 from bmz_export.repair.rebuilt import Rebuilt
 from training.errors import UserError
 from training.inference.backends import from_onnx, from_torchscript
@@ -62,7 +62,7 @@ def load(task: Mapping[str, Any]) -> Predict:
     def predict(image: Array) -> list[Array]:
         if not loaded:
             network = _network(path, task["weights_format"], options, image)
-            loaded.append(Mended(network, **options["around"]).eval())
+            loaded.append(WithProcessing(network, **options["around"]).eval())
         return [_run(loaded[0], image)]
 
     return predict
@@ -132,7 +132,7 @@ def _make(network: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
     facts["batch"] = _returns(network, np.concatenate([image, image]))
     multiple, least = _sizes(network, image, options["multiple"])
     facts |= {"multiple": multiple or 1, "free": multiple is not None}
-    mended: nn.Module = Mended(network, **options["around"], multiple=multiple or 1).eval()
+    mended: nn.Module = WithProcessing(network, **options["around"], multiple=multiple or 1).eval()
     around = options["around"]["before"] or options["around"]["after"]
     if options["keep"] and not around and (multiple or 1) == 1:
         mended = network  # as it was trained: its tensors keep their names

@@ -11,8 +11,10 @@ from planted import FAULTS, Package, Sound, plant
 from planted.strangers import STRANGERS, make
 
 from bmz_export.checking.check import CheckOptions
+from bmz_export.inspection import Inspection
 from bmz_export.package.archive import open_package
 from bmz_export.repair import mend
+from bmz_export.repair.sources import own_architecture
 from training.errors import UserError
 from training.inference.backends import from_torchscript
 
@@ -59,6 +61,13 @@ def test_our_package_with_faults_of_every_family_is_made_whole(sound, tmp_path):
 
 def test_a_strangers_package_of_format_04_is_made_whole(tmp_path):
     old = make(STRANGERS["older-zoo"], tmp_path / "old")
+    raw = yaml.safe_load((old / "rdf.yaml").read_text())
+    raw["authors"] = "Grace Hopper"
+    for name in ("README.md", "one/notes.txt", "two/notes.txt"):
+        (old / name).parent.mkdir(exist_ok=True)
+        (old / name).write_text(f"# Model\n\nBy its author. {name}\n")
+        raw["attachments"]["files"].append(name)
+    (old / "rdf.yaml").write_text(yaml.safe_dump(raw))
     mended = mend(old, tmp_path / "out", CheckOptions(engines=("torch",)))
     assert mended.before.exit_code == 1
     assert mended.exit_code == 0, [fault.line() for fault in mended.after.errors]
@@ -67,7 +76,10 @@ def test_a_strangers_package_of_format_04_is_made_whole(tmp_path):
     raw = yaml.safe_load((mended.folder / "rdf.yaml").read_text())
     assert raw["license"] == "MIT"
     assert raw["cite"] == [{"text": "A paper", "doi": "10.1234/abcd"}]
+    assert raw["authors"] == [{"name": "Grace Hopper"}]
     assert "preprocessing" not in raw["inputs"][0]
+    assert "one/notes.txt" in (mended.folder / "notes.txt").read_text()
+    assert "the attachment two/notes.txt was left out: another file is called notes.txt" in mended.left
     assert "By its author." in (mended.folder / "README.md").read_text()
 
 
@@ -76,6 +88,23 @@ def test_python_of_a_package_runs_only_where_it_is_trusted(tmp_path):
     with pytest.raises(UserError, match="only with `trust`"):
         mend(old, tmp_path / "out", RULES)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_no_image_has_is_told_in_a_line(tmp_path):
+    old = make(STRANGERS["older-zoo"], tmp_path / "old")
+    raw = yaml.safe_load((old / "rdf.yaml").read_text())
+    raw["inputs"][0]["shape"] = [1, 1, 10**6, 10**6]
+    (old / "rdf.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match="no less than 1000000 x 1000000"):
+        mend(old, tmp_path / "out", RULES)
+
+
+@pytest.mark.parametrize("arguments", ["{1}, {2}", "{[]: 1}, {'a': 1}", "{'depth': 4}, {}", "}, {" * 100_000])
+def test_an_architecture_that_only_looks_like_ours_is_not_taken_for_it(arguments, tmp_path):
+    old = make(STRANGERS["careamics"], tmp_path / "old")
+    (old / "model.py").write_text(f"def TinyUNet(outputs):\n    model = denoiser({arguments})\n")
+    with open_package(old) as package:
+        assert own_architecture(Inspection(package), tmp_path) is None
 
 
 HOSTILE = [fault for fault in FAULTS.values() if fault.family == "hostile"]

@@ -8,7 +8,7 @@ from bioimageio.core.proc_setup import setup_pre_and_postprocessing
 from bioimageio.core.tensor import Tensor
 from bioimageio.spec.model import v0_5
 
-from bmz_export.repair.network import Mended
+from bmz_export.repair.network import WithProcessing
 from training.errors import UserError
 
 OPERATIONS = [
@@ -55,7 +55,7 @@ def _described(name, kwargs):
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each[0])
 def test_an_operation_gives_the_pixels_of_the_reference(operation):
     image = np.random.default_rng(0).normal(110, 25, (1, 2, 20, 30)).astype(np.float32)
-    inside = Mended(torch.nn.Identity(), before=[operation])(torch.from_numpy(image)).numpy()
+    inside = WithProcessing(torch.nn.Identity(), before=[operation])(torch.from_numpy(image)).numpy()
     wanted = around([operation], image).astype(np.float32)
     assert np.abs(inside - wanted).max() <= 1e-5 * max(np.ptp(wanted), 1)
 
@@ -63,18 +63,18 @@ def test_an_operation_gives_the_pixels_of_the_reference(operation):
 def test_what_is_measured_before_the_network_is_the_image_as_it_came():
     image = np.random.default_rng(0).normal(110, 25, (1, 2, 20, 30)).astype(np.float32)
     chain = [OPERATIONS[0], OPERATIONS[7]]
-    inside = Mended(torch.nn.Identity(), before=chain)(torch.from_numpy(image)).numpy()
+    inside = WithProcessing(torch.nn.Identity(), before=chain)(torch.from_numpy(image)).numpy()
     assert np.allclose(inside, around(chain, image), atol=1e-5)
 
 
 def test_an_image_of_one_value_has_no_deviation():
-    inside = Mended(torch.nn.Identity(), before=[("zero_mean_unit_variance", {})])
+    inside = WithProcessing(torch.nn.Identity(), before=[("zero_mean_unit_variance", {})])
     assert not inside(torch.full((1, 1, 96, 120), 65535.0)).any()
 
 
 def test_each_image_of_a_batch_is_measured_by_itself():
     images = torch.rand(2, 1, 20, 30) * torch.tensor([1.0, 50.0]).reshape(2, 1, 1, 1)
-    inside = Mended(torch.nn.Identity(), before=[OPERATIONS[9]])
+    inside = WithProcessing(torch.nn.Identity(), before=[OPERATIONS[9]])
     assert torch.equal(inside(images)[1:], inside(images[1:]))
 
 
@@ -85,9 +85,9 @@ def test_each_image_of_a_batch_is_measured_by_itself():
 )  # fmt: skip
 def test_an_operation_that_cannot_stand_inside_is_named(operation):
     with pytest.raises(UserError, match=operation[0]):
-        Mended(torch.nn.Identity(), before=[operation])
+        WithProcessing(torch.nn.Identity(), before=[operation])
 
 
 def test_sizes_that_the_network_does_not_take_are_mirrored_up_and_cropped():
     doubling = torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Upsample(scale_factor=4))
-    assert Mended(doubling, multiple=4)(torch.rand(1, 1, 21, 30)).shape == (1, 1, 21, 30)
+    assert WithProcessing(doubling, multiple=4)(torch.rand(1, 1, 21, 30)).shape == (1, 1, 21, 30)
