@@ -10,8 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 from bmz_fmd.spelling import as_options
+
+if TYPE_CHECKING:
+    from training.util.progress import Listener
 
 _PLAIN_PAUSE = 30.0  # seconds between progress lines in a log
 _PLAIN_WIDTH = 80  # columns of a table in a log
@@ -111,6 +115,13 @@ def progress(title: str, total: float | None) -> AbstractContextManager[Callable
         Yields ``advance(steps, what)``: so many more steps are done; ``what`` is shown beside the title ("" leaves it).
     """
     return (_bar if sys.stderr.isatty() else _lines)(title, total)
+
+
+def listener() -> Listener:
+    """Return what shows a work's notes, warnings and progress here."""
+    from training.util.progress import Listener
+
+    return Listener(note=note, warn=warn, progress=progress)
 
 
 @contextmanager

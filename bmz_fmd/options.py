@@ -11,9 +11,8 @@ from bmz_fmd import console
 def fetched(words: str) -> Path:
     """Return the path of a run or package; what is named by an address, or by its name in the zoo, is fetched first."""
     from bmz_export.remote import fetch_package
-    from training.util.progress import Listener
 
-    return fetch_package(words, Listener(note=console.note, warn=console.warn, progress=console.progress))
+    return fetch_package(words, console.listener())
 
 
 MODEL_HELP = "A run folder, a package folder or its zip, or bioimage.io/NAME."
@@ -59,6 +58,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Fetch the published weig
 Engines = Annotated[
     str, typer.Option(help="Engines to run: names with commas, all (that are installed), or none.", metavar="NAMES")
 ]
+RunPython = Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")]
+Tiles = Annotated[bool, typer.Option("--tiles", help="Also tile an image of 800 x 620 as each tool does.")]
 Timeout = Annotated[
     float,
     typer.Option(min=1, help="Seconds of processor time for each engine and weights format.", metavar="SECONDS"),

@@ -160,8 +160,8 @@ def fix(
 
     Parameters
     ----------
-    package : path
-        Folder or zip; it stays as it is.
+    package : path or str
+        Folder or zip, which stays as it is; or ``bioimage.io/NAME``, a DOI of Zenodo or an address.
     out : path
         Folder for the mended package and its zip.
     engines : sequence of str, optional

@@ -14,6 +14,8 @@ from bmz_export.tools import TOOLS
 
 COLUMNS = ("engine", "weights", "largest", "s", "memory", "verdict")
 TILE_COLUMNS = ("tool", "inside", "seams", "edge", "cut", "verdict")
+HEADING = "## The same pixels in every tool?"
+"""Of a certificate's section in a README."""
 FIGURES = ("largest", "s", "memory", "inside", "seams", "edge", "cut")
 """Columns that hold numbers."""
 FORMATS = {"pytorch_state_dict": "state dict", "torchscript": "TorchScript", "onnx": "ONNX", "all": "all formats"}
@@ -237,7 +239,7 @@ def section(certificate: Certificate) -> str:
     Nothing in it is for whoever made the package: neither what to install, nor the judgement, which the README has.
     """
     words, _ = headline(certificate)
-    parts = ["## The same pixels in every tool?", "", f"{words[0].upper()}{words[1:]}.", ""]
+    parts = [HEADING, "", f"{words[0].upper()}{words[1:]}.", ""]
     hints = {f"{row.verdict}: {row.note}" for row in certificate.rows if row.verdict == "not installed"}
     for tool in certificate.tools:
         sentence = reduce(lambda text, hint: text.replace(hint, "not run"), hints, tool.sentence)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-HEADING = "## Mended"
+from bmz_export.checking.report import HEADING as CERTIFIED
+
 _SECTIONS = ("Description", "Intended Use", "Validation", "Citation")
 _LARGEST = 2**20
-_CERTIFICATE = re.compile(r"^## The same pixels in every tool\?$.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_CERTIFICATE = re.compile(rf"^{re.escape(CERTIFIED)}$.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 """What the certificate of the package said before it was mended."""
 
 
@@ -44,7 +45,7 @@ def compose(
     today = datetime.now(UTC).date().isoformat()
     lines = "\n".join(f"- {line}" for line in changes)
     by = f"bmz-fmd {version('bmz-fmd')} on {today}, not by its authors,"
-    parts.append(f"{HEADING}\n\nThis package was changed by {by} "
+    parts.append(f"## Mended\n\nThis package was changed by {by} "
                  f"so that every tool opens it and shows the same pixels:\n\n{lines}")  # fmt: skip
     if left:
         parts.append("Not mended:\n\n" + "\n".join(f"- {line}" for line in left))

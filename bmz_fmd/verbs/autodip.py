@@ -198,7 +198,6 @@ def calibrate(
     from training.prior.calibration import calibrate as search
     from training.prior.tables import is_table, read_table
     from training.util.devices import choose_device
-    from training.util.progress import Listener
 
     check_replaceable(out, "`out`", ".csv", is_table)
     if convention not in ("raw", "affine"):
@@ -215,7 +214,7 @@ def calibrate(
     search(
         found.samples, out, grid, microscope=microscope, specimen=specimen, by=tuple(by.split(",")),
         convention=cast(Any, convention), seed=seed, workers=workers, scheduler=scheduler, device=choose_device(device),
-        listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
+        listener=console.listener(),
     )  # fmt: skip
     settings = {
         "noisy": str(noisy), "clean": str(clean), "pattern": pattern, "channel": channel, "microscope": microscope,

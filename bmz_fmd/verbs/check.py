@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Engines, Timeout, engine_names, fetched
+from bmz_fmd.options import Engines, RunPython, Tiles, Timeout, engine_names, fetched
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ def command(
     ],
     *,
     rules_only: Annotated[bool, typer.Option("--rules-only", help="Read the package, run no engine on it.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
+    trust: RunPython = False,
     engines: Engines = "all",
-    tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 800 x 620 as each tool does.")] = False,
+    tiles: Tiles = False,
     timeout: Timeout = 300,
     fiji: Annotated[
         Path | None,
@@ -53,7 +53,6 @@ def command(
     from bmz_export.checking.check import CheckOptions, check
     from bmz_export.checking.many import COLUMNS, Judgements, check_each, packages_in
     from training.inference.files import check_replaceable
-    from training.util.progress import Listener
     from training.util.writing import write_text
 
     def store(result: str) -> None:
@@ -80,7 +79,7 @@ def command(
         show(certificate)
         raise typer.Exit(certificate.exit_code)
     judged = []
-    listener = Listener(note=console.note, warn=console.warn, progress=console.progress)
+    listener = console.listener()
     for each in check_each(found, options, _log, listener):
         console.note(f"{each.package}: {each.verdict}")
         judged.append(each)

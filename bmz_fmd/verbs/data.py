@@ -116,9 +116,8 @@ def fetch(
 ) -> None:
     """Download a data set and unpack it; one that broke off goes on. Some only a person may fetch: it says so."""
     from training.data.fetching import fetch
-    from training.util.progress import Listener
 
-    fetch(name, _found(name).published, data, Listener(note=console.note, warn=console.warn, progress=console.progress))
+    fetch(name, _found(name).published, data, console.listener())
     console.say(f"Fetched into {data}; next: bmz-fmd data check {name} --data {data}")
 
 

@@ -21,7 +21,6 @@ def command(
     """
     import bmz_fmd
     from bmz_fmd.verbs import export
-    from training.util.progress import Listener
 
     run = bmz_fmd.train(
         dataset="simulated",
@@ -33,7 +32,7 @@ def command(
         crop=96,
         lr=1e-3,
         decay_epochs=3,
-        listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
+        listener=console.listener(),
     )
     scores = run.provenance.scores["affine"]
     export.hand_over(run, license="CC0-1.0")  # QuPath's window asks for one

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bmz_fmd import console
-from bmz_fmd.options import Engines, Timeout, engine_names, fetched
+from bmz_fmd.options import Engines, RunPython, Tiles, Timeout, engine_names, fetched
 
 if TYPE_CHECKING:
     from bmz_export.repair import Mended
@@ -23,9 +23,9 @@ def command(
     ],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the mended package and its zip.", metavar="DIR")],
-    trust: Annotated[bool, typer.Option("--trust", help="Run the package's own Python (architecture file).")] = False,
+    trust: RunPython = False,
     engines: Engines = "all",
-    tiles: Annotated[bool, typer.Option("--tiles", help="Also tile an image of 800 x 620 as each tool does.")] = False,
+    tiles: Tiles = False,
     timeout: Timeout = 300,
 ) -> None:
     """Mend a package, yours or anybody's, so that every tool opens it and shows the same pixels.

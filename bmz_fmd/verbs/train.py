@@ -76,7 +76,6 @@ def command(
     """Fine-tune a denoiser on noisy images, with clean ones or without; the result is a folder below runs/."""
     import bmz_fmd
     from training.runs.settings import Recipe, parse_changes
-    from training.util.progress import Listener
     from training.util.text import counted
 
     run = bmz_fmd.train(
@@ -99,7 +98,7 @@ def command(
         devices=devices,
         resume=resume,
         fetch=yes or ask,
-        listener=Listener(note=console.note, warn=console.warn, progress=console.progress),
+        listener=console.listener(),
         **parse_changes(changes or (), "--set", list(Recipe.model_fields)),
     )
     scores = run.provenance.scores.get("affine")

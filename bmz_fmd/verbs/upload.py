@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bmz_export.publishing.server import COLLECTION, SERVER
 from bmz_fmd import console
 from training.errors import UserError
 
 if TYPE_CHECKING:
     from bmz_export.publishing import Plan
-
-_SERVER = "https://hypha.aicell.io"
 
 
 def command(
@@ -30,8 +29,8 @@ def command(
     certificate: Annotated[
         Path | None, typer.Option(help="What check --json wrote. [default: the one in the package]", metavar="FILE")
     ] = None,
-    server: Annotated[str, typer.Option(help="Hypha's address.", metavar="URL")] = _SERVER,
-    collection: Annotated[str, typer.Option(help="Where to there.", metavar="ID")] = "bioimage-io/bioimage.io",
+    server: Annotated[str, typer.Option(help="Hypha's address.", metavar="URL")] = SERVER,
+    collection: Annotated[str, typer.Option(help="Where to there.", metavar="ID")] = COLLECTION,
 ) -> None:
     """Show what would go to the BioImage Model Zoo and what reviewers will say; with --really, upload it for review.
 
@@ -42,7 +41,6 @@ def command(
     Exit code 0: done, or nothing stands against it; 1: something must be put right first; 2: refused, or no connection.
     """
     from bmz_export import publishing
-    from training.util.progress import Listener
 
     if really + status + withdraw > 1:
         raise UserError("choose one of --really, --status and --withdraw")
@@ -59,7 +57,7 @@ def command(
         _show(planned)
         console.say(f"Nothing was uploaded; --really stages these files on {server} and asks for review.")
         raise typer.Exit(1 if planned.review.refused else 0)
-    listener = Listener(note=console.note, warn=console.warn, progress=console.progress)
+    listener = console.listener()
     staged = publishing.upload(
         package, server=server, collection=collection, name=name, certificate=certificate, listener=listener
     )

@@ -22,7 +22,6 @@ def zero_shot_words(
 ) -> dict[str, Any]:
     """Return the parameters of ``bmz_fmd.zero_shot``, and of ``bmz_fmd.train``, that options of these names mean."""
     from training.runs.settings import parse_changes
-    from training.util.progress import Listener
 
     return {
         "network": network,
@@ -31,7 +30,7 @@ def zero_shot_words(
         "camera": camera,
         "device": device,
         "fetch": yes or ask,
-        "listener": Listener(note=console.note, warn=console.warn, progress=console.progress),
+        "listener": console.listener(),
     }
 
 

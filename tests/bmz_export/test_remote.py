@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from helpers.command_line import bmz_fmd
 from helpers.small_package import describe
-from helpers.web import broken_off, dripping, endless, serving
+from helpers.web import broken_off, dripping, endless, serving, whole
 
 import bmz_fmd as library
 from bmz_export import remote
@@ -168,6 +168,12 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(served, cache, mo
         served["/mine.zip"] = content
     assert cause in refusal(f"{served.address}/mine.zip")
     assert not list(cache.iterdir())
+
+
+def test_a_size_that_is_stated_as_no_number_is_passed_over(served, sound, tmp_path):
+    content = write_zip(sound, tmp_path / "mine.zip").read_bytes()
+    served["/mine.zip"] = lambda handler: whole(handler, content, "lots")
+    assert fetch_package(f"{served.address}/mine.zip").read_bytes() == content
 
 
 def test_a_size_that_is_stated_too_large_is_not_fetched(served, monkeypatch):
