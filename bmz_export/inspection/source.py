@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -62,6 +62,8 @@ class Source:
         Modules that it imports beyond the standard library, torch and numpy; relative ones begin with a dot.
     at_import : tuple of (int, str)
         Number and text of the lines that import beyond a short list, or do more at import than define.
+    acts : tuple of (int, str)
+        Those of them that do more than import.
     error : str or None
         Why it cannot be read.
     """
@@ -69,6 +71,7 @@ class Source:
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     foreign: tuple[str, ...] = ()
     at_import: tuple[tuple[int, str], ...] = ()
+    acts: tuple[tuple[int, str], ...] = ()
     error: str | None = None
 
 
@@ -92,10 +95,16 @@ def _read(text: bytes) -> Source:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     }
     lines = re.split(r"\r\n|\r|\n", text.decode(errors="replace"))
-    numbers = sorted({getattr(node, "lineno", 1) for node in islice(_AtImport(tree).beyond(tree), _MOST)})
-    at_import = tuple((number, _printable(lines[number - 1])) for number in numbers)
+    found = [*_AtImport(tree).beyond(tree)]
+    acts = _lines_of((node for node in found if not isinstance(node, ast.Import | ast.ImportFrom)), lines)
     foreign = {*_imports(tree)} - sys.stdlib_module_names - {"torch", "numpy"}
-    return Source(definitions, tuple(sorted(foreign)), at_import)
+    return Source(definitions, tuple(sorted(foreign)), _lines_of(found, lines), acts)
+
+
+def _lines_of(nodes: Iterable[ast.AST], lines: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Return number and text of the lines where the first few nodes stand."""
+    numbers = sorted({getattr(node, "lineno", 1) for node in islice(nodes, _MOST)})
+    return tuple((number, _printable(lines[number - 1])) for number in numbers)
 
 
 def _printable(line: str) -> str:

@@ -24,8 +24,8 @@ def refuse_hostile(inspection: Inspection, *, trust: bool) -> None:
     else:
         tests = (inspection.test(tensor) for tensor in (*description.inputs, *description.outputs))
         reason = next((test.error for test in tests if test and test.error and "pickled" in test.error), None)
-    if reason is None and not trust and inspection.architecture and inspection.architecture.at_import:
-        line, text = inspection.architecture.at_import[0]
+    if reason is None and not trust and inspection.architecture and inspection.architecture.acts:
+        line, text = inspection.architecture.acts[0]
         reason = (
             f"line {line} of its architecture file would run at import ({text}); if you trust whoever made it, "
             "add `trust`"

@@ -41,6 +41,7 @@ from bmz_export.repair import readme
 from bmz_export.repair.images import OLD, canonical, telling, test_image
 from bmz_export.repair.judgement import planes, refuse_hostile
 from bmz_export.repair.operations import told
+from bmz_export.repair.place import free_place
 from bmz_export.repair.sources import SAME, Around, Source, candidates, choose, run_source
 from bmz_export.tools import scripts
 from training.errors import PackageError
@@ -109,13 +110,7 @@ def mend(path: Path, out: Path, options: CheckOptions | None = None, *, log: Log
         inspection = Inspection(package)
         refuse_hostile(inspection, trust=options.trust)
         planes(inspection)
-        name = package.path.resolve().name.removesuffix(".zip")
-        target, archive = out / name, out / f"{name}.zip"
-        if package.path.is_dir() and out.resolve().is_relative_to(package.path.resolve()):
-            raise PackageError(f"{out}: lies in the package, which stays as it is; choose another `out`")
-        for there in (target, archive):
-            if there.exists() or there.is_symlink():
-                raise PackageError(f"{there}: exists, so it stays; choose another `out`")
+        target, archive = free_place(package.path, out)
         log("The package as it is")
         before = check(path, options, log=log)
         if not before.faults and not before.exit_code:
@@ -124,7 +119,7 @@ def mend(path: Path, out: Path, options: CheckOptions | None = None, *, log: Log
             work = _Work(inspection, options, log, Path(scratch))
             work.make()
             out.mkdir(parents=True, exist_ok=True)
-            clear_parts(out, name)
+            clear_parts(out, target.name)
             try:
                 with new_folder(target) as folder:
                     work.write(folder)

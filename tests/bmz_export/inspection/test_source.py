@@ -46,6 +46,12 @@ def test_it_is_told_by_its_line_and_what_stands_there(tmp_path):
     assert shown.at_import == ((2, "@print"),)
 
 
+def test_an_import_is_told_from_what_does_more(tmp_path):
+    shown = source(tmp_path, "import monai\nimport os\nos.getcwd()")
+    assert [line for line, _ in shown.at_import] == [1, 2, 3]
+    assert shown.acts == ((3, "os.getcwd()"),)
+
+
 MANY = {
     "bindings": "b = 1\n" + "a = b\n" * 10_000 + "a\n" * 10_000,
     "calls": "a()\n" * 50_000,

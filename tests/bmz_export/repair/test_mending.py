@@ -90,6 +90,29 @@ def test_python_of_a_package_runs_only_where_it_is_trusted(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_python_that_only_imports_a_strange_library_is_left_out_and_the_archive_mended(tmp_path):
+    old = make(STRANGERS["stardist"], tmp_path / "old")
+    raw = yaml.safe_load((old / "rdf.yaml").read_text())
+    (old / "model.py").write_text("import monai\n\n\nclass Net(monai.networks.nets.UNet):\n    pass\n")
+    torch.save({}, old / "state.pt")
+    raw["weights"]["pytorch_state_dict"] = {
+        "source": "state.pt",
+        "pytorch_version": "2.0",
+        "architecture": {"source": "model.py", "callable": "Net"},
+    }
+    (old / "rdf.yaml").write_text(yaml.safe_dump(raw))
+    mended = mend(old, tmp_path / "out", RULES)
+    assert mended.exit_code == 0
+    assert not (mended.folder / "model.py").exists()
+
+
+def test_a_place_where_nothing_can_be_written_is_told_at_once(sound, tmp_path):
+    package = Package(sound, "dncnn", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file; choose another `out`"):
+        mend(package.folder, tmp_path / "file" / "out", RULES)
+
+
 def test_a_size_that_no_image_has_is_told_in_a_line(tmp_path):
     old = make(STRANGERS["older-zoo"], tmp_path / "old")
     raw = yaml.safe_load((old / "rdf.yaml").read_text())
