@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bmz_export.checking.own_architecture import composed, plain_arguments
-from bmz_export.checking.runner import CheckOptions
+from bmz_export.checking.runner import CheckOptions, Log
 from bmz_export.engines.base import Job, Outcome
 from bmz_export.engines.process import run_worker
 from bmz_export.inspection import Inspection
 from bmz_export.inspection.safety import unsafe
 from bmz_export.inspection.source import MAX_BYTES
 from bmz_export.package.description import Tensor
-from bmz_export.package.weights import CALLABLE, difference
+from bmz_export.package.weights import CALLABLE, TOLERANCE, difference
 from training.errors import PackageError
 from training.networks import NETWORKS
 
@@ -118,10 +118,46 @@ def candidates(inspection: Inspection, around: Around, folder: Path, *, trust: b
                 yield Source(format, path)
 
 
+def tried(
+    inspection: Inspection, around: Around, image: Array, wanted: Array | None, *, options: CheckOptions,
+    folder: Path, log: Log,
+) -> list[Source]:  # fmt: skip
+    """Return the sources with what each makes of an image, up to the first that gives what is wanted."""
+    sources = []
+    for source in candidates(inspection, around, folder, trust=options.trust):
+        log(f"trying {source.name}")
+        images = [image, image * np.float32(2), image]
+        outcome = run_source(source, around, images, options, inspection.package.folder)
+        if outcome.error is not None:
+            source.error = outcome.error
+        elif difference(outcome.outputs[0], outcome.outputs[2]) > TOLERANCE:
+            source.error = "it gives another result each time"
+        else:
+            source.output = outcome.outputs[0]
+        sources.append(source)
+        if gives(source, wanted):
+            break  # what the others are is of no importance
+    return sources
+
+
+def fewer_operations(around: Around) -> Iterator[tuple[Around, str]]:
+    """Yield the same without operations that a description states, and which these are: some do not belong there."""
+    takes, gives = (replace(tensor, operations=()) for tensor in (around.takes, around.gives))
+    for other in (
+        Around(takes, around.gives) if around.takes.operations else None,
+        Around(around.takes, gives) if around.gives.operations else None,
+        Around(takes, gives) if around.takes.operations and around.gives.operations else None,
+    ):
+        if other is not None:
+            left = [*other.takes.operations, *other.gives.operations]
+            stated = (*around.takes.operations, *around.gives.operations)
+            yield other, ", ".join(each.id for each in stated if each not in left)
+
+
 def choose(sources: Sequence[Source], wanted: Array | None, root: str | None, path: Path) -> tuple[Source, list[str]]:
     """Return the source that is right and what is to be said of the others.
 
-    The one that gives the test output is; where none does, most formats that agree are, and the test output is wrong;
+    The one that gives the test output is; where none does, most formats that agree are, and that is said;
     where they contradict each other, the one that the others are said to be made of is taken, and that is said.
 
     Raises
@@ -134,8 +170,7 @@ def choose(sources: Sequence[Source], wanted: Array | None, root: str | None, pa
             if each not in sound]  # fmt: skip
     if not sound:
         raise PackageError(f"{path}: cannot be mended: {'; '.join(said) or 'it holds no weights that run here'}")
-    gaps = [_gap(each, wanted) for each in sound]
-    right = [each for each, gap in zip(sound, gaps, strict=True) if gap is not None and gap <= SAME]
+    right = [each for each in sound if gives(each, wanted)]
     if right:
         wrong = [each for each in sound if each not in right]
     else:
@@ -148,12 +183,19 @@ def choose(sources: Sequence[Source], wanted: Array | None, root: str | None, pa
             said.append(f"no weights give the test output and no two agree: {right[0].name}, of which the others "
                         "are said to be made, was taken, and may be the wrong one")  # fmt: skip
         elif wanted is not None:
-            said.append("the weights give another result than the test output, which was wrong")
+            said.append("the weights do not give the old test output, with or without the stated operations; look "
+                        "whether the new one is right")  # fmt: skip
     said += [f"{each.name} gives other pixels than {right[0].name}, so it was made anew or left out" for each in wrong]
     best = [each for each in right if not (each.format == "torchscript" and each.architecture)]
     plain = next((each for each in best if each.architecture), None)
     again = next((each for each in right if each.format == "torchscript" and each.architecture), None)
     return plain or again or best[0], said
+
+
+def gives(source: Source, wanted: Array | None) -> bool:
+    """Say whether a source gives what is wanted; never where nothing is."""
+    gap = _gap(source, wanted)
+    return gap is not None and gap <= SAME
 
 
 def _gap(source: Source, wanted: Array | None) -> float | None:

@@ -56,7 +56,7 @@ def test_our_package_with_faults_of_every_family_is_made_whole(sound, tmp_path):
         }
     text = (mended.folder / "README.md").read_text()
     assert "## Mended" in text
-    assert "the weights give another result than the test output" in " ".join(mended.changes)
+    assert "the weights do not give the old test output" in " ".join(mended.changes)
 
 
 def test_a_strangers_package_of_format_04_is_made_whole(tmp_path):
@@ -111,6 +111,20 @@ def test_a_place_where_nothing_can_be_written_is_told_at_once(sound, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file; choose another `out`"):
         mend(package.folder, tmp_path / "file" / "out", RULES)
+
+
+@pytest.mark.parametrize("operation", ["zero_mean_unit_variance", "scale_range"])
+def test_an_operation_that_was_stated_and_does_not_belong_is_left_out(operation, sound, tmp_path):
+    package = Package(sound, "dncnn", tmp_path)
+    raw = yaml.safe_load((package.folder / "rdf.yaml").read_text())
+    raw["inputs"][0]["preprocessing"] = [{"id": operation, "kwargs": {"axes": ["channel", "y", "x"]}}]
+    (package.folder / "rdf.yaml").write_text(yaml.safe_dump(raw))
+    mended = mend(package.folder, tmp_path / "out", RULES)
+    assert mended.exit_code == 0
+    assert f"{operation} was left out: the weights give the test output without it" in mended.changes
+    for name in ("test_output.npy", "weights.pt"):
+        assert (mended.folder / name).exists()
+    assert np.array_equal(np.load(mended.folder / "test_output.npy"), np.load(package.folder / "test_output.npy"))
 
 
 def test_a_size_that_no_image_has_is_told_in_a_line(tmp_path):
