@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _NAMED = 4  # test images that a message names
+_ROWS = ("noisy", "mean", "sd")  # of the table
 
 
 def baseline(name: str, *, camera: StrPath | CameraProfile | None = None) -> Model:
@@ -96,6 +97,10 @@ def open_others(
     for word in dict.fromkeys(every):
         name, given, path = word.partition("=")
         if given:
+            if not name or not path:
+                raise SettingError(f"`baselines` {word}: give NAME=FILE, a name and where its outputs lie")
+            if name.lower() in _ROWS:
+                raise SettingError(f"`baselines` {word}: {name} is another row of the table; choose another name")
             found.append(_published(name, Path(path), pairs))
         else:
             found.append(_computed(_known(word), model, pairs, convention, data_range))
@@ -151,7 +156,7 @@ def _published(name: str, path: Path, pairs: Pairs) -> Other:
     from training.util.text import counted
 
     given = f"`baselines` {name}={path}"
-    if not name or not path.exists():
+    if not path.exists():
         raise DataError(f"{given} does not exist: give NAME=FILE, outputs for the test images as a stack or a folder")
     images = [open_image(file) for file in (images_in(path) if path.is_dir() else [path])]
     planes = [(PlaneReader(image), index) for image in images for index in np.ndindex(image.shape[:-2])]

@@ -180,10 +180,12 @@ class _Failed:
         try:
             yield
         except (UserError, OSError) as error:
-            if self._stop or isinstance(error, DiskFullError):
+            reason = str(error) if str(source) in str(error) else f"{source}: {error}"
+            if isinstance(error, DiskFullError) or (self._stop and isinstance(error, OSError)):
                 raise
-            reason = str(error)
-            self.reasons.append(reason if str(source) in reason else f"{source}: {reason}")
+            if self._stop:
+                raise UserError(reason) from None
+            self.reasons.append(reason)
 
     def say(self, images: int) -> None:
         """Name them, and end with exit code 1 if there are any."""

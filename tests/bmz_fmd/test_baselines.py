@@ -72,6 +72,9 @@ def test_settings_are_searched_on_the_runs_validation_images_where_its_test_imag
     [
         ("bm4d", "--baseline bm4d: unknown; did you mean bm3d?"),
         ("CARE=none.tif", "--baseline CARE=none.tif does not exist: give NAME=FILE"),
+        ("=short.tif", "--baseline =short.tif: give NAME=FILE"),
+        ("CARE=", "--baseline CARE=: give NAME=FILE"),
+        ("noisy=short.tif", "noisy is another row of the table; choose another name"),
         ("CARE=short.tif", "5 planes, and the test images have 6: give one for each, in their order (fov_0, fov_1"),
         ("CARE=small.tif", "the output for fov_0 and that image differ in size (20 x 64 and 48 x 64)"),
     ],
@@ -96,6 +99,13 @@ def test_an_image_is_denoised_by_a_baseline_and_kept_when_asked_again(place):
     assert "kept as they are" in bmz_fmd(*words).err
     model = interface.baseline("bm3d")
     np.testing.assert_allclose(interface.denoise(noisy_image(0), model), result, rtol=1e-6)
+
+
+def test_an_image_that_is_too_small_is_named(place):
+    tifffile.imwrite(place / "line.tif", noisy_image(0)[:3])
+    ended = bmz_fmd("denoise", "line.tif", "--baseline", "median", "--out", "out")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith("bmz-fmd: line.tif: 0 blocks of 8 x 8 pixels")
 
 
 @pytest.mark.parametrize(
