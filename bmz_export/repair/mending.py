@@ -160,11 +160,11 @@ class _Work:
         image, origin = found
         around = Around(self.takes, self.gives)
         compared = self._wanted() if origin == OLD else None
-        how: Any = {"options": self.options, "folder": self.scratch, "log": self.log}
-        sources = tried(self.inspection, around, image, compared, **how)
+        settings: Any = {"options": self.options, "folder": self.scratch, "log": self.log}
+        sources = tried(self.inspection, around, image, compared, **settings)
         if compared is not None and not any(gives(each, compared) for each in sources):
             for other, left in fewer_operations(around):
-                again = tried(self.inspection, other, image, compared, **how)
+                again = tried(self.inspection, other, image, compared, **settings)
                 if any(gives(each, compared) for each in again):
                     around, sources = other, again
                     self.takes, self.gives = other.takes, other.gives
@@ -189,10 +189,8 @@ class _Work:
             self.changes.append(f"the test input was made of {origin}: the old one tests nothing")
         gap = None if compared is None or self.source.output is None else difference(compared, self.source.output)
         if gap is not None and np.isfinite(gap):
-            found = (
-                f"differs from the old one by at most {100 * gap:.2g} % of its range" if gap else "equals the old one"
-            )
-            self.changes.append(f"the test output was made anew; it {found}")
+            how = f"differs from the old one by at most {100 * gap:.2g} % of its range" if gap else "equals the old one"
+            self.changes.append(f"the test output was made anew; it {how}")
         else:
             self.changes.append("the test output was made anew; there was none of its shape to compare with")
 

@@ -297,7 +297,9 @@ def package(tmp_path_factory):
     return built_package(tmp_path_factory.mktemp("package"), "drunet", calibration={"margin": 32}).folder
 
 
-@pytest.mark.parametrize(("kind", "name"), [("4", "libtorch-2.5.1"), ("5", "libtorch-2.7.1")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [pytest.param("4", "libtorch-2.5.1", marks=pytest.mark.slow), ("5", "libtorch-2.7.1")]
+)
 def test_a_packages_own_script_gives_the_pixels_of_the_whole_image_on_libtorch(package, tmp_path, kind, name):
     """In the versions of QuPath 0.6 and 0.7."""
     engine = ENGINES[name]

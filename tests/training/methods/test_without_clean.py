@@ -93,7 +93,10 @@ def test_each_method_learns_to_beat_its_noisy_input(here, method):
     assert np.mean(gains) > 0.5
 
 
-@pytest.mark.parametrize("method", ALONE)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(each, marks=() if each in ("noise2noise", "noise2void") else pytest.mark.slow) for each in ALONE],
+)
 def test_each_method_goes_on_bit_for_bit(here, method):
     noisy = noisy_folder(here / "noisy", fields=5, frames=METHODS[method].needs.frames)
     whole, _, _ = new_run(asked(noisy, method, name="whole"))
