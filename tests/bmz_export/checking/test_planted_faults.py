@@ -38,7 +38,7 @@ def one_of_each_rule(faults):
         shown |= {fault.rule} if runs else set()
 
 
-@pytest.mark.parametrize("fault", one_of_each_rule(FAULTS.values()))
+@pytest.mark.parametrize("fault", [*one_of_each_rule(FAULTS.values())])
 def test_a_planted_fault_is_caught_and_named(fault, sound, tmp_path):
     path, package = plant(fault, sound, tmp_path / "planted")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "planted").rglob("*")}
