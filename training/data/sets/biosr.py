@@ -69,8 +69,8 @@ class BioSR(SplitDataset):
         wanted = [options.specimen] if options.specimen else SPECIMENS
         places = {specimen: place for specimen in wanted if (place := folder_named(root, specimen))}
         if not places:
-            which = options.specimen or "none of its specimens, such as CCPs,"
-            raise DataError(f"{root} holds {which} nowhere: unpack what {self.published.address} gives into it")
+            which = options.specimen or "of any of its specimens, such as CCPs"
+            raise DataError(f"{root} holds no folder {which}: unpack what {self.published.address} gives into it")
         samples: list[Sample] = []
         files: list[Path] = []
         for specimen, place in places.items():

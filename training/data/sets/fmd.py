@@ -80,8 +80,8 @@ class FMD(SplitDataset):
         wanted = [options.kind] if options.kind else KINDS
         places = {kind: place for kind in wanted if (place := folder_named(root, kind))}
         if not places:
-            which = options.kind or "none of its kinds, such as Confocal_FISH,"
-            raise DataError(f"{root} holds {which} nowhere: unpack the tars of {self.published.address} into it")
+            which = options.kind or "of any of its kinds, such as Confocal_FISH"
+            raise DataError(f"{root} holds no folder {which}: unpack the tars of {self.published.address} into it")
         files: list[Path] = []
         samples: list[Sample] = []
         notes = []
@@ -155,7 +155,7 @@ def _mixed(root: Path, kinds: Sequence[str], level: str, files: list[Path]) -> I
     """Yield the images of the mixed test set that are of some kinds."""
     place = folder_named(root, "test_mix")
     if place is None:
-        raise DataError(f"{root} holds test_mix nowhere: unpack test_mix.tar into it, or leave out `option` mix")
+        raise DataError(f"{root} holds no folder test_mix: unpack test_mix.tar into it, or leave out `option` mix")
     paths = [path for path in sorted((place / level).glob("*.png")) if path.stem.rpartition("_")[0] in kinds]
     if not paths:
         raise DataError(f"{place / level} holds no images of {', '.join(kinds)}: unpack test_mix.tar anew")

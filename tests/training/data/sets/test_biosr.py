@@ -65,7 +65,7 @@ class TestWhatDoesNotFit:
         [
             ({"level": 5}, r"Cell_001 has no level 5 \(it has 1, 2, 9\): choose another `option` level"),
             ({"clean_level": 6}, "Cell_001 has no level 6"),
-            ({"specimen": "ER"}, "holds ER nowhere"),
+            ({"specimen": "ER"}, "holds no folder ER"),
             ({"frame": 9}, "holds 9 frames, 0 to 8"),
         ],
     )
@@ -74,7 +74,7 @@ class TestWhatDoesNotFit:
         refused(told, dataset="biosr", data=tmp_path, options=options)
 
     def test_nothing_there(self, tmp_path):
-        refused("holds none of its specimens, such as CCPs, nowhere", dataset="biosr", data=tmp_path)
+        refused("holds no folder of any of its specimens, such as CCPs", dataset="biosr", data=tmp_path)
         (tmp_path / "ER").mkdir()
         refused("ER holds no cells", dataset="biosr", data=tmp_path)
 

@@ -91,9 +91,9 @@ class TestWhatDoesNotFit:
         ("options", "told"),
         [
             ({"level": "avg8"}, "Confocal_FISH has no folder avg8: unpack Confocal_FISH.tar anew"),
-            ({"kind": "TwoPhoton_MICE"}, "holds TwoPhoton_MICE nowhere"),
+            ({"kind": "TwoPhoton_MICE"}, "holds no folder TwoPhoton_MICE"),
             ({"kind": "Confocal_MOUSE"}, "`option` kind='Confocal_MOUSE' of `dataset` fmd: input should be"),
-            ({"mix": True}, "holds test_mix nowhere"),
+            ({"mix": True}, "holds no folder test_mix"),
             ({"captures": 0}, "`option` captures=0"),
         ],
     )
