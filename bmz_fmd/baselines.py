@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bmz_fmd.evaluation import Pairs
     from bmz_fmd.models import Model
+    from bmz_fmd.pairs import Pairs
     from bmz_fmd.paths import StrPath
     from training.calibration.camera import CameraProfile
     from training.data import Sample

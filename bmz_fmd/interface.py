@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from bmz_fmd.evaluation import Images as Pairs
     from bmz_fmd.judging import Images
     from bmz_fmd.models import Model
+    from bmz_fmd.pairs import Images as Pairs
     from training.calibration.camera import CameraProfile
     from training.checkpoints import Checkpoint
     from training.evaluation.scoring import Evaluation
@@ -281,7 +281,8 @@ def evaluate(
     """
     import warnings
 
-    from bmz_fmd.evaluation import open_pairs, score
+    from bmz_fmd.evaluation import score
+    from bmz_fmd.pairs import open_pairs
     from training.errors import SettingError
 
     if convention not in ("raw", "affine"):

@@ -69,8 +69,9 @@ def command(
     "slope kept" and "intensity kept" are 1 for a quantitative result. "largest deviation" is the largest deviation of
     what was removed from noise, in standard deviations: beyond 5, look at the picture of residuals.
     """
-    from bmz_fmd.evaluation import open_pairs, score, store
+    from bmz_fmd.evaluation import score, store
     from bmz_fmd.models import model_kind, open_model
+    from bmz_fmd.pairs import open_pairs
     from training.evaluation.pictures import is_ours, residual_picture
     from training.evaluation.scoring import Evaluation, images_to_show, is_result
     from training.inference.files import check_replaceable
