@@ -116,6 +116,7 @@ def test_a_strangers_provenance_says_nothing(spoiled, text):
     assert check(spoiled, CheckOptions(engines=())).beats_noisy is None
 
 
+@pytest.mark.slow
 def test_an_architecture_that_is_not_ours_is_not_imported_without_trust(spoiled, tmp_path):
     told = tmp_path / "told"
     path = spoiled / "architecture.py"
@@ -210,7 +211,7 @@ def resaved(path, change):
     torch.save({key: change(value) for key, value in torch.load(path, weights_only=True).items()}, path)
 
 
-@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kind", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_weights_of_half_precision_are_told_though_they_are_the_same_but_for_rounding(spoiled, kind):
     import torch
 

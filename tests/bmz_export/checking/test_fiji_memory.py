@@ -91,6 +91,7 @@ def test_what_was_measured_goes_into_readme_and_macro_and_what_lies_beyond_is_ma
     assert "var pixelBytes = 1250.5;" in macro
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_certifying_measures_it_in_fijis_engine(tmp_path):
     if not ENGINES["libtorch-1.13.1"].installed():

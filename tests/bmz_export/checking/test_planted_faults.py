@@ -168,8 +168,8 @@ def assert_fails(fault, engines, sound, where):
     [
         ("torchscript-of-another-epoch", ("libtorch-1.13.1",)),
         ("nan-in-the-onnx", ("onnxruntime-java-1.12.1", "onnxruntime-web")),
-        ("output-shifted-by-a-pixel", ("onnxruntime-java-1.12.1",)),
-        ("strides-not-declared", ("libtorch-1.13.1",)),
+        pytest.param("output-shifted-by-a-pixel", ("onnxruntime-java-1.12.1",), marks=pytest.mark.slow),
+        pytest.param("strides-not-declared", ("libtorch-1.13.1",), marks=pytest.mark.slow),
     ],
 )
 def test_the_engines_of_the_tools_fail_on_a_fault_of_each_family(name, engines, sound, tmp_path):

@@ -37,6 +37,10 @@ OUR_SETTINGS = {
 }
 FIXED = {"bias": False, "LayerNorm_type": "BiasFree", "img_channel": 1}
 
+QUICK = [
+    pytest.param(name, marks=pytest.mark.slow if name == "kbnet" else ()) for name in NETWORKS
+]  # the formats of a package of each network are compared in test_weights.py
+
 
 def small(name, seed=0):
     """The small network with every parameter random, also those that start at zero."""
@@ -139,7 +143,7 @@ def test_dncnn_denoises_photographs_as_well_as_published(shared, images, psnr):
         assert round(float(np.mean(scores)), 2) == psnr
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_trace_holds_for_every_batch_and_size_and_names_no_device(name):
     module = wrapped(name)
     loaded, code = traced(module, picture((2, 1, 67, 93)))
@@ -148,7 +152,7 @@ def test_a_trace_holds_for_every_batch_and_size_and_names_no_device(name):
         torch.testing.assert_close(loaded(picture(shape)), module(picture(shape)), rtol=1e-5, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_an_onnx_export_holds_for_every_batch_and_size(name):
     module = wrapped(name)
     run = onnx(module, picture((2, 1, 67, 93)))
