@@ -176,10 +176,8 @@ class _Work:
             raise PackageError(f"{self.package.path}: cannot be mended: {'; '.join(unusable) or 'it has no weights'}")
         self.source, said = choose(sources, compared, root, self.package.path)
         if self.source.format == "onnx":
-            raise PackageError(
-                f"{self.package.path}: cannot be mended: only its ONNX is right, and no TorchScript, which Fiji and "
-                f"QuPath need, can be made of that; {'; '.join(said + unusable)}"
-            )
+            why = "only its ONNX is right, and no TorchScript, which Fiji and QuPath need, can be made of that"
+            raise PackageError(f"{self.package.path}: cannot be mended: {'; '.join([why, *said, *unusable])}")
         self.changes += said
         np.save(self.made / TEST_INPUT, image)
         self.log(f"making all weights anew from {self.source.name}")
