@@ -31,13 +31,13 @@ def main() -> None:
     arguments.add_argument("--baselines", nargs="*", default=["bm3d", "sparse-variational"])
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    read = lambda field: pair(given.data / f"channel{given.channel}", field)  # noqa: E731
-    pairs = [read(field) for field in FIELDS]
+    folder = given.data / f"channel{given.channel}"
+    pairs = [pair(folder, field) for field in FIELDS]
     tell("noisy", "", pairs, lambda noisy: noisy)
     for path in given.models:
         tell(path, "", pairs, bmz_fmd.load(path))
     for name in given.baselines:
-        samples = [Sample.of_arrays("searched", *read(SEARCHED))]
+        samples = [Sample.of_arrays("searched", *pair(folder, SEARCHED))]
         setting = best_of_pairs(BASELINES[name], samples, convention="affine", data_range=255)
         tell(name, setting, pairs, lambda noisy, name=name, setting=setting: denoised(
             BASELINES[name], noisy, setting=setting)[0])  # fmt: skip
