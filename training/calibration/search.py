@@ -95,13 +95,7 @@ def find_constants(
     UserError
         Where a spline is wanted and there are no weights to fit it to.
     """
-    reach = (MARGIN,) * len(network.stride) if radius is None else radius
-    base = Constants(
-        statistics=statistics,
-        noise_map=network.noise_map,
-        multiple=network.stride,
-        margin=[-(-min(each, MARGIN) // step) * step for each, step in zip(reach, network.stride, strict=True)],
-    )
+    base = structure(network, radius, statistics)
     transforms = _transforms(measured, transform, statistics)
     if not pretrained:
         if transform == "spline":
@@ -132,6 +126,17 @@ def find_constants(
     )
     held_out = score.of(score.judges[1::2])
     return bent if transform == "spline" or held_out(bent) > held_out(found) + score.equal else found
+
+
+def structure(network: Network, radius: tuple[int, ...] | None, statistics: str = "dataset") -> Constants:
+    """Return constants of which only what shapes the computation is set: strides, margins, the noise map."""
+    reach = (MARGIN,) * len(network.stride) if radius is None else radius
+    return Constants(
+        statistics=statistics,
+        noise_map=network.noise_map,
+        multiple=network.stride,
+        margin=[-(-min(each, MARGIN) // step) * step for each, step in zip(reach, network.stride, strict=True)],
+    )
 
 
 def risk(
