@@ -20,7 +20,23 @@ if TYPE_CHECKING:
     import xarray
 
 
-class SplitDataset:
+class _OfFiles:
+    """What is known of the samples, and of the files that they are read from: each is inspected, and has a hash."""
+
+    _samples: Sequence[Sample]
+    _files: Mapping[str, Path]
+    _notes: Sequence[str] = ()
+
+    def hashes(self) -> dict[str, str]:
+        """Return the sha256 of every file that is read."""
+        return {name: known_sha256(path) for name, path in self._files.items()}
+
+    def warnings(self) -> list[str]:
+        """Return what is known of the files, and what an inspection of some samples finds."""
+        return [*self._notes, *(inspect(self._samples) if self._files else [])]
+
+
+class SplitDataset(_OfFiles):
     """An ``ImageDataset`` of samples that ``splits.split`` divides.
 
     ``files`` is every file that is read, by its path relative to the root of the data: what is read from files is
@@ -50,31 +66,15 @@ class SplitDataset:
         self.test: Sequence[Sample] = parts.test
         self._notes = [*notes, *([parts.warning] if parts.warning else [])]
 
-    def hashes(self) -> dict[str, str]:
-        """Return the sha256 of every file that is read."""
-        return {name: known_sha256(path) for name, path in self._files.items()}
 
-    def warnings(self) -> list[str]:
-        """Return what is known of the files, and what an inspection of some samples finds."""
-        return [*self._notes, *(inspect(self._samples) if self._files else [])]
-
-
-class Undivided:
+class Undivided(_OfFiles):
     """An ``ImageDataset`` whose samples are all there is to choose by and to show: for what is not trained."""
 
     def __init__(
         self, name: str, source: DataSource, samples: Sequence[Sample], files: Mapping[str, Path] = MappingProxyType({})
     ) -> None:
-        self.name, self.source, self._files = name, source, files
+        self.name, self.source, self._samples, self._files = name, source, samples, files
         self.train = self.validation = self.test = samples
-
-    def hashes(self) -> dict[str, str]:
-        """Return the sha256 of every file that is read."""
-        return {name: known_sha256(path) for name, path in self._files.items()}
-
-    def warnings(self) -> list[str]:
-        """Return what an inspection of some samples finds."""
-        return inspect(self.train) if self._files else []
 
 
 def check_alike(noisy: xarray.DataArray, clean: xarray.DataArray) -> None:

@@ -26,7 +26,7 @@ VALIDATION, VALIDATION_GPU = 0.2, 0.05
 of a step; on a GPU the scores, which stay on the CPU, take longer than that."""
 
 TIMED = 128
-"""Pixels a side that a step is timed on, on a CPU."""
+"""Pixels a side that a step is timed on, on a CPU: of patches that are smaller as many as fill that, or a batch is."""
 
 _SMALLEST, _SOON = 16, 2.0  # pixels a side, seconds: the first estimate takes larger patches while these are quick
 
@@ -60,6 +60,11 @@ def seconds_per_pixel(loss: Callable[[], torch.Tensor], model: nn.Module, pixels
     return quickest / pixels
 
 
+def timed_together(batch: int, pixels: int) -> int:
+    """Return how many patches of so many pixels a step is timed on, on a CPU: a small one alone costs more a pixel."""
+    return max(1, min(batch, TIMED**2 // pixels))
+
+
 def training_seconds(pixel: float, pixels: int, device: str, count: int) -> float:
     """Return how long steps over so many pixels take, validation included, on ``count`` devices."""
     share = VALIDATION if device == "cpu" else VALIDATION_GPU
@@ -77,8 +82,9 @@ def first_estimate(settings: Settings, dataset: ImageDataset, epochs: int, devic
     began, longest = time.perf_counter(), _SMALLEST
     while True:
         timed = [-(-min(side, longest) // stride) * stride for side, stride in zip(sides, network.stride, strict=False)]
-        noise = torch.rand(1, 1 + network.noise_map, *timed, device=device)
-        pixel = seconds_per_pixel(partial(_mean, model, noise), model, math.prod(timed), device)
+        together = timed_together(recipe.batch, math.prod(timed))
+        noise = torch.rand(together, 1 + network.noise_map, *timed, device=device)
+        pixel = seconds_per_pixel(partial(_mean, model, noise), model, together * math.prod(timed), device)
         if longest >= TIMED or time.perf_counter() - began > _SOON:
             break
         longest *= 2

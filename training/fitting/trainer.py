@@ -254,8 +254,8 @@ def _seconds_per_pixel(learner: Learner, batch: int, device: str) -> float:
     patches = learner.validation[0]
     if device == "cpu":
         patches = tuple(image[..., : timing.TIMED, : timing.TIMED] for image in patches)
-    else:
-        patches = tuple(torch.cat([image] * batch) for image in patches)
+        batch = timing.timed_together(batch, patches[0].numel())
+    patches = tuple(torch.cat([image] * batch) for image in patches)
     made = learner.method.batch(_to(patches, device), np.random.default_rng(0))
     return timing.seconds_per_pixel(lambda: learner.method.loss(learner.model, made), learner, made[0].numel(), device)
 
