@@ -57,7 +57,8 @@ def find_constants(
     levels of residual noise, with the intensities at the bottom, the middle and the top of [0, 1], are tried on a few
     crops of training pairs, and the best mean PSNR wins; without clean images, the least risk by Stein's estimate, for
     which each image's own noise is measured. A denoiser from scratch expects nothing: intensities are mapped onto
-    [0, 1], after an Anscombe transform where the noise grows with the signal.
+    [0, 1], after an Anscombe transform where the noise grows with the signal; for a standardised network the data set's
+    mean becomes 0 and its standard deviation 1, and no transform is added unless one is named.
 
     Parameters
     ----------
@@ -100,7 +101,13 @@ def find_constants(
     if not pretrained:
         if transform == "spline":
             raise SettingError("`transform` spline is fitted to pre-trained weights: give `checkpoint`")
-        return _constants(base, measured, sigma, transform=transforms[-1])
+        return _constants(
+            base,
+            measured,
+            sigma,
+            transform=transforms[0 if network.standardised else -1],
+            standardised=network.standardised,
+        )
     score = _Score(_judges(measured, samples, denoiser, seed), denoiser, progress, quick=quick)
 
     def placed(choice: _Choice) -> Constants:
@@ -268,8 +275,12 @@ def _constants(
     level: float | None = None,
     position: float = 0.5,
     ratio: float = 1.0,
+    standardised: bool = False,
 ) -> Constants:
-    """Return constants with the residual noise at ``level`` / 255, or the intensities over [0, 1] without a level."""
+    """Return constants with the residual noise at ``level`` / 255, or without a level the intensities over [0, 1].
+
+    Of standardised intensities the mean is 0 and the standard deviation 1.
+    """
     noise = max(measured.residual, (measured.high - measured.low) * 1e-4, 1e-9)
     low, high, mean, deviation = measured.low, measured.high, measured.mean, measured.deviation
     if transform == "anscombe":
@@ -283,6 +294,8 @@ def _constants(
     extent = max(high - low, noise)
     scale = extent if level is None else noise * 255 / level
     offset = low - position * (scale - extent)
+    if standardised:
+        offset, scale = mean, max(deviation, 1e-9)
     if base.noise_map:
         base = replace(base, sigma=sigma / 255 if sigma is not None else ratio * noise / scale)
     if base.statistics == "instance":

@@ -54,6 +54,8 @@ class Network:
         Settings of a network small enough for tests; those left out are the published ones.
     axes : str
         Space axes, "YX" or "ZYX".
+    standardised : bool
+        Whether it wants images of mean 0 and standard deviation 1, and not the noise-free image in about [0, 1].
     recipe : Mapping
         How it is trained unless something else is asked for: keys of ``training.runs.settings.Recipe``.
     checkpoints : Mapping
@@ -73,6 +75,7 @@ class Network:
     settings: Mapping[str, Any]
     small_settings: Mapping[str, Any]
     axes: str = "YX"
+    standardised: bool = False
     recipe: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: Mapping[str, Any] = field(default_factory=dict)
 
@@ -137,8 +140,8 @@ def create(name: str, **settings: object) -> nn.Module:
     -------
     torch.nn.Module
         Takes (B, 1, *space) float32 (with a noise map (B, 2, *space): image, noise map), with the noise-free image in
-        about [0, 1] and sizes that are multiples of ``NETWORKS[name].stride``, and returns (B, 1, *space). The start
-        is drawn from torch's global random generator.
+        about [0, 1] (or as ``NETWORKS[name].standardised`` says) and sizes that are multiples of
+        ``NETWORKS[name].stride``, and returns (B, 1, *space). The start is drawn from torch's global random generator.
 
     Raises
     ------

@@ -168,6 +168,16 @@ def test_from_scratch_intensities_span_the_unit_range_after_an_anscombe_transfor
     assert constants.scale == pytest.approx(seen.high - seen.low)
 
 
+def test_a_standardised_network_from_scratch_sees_mean_0_and_deviation_1_without_a_transform():
+    seen, constants = chosen(pairs(), pretrained=False, network="unet", radius=(43, 43))
+    assert constants.transform == "affine"
+    assert (constants.offset, constants.scale) == (pytest.approx(seen.mean), pytest.approx(seen.deviation))
+    _, by_image = chosen(pairs(), Recipe(statistics="instance"), pretrained=False, network="unet", radius=(43, 43))
+    assert (by_image.statistics, by_image.offset, by_image.scale) == ("instance", 0, pytest.approx(1))
+    recipe = Recipe(transform="anscombe")
+    assert chosen(pairs(), recipe, pretrained=False, network="unet", radius=(43, 43))[1].transform == "anscombe"
+
+
 class Listens(nn.Module):
     """A denoiser that needs to be told the noise: it blurs by as much as the map says."""
 

@@ -16,7 +16,14 @@ import training.networks
 from training.calibration.layer import Calibrated, Constants
 from training.networks import NETWORKS, create
 
-PARAMETERS = {"dncnn": 555_137, "drunet": 32_638_656, "restormer": 26_109_076, "kbnet": 141_964_353}
+PARAMETERS = {
+    "dncnn": 555_137,
+    "drunet": 32_638_656,
+    "restormer": 26_109_076,
+    "kbnet": 141_964_353,
+    "nafnet": 29_158_561,
+    "unet": 922_977,
+}
 
 # Our settings by those of the published code; what is not here is fixed by the gray denoising form.
 OUR_SETTINGS = {
@@ -107,6 +114,22 @@ def test_published_settings_give_the_published_number_of_parameters(name):
     with torch.device("meta"):
         network = create(name)
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[name]
+
+
+def test_nafnet_is_the_published_one_as_spandrel_carries_it():
+    theirs = pytest.importorskip("spandrel.architectures.NAFNet", reason="needs spandrel, as bmz-fmd[spandrel] has it")
+    network = small("nafnet")
+    settings = NETWORKS["nafnet"].small_settings
+    published = theirs.NAFNet(
+        img_channel=1,
+        width=settings["width"],
+        enc_blk_nums=settings["encoder_blocks"],
+        middle_blk_num=settings["middle_blocks"],
+        dec_blk_nums=settings["decoder_blocks"],
+    ).eval()
+    published.load_state_dict(network.state_dict())
+    image = torch.rand(1, 1, 32, 48)
+    torch.testing.assert_close(network(image), published(image).detach())
 
 
 def test_dncnn_has_the_published_keys(shared):
@@ -207,6 +230,8 @@ def test_a_512_x_512_image_adds_at_most_a_quarter_of_the_memory_of_the_attention
         ("dncnn", {"depth": 9, "width": 4}),
         ("drunet", {"widths": (2, 2, 2, 2), "blocks": 1}),
         ("drunet", {"widths": (2, 2, 2, 2), "blocks": 2}),
+        ("unet", {"width": 2, "levels": 2, "kernel": 3}),
+        ("unet", {"width": 2, "levels": 1, "kernel": 5}),
     ],
 )
 def test_the_radius_is_how_far_a_pixel_reaches(name, settings):
@@ -226,7 +251,8 @@ def test_the_radius_is_how_far_a_pixel_reaches(name, settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "radius"), [("dncnn", (17, 17)), ("drunet", (185, 185)), ("restormer", None), ("kbnet", None)]
+    ("name", "radius"),
+    [("dncnn", (17, 17)), ("drunet", (185, 185)), ("unet", (43, 43)), ("restormer", None), ("kbnet", None)],
 )
 def test_the_radius_of_the_published_settings(name, radius):
     assert NETWORKS[name].radius(NETWORKS[name].settings) == radius
@@ -294,7 +320,7 @@ def test_an_entry_of_the_registry_says_where_the_network_comes_from(name):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("unet", {}, "choose one of dncnn, drunet, kbnet, restormer"),
+        ("care", {}, "choose one of dncnn, drunet, kbnet, nafnet, restormer, unet"),
         ("dncnn", {"layers": 8}, "no setting 'layers'; it has depth, width"),
         ("dncnn", {"depth": 1}, "depth >= 2"),
         ("dncnn", {"depth": 8.0}, "depth is a whole number above 0 such as 17, not 8.0"),
@@ -307,6 +333,9 @@ def test_an_entry_of_the_registry_says_where_the_network_comes_from(name):
         ("restormer", {"width": 9}, "even width"),
         ("restormer", {"heads": [1, 2, 4, 5]}, "its heads divide"),
         ("kbnet", {"width": 6}, "multiple of 4"),
+        ("nafnet", {"encoder_blocks": [1, 1]}, "four encoder_blocks"),
+        ("unet", {"levels": 3}, "levels 1 or 2"),
+        ("unet", {"kernel": 4}, "an odd kernel"),
     ],
 )
 def test_what_makes_no_network_is_named(name, settings, message):
