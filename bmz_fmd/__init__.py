@@ -14,7 +14,7 @@ Examples
 from bmz_fmd.baselines import baseline
 from bmz_fmd.calibrated import zero_shot
 from bmz_fmd.interface import denoise, evaluate, load, train, trust
-from bmz_fmd.packages import check, export, fix, upload
+from bmz_fmd.packages import check, export, fix, methods, upload
 from bmz_fmd.prior import autodip
 from training import errors
 from training.errors import UserError
@@ -30,6 +30,7 @@ __all__ = [
     "export",
     "fix",
     "load",
+    "methods",
     "train",
     "trust",
     "upload",

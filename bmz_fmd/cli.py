@@ -31,6 +31,7 @@ from bmz_fmd.verbs import (
     evaluate,
     export,
     fix,
+    methods,
     train,
     trust,
     upload,
@@ -53,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: importing what draws boxes takes a third of its time
 )
-for verb in (train, export, check, fix, denoise, evaluate, trust, upload, demo):
+for verb in (train, export, check, fix, denoise, evaluate, trust, methods, upload, demo):
     app.command(name=verb.__name__.rsplit(".", 1)[-1])(verb.command)
 app.add_typer(camera.app, name="camera")
 app.add_typer(data.app, name="data")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bmz_export.checking.certificate import Certificate
     from bmz_export.exporting import Exported
     from bmz_export.package.about import About
+    from bmz_export.paper import Written
     from bmz_export.publishing import Plan, State
     from bmz_export.repair import Mended
     from training.runs.run import Run
@@ -236,3 +237,47 @@ def upload(
         return publishing.plan(path, certificate=checked)
     where = {"server": server or publishing.SERVER, "collection": collection or publishing.COLLECTION}
     return publishing.upload(path, name=name, certificate=checked, listener=logged(), **where)
+
+
+def methods(model: StrPath | Run, *, out: StrPath | None = None) -> Written:
+    """Write what a paper says of a run: the paragraph of its methods, citations, a checklist, versions, a container.
+
+    Parameters
+    ----------
+    model : path, str or Run
+        A run, its folder or its name below ``runs/``; or a package that came of one, folder or zip.
+    out : path, optional
+        Folder for the files; by default ``methods`` in the run's folder, or ``NAME-methods`` here for a package.
+
+    Returns
+    -------
+    Written
+        ``folder``, its ``files`` and the ``paragraph``.
+
+    Raises
+    ------
+    UserError
+        If there is no such run, the package does not say how it was made, or a file that is not an earlier result, or
+        that was changed since, would be replaced.
+    """
+    from bmz_export.opening import stated_provenance
+    from bmz_export.package.archive import open_package
+    from bmz_export.paper import write_methods
+    from bmz_fmd.models import model_kind
+    from training.errors import PackageError
+    from training.runs.run import RUNS, SETTINGS, Run, open_run
+
+    path = model.folder if isinstance(model, Run) else as_path("model", model)
+    if not path.exists() and (RUNS / path).is_dir():
+        path = RUNS / path
+    if model_kind(path) == "run":
+        folder = path / "methods" if out is None else as_path("out", out)
+        return write_methods(open_run(path).provenance, folder, model=path, settings=path / SETTINGS)
+    with open_package(path) as package:
+        provenance = stated_provenance(package)
+    if provenance is None:
+        raise PackageError(f"`model` {path}: it does not say how it was made; only packages of this program do")
+    if path.is_file() and path.suffix.lower() != ".zip":
+        path = path.parent  # its description was named
+    name = path.absolute().stem if path.is_file() else path.absolute().name
+    return write_methods(provenance, as_path("out", out or f"{name}-methods"), model=path)

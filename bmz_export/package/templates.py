@@ -1,9 +1,9 @@
-"""Fill a text file of a package from its template in ``rdf_templates``."""
+"""Fill a text file, of a package or of a paper's methods, from its template in ``rdf_templates``."""
 
 import json
 from importlib.resources import files
 
-from jinja2 import BaseLoader, Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from training.util.text import counted
 
@@ -24,11 +24,18 @@ def fill(name: str, /, **values: object) -> str:
         The text, ending in one newline.
     """
     environment = Environment(
-        loader=BaseLoader(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        loader=FunctionLoader(_source),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
     environment.filters |= {"yaml": _yaml, "counted": counted}
-    template = environment.from_string(files("rdf_templates").joinpath(name).read_text(encoding="utf-8"))
-    return template.render(**values).rstrip("\n") + "\n"
+    return environment.get_template(name).render(**values).rstrip("\n") + "\n"
+
+
+def _source(name: str) -> str:
+    return files("rdf_templates").joinpath(name).read_text(encoding="utf-8")
 
 
 def _yaml(value: object) -> str:

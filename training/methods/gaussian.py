@@ -1,6 +1,6 @@
 """Pre-training of a Gaussian denoiser: photographs with fresh noise of any level in each step.
 
-As DRUNet learned (K. Zhang et al., IEEE TPAMI 44(10), 2022, doi:10.1109/TPAMI.2021.3088914): the level is drawn anew
+As DRUNet learned (``papers``): the level is drawn anew
 for each patch, evenly between 0 and 50 of 255, and given to a network that has a noise map; one without learns all
 levels at once.
 """
@@ -38,6 +38,14 @@ class Gaussian(Supervised):
     """
 
     name: ClassVar[str] = "gaussian"
+    learns: ClassVar[str] = (
+        "from clean images with fresh Gaussian noise of a random level, 0 to 50 of 255, in each step"
+    )
+    papers: ClassVar[tuple[str, ...]] = (
+        "K. Zhang, Y. Li, W. Zuo, L. Zhang, L. Van Gool, R. Timofte: Plug-and-Play Image Restoration with Deep "
+        "Denoiser Prior. IEEE Transactions on Pattern Analysis and Machine Intelligence 44(10), 2022. "
+        "doi:10.1109/TPAMI.2021.3088914",
+    )
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
         """Return clean patches with fresh noise, the level of each, of 255, and the clean patches."""

@@ -94,6 +94,11 @@ class Method(Protocol):
 
     name: ClassVar[str]
     needs: ClassVar[Needs]
+    learns: ClassVar[str]
+    """From what, and how, as a paper says it after "the network learned"."""
+
+    papers: ClassVar[tuple[str, ...]]
+    """Where it was published: "Authors: Title. Where, year. doi:..."."""
 
     def __init__(
         self,

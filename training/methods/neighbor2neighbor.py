@@ -1,8 +1,4 @@
-"""Neighbor2Neighbor: of each four pixels two neighbours are drawn, one for each of two smaller images.
-
-T. Huang, S. Li, X. Jia, H. Lu, J. Liu: Neighbor2Neighbor: Self-Supervised Denoising from Single Noisy Images. CVPR
-2021. doi:10.1109/CVPR46437.2021.01454
-"""
+"""Neighbor2Neighbor: of each four pixels two neighbours are drawn, one for each of two smaller images."""
 
 from __future__ import annotations
 
@@ -25,6 +21,11 @@ class Neighbor2Neighbor(Unsupervised):
 
     name: ClassVar[str] = "neighbor2neighbor"
     needs: ClassVar[Needs] = Needs(clean=False, independent=True)
+    learns: ClassVar[str] = "from noisy images alone by Neighbor2Neighbor, pixels from the pixels beside them"
+    papers: ClassVar[tuple[str, ...]] = (
+        "T. Huang, S. Li, X. Jia, H. Lu, J. Liu: Neighbor2Neighbor: Self-Supervised Denoising from Single Noisy "
+        "Images. CVPR 2021. doi:10.1109/CVPR46437.2021.01454",
+    )
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
         """Return the noisy patches, with an even number of rows and columns, and which pixels are drawn of each four.

@@ -1,8 +1,4 @@
-"""Noise2Noise: learns one noisy image of a field from another.
-
-J. Lehtinen, J. Munkberg, J. Hasselgren, S. Laine, T. Karras, M. Aittala, T. Aila: Noise2Noise: Learning Image
-Restoration without Clean Data. ICML 2018. doi:10.48550/arXiv.1803.04189
-"""
+"""Noise2Noise: learns one noisy image of a field from another."""
 
 from __future__ import annotations
 
@@ -21,6 +17,11 @@ class Noise2Noise(Unsupervised):
 
     name: ClassVar[str] = "noise2noise"
     needs: ClassVar[Needs] = Needs(frames=2, clean=False)
+    learns: ClassVar[str] = "from several noisy frames of each field by Noise2Noise, one frame from another"
+    papers: ClassVar[tuple[str, ...]] = (
+        "J. Lehtinen, J. Munkberg, J. Hasselgren, S. Laine, T. Karras, M. Aittala, T. Aila: Noise2Noise: Learning "
+        "Image Restoration without Clean Data. ICML 2018. doi:10.48550/arXiv.1803.04189",
+    )
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
         """Return two frames."""

@@ -1,9 +1,6 @@
 """Noise2Void: learns a pixel from its neighbours, its own value taken away.
 
-A. Krull, T.-O. Buchholz, F. Jug: Noise2Void - Learning Denoising from Single Noisy Images. CVPR 2019.
-doi:10.1109/CVPR.2019.00223. With masks along an axis on which noise is correlated: C. Broaddus, A. Krull, M. Weigert,
-U. Schmidt, G. Myers: Removing Structured Noise with Self-Supervised Blind-Spot Networks. ISBI 2020.
-doi:10.1109/ISBI45749.2020.9098336
+Along an axis on which noise is correlated, masks are longer (the second of its ``papers``).
 """
 
 from __future__ import annotations
@@ -30,6 +27,13 @@ class Noise2Void(Unsupervised):
     """Needs one image and no noise model. The loss counts at the masked pixels alone."""
 
     name: ClassVar[str] = "noise2void"
+    learns: ClassVar[str] = "from noisy images alone by Noise2Void, each masked pixel from those around it"
+    papers: ClassVar[tuple[str, ...]] = (
+        "A. Krull, T.-O. Buchholz, F. Jug: Noise2Void - Learning Denoising from Single Noisy Images. CVPR 2019. "
+        "doi:10.1109/CVPR.2019.00223",
+        "C. Broaddus, A. Krull, M. Weigert, U. Schmidt, G. Myers: Removing Structured Noise with Self-Supervised "
+        "Blind-Spot Networks. ISBI 2020. doi:10.1109/ISBI45749.2020.9098336",
+    )
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
         """Return the masked patches, the noisy ones, and where the loss counts (1, else 0)."""

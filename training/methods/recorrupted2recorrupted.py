@@ -1,8 +1,4 @@
-"""Recorrupted-to-Recorrupted: noise is added to an image and taken off it, so that two independent ones come of it.
-
-T. Pang, H. Zheng, Y. Quan, H. Ji: Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising. CVPR
-2021. doi:10.1109/CVPR46437.2021.00208
-"""
+"""Recorrupted-to-Recorrupted: noise is added to an image and taken off it, so that two independent ones come of it."""
 
 from __future__ import annotations
 
@@ -24,6 +20,13 @@ class Recorrupted2Recorrupted(Unsupervised):
 
     name: ClassVar[str] = "recorrupted2recorrupted"
     needs: ClassVar[Needs] = Needs(clean=False, noise_model=True, independent=True)
+    learns: ClassVar[str] = (
+        "from noisy images alone by Recorrupted-to-Recorrupted, noise added to each and taken off it"
+    )
+    papers: ClassVar[tuple[str, ...]] = (
+        "T. Pang, H. Zheng, Y. Quan, H. Ji: Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image "
+        "Denoising. CVPR 2021. doi:10.1109/CVPR46437.2021.00208",
+    )
 
     def batch(self, patches: Batch, rng: np.random.Generator) -> Batch:
         """Return an image with noise added, and one with the same noise taken off in proportion."""

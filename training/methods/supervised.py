@@ -27,6 +27,8 @@ class Supervised:
 
     name: ClassVar[str] = "supervised"
     needs: ClassVar[Needs] = Needs()
+    learns: ClassVar[str] = "from pairs of a noisy and a clean image"
+    papers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -36,6 +36,8 @@ class Unsupervised:
     """
 
     needs: ClassVar[Needs] = Needs(clean=False)
+    learns: ClassVar[str] = "from noisy images alone"
+    papers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,

@@ -22,6 +22,11 @@ class ZeroShot(Noise2Void):
 
     name: ClassVar[str] = "zero_shot"
     needs: ClassVar[Needs] = Needs(clean=False, noise_model=True, training=False)
+    learns: ClassVar[str] = "nothing: its weights stayed as they were"
+    papers: ClassVar[tuple[str, ...]] = (
+        "S. Ramani, T. Blu, M. Unser: Monte-Carlo SURE: A Black-Box Optimization of Regularization Parameters for "
+        "General Denoising Algorithms. IEEE Transactions on Image Processing 17(9), 2008. doi:10.1109/TIP.2008.2001404",
+    )
 
     def constants(
         self,
