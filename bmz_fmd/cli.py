@@ -32,6 +32,7 @@ from bmz_fmd.verbs import (
     export,
     fix,
     methods,
+    study,
     train,
     trust,
     upload,
@@ -60,6 +61,7 @@ app.add_typer(camera.app, name="camera")
 app.add_typer(data.app, name="data")
 app.add_typer(engines.app, name="engines")
 app.add_typer(autodip.app, name="autodip")
+app.add_typer(study.app, name="study")
 
 
 def _print_version(wanted: bool) -> None:

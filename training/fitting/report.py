@@ -39,7 +39,7 @@ def finish(run: Run, dataset: ImageDataset, device: str, listener: Listener) -> 
         "scores": scores,
         "validation": chosen,
         "trust": trust,
-        "risk": _risk(rows, epoch) if chosen is None else None,
+        "risk": _risk(rows, epoch) if chosen is None and run.settings.recipe.validation else None,
         "best_epoch": epoch,
         "epochs": max((int(row["epoch"]) for row in rows), default=epoch),
     }

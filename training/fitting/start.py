@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.calibration.camera import measure_camera
-from training.data import DataSettings, ImageDataset, open_dataset
+from training.data import DataSettings, ImageDataset
 from training.errors import CheckpointError, DataError, SettingError
 from training.methods import METHODS
 from training.methods.choice import choose
 from training.methods.repeats import moving
 from training.networks import NETWORKS, create
-from training.runs.run import RUNS, Run, create_run, free_name, open_run, run_names
+from training.runs.run import RUNS, Run, create_run, free_name, open_images, open_run, run_names
 from training.runs.settings import (
     Recipe,
     Settings,
@@ -181,7 +181,7 @@ def _learning(request: Request, recipe: Recipe) -> tuple[str, DataSettings, Imag
     needs = METHODS[named].needs if named else None
 
     def opened(data: DataSettings) -> ImageDataset:
-        return open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+        return open_images(data, recipe)
 
     if needs is not None and needs.clean and alone:
         raise SettingError(

@@ -238,7 +238,7 @@ def _epoch_zero(run: Run, state: State, learner: Learner, device: str) -> None:
         found = [learner.method.score(learner.model, _to(patches, device)) for patches in learner.validation]
         noisy = [learner.method.score(torch.nn.Identity(), _to(patches, device)) for patches in learner.validation]
     means = {key: float(np.mean([scores[key] for scores in found])) for key in found[0]}
-    if "psnr" in means:
+    if "psnr" in means and learner.recipe.validation:
         before = float(np.mean([scores["psnr"] for scores in noisy]))
         scores = ValidationScores(noisy=before, denoised=means["psnr"])
         run.write_provenance(run.provenance.model_copy(update={"validation": scores}))

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from training.errors import RunError, UserError
 from training.runs.model import as_denoiser, build
 from training.runs.provenance import DataUsed, Provenance
-from training.runs.settings import Settings, check_name, load_settings, save_settings
+from training.runs.settings import Recipe, Settings, check_name, load_settings, save_settings
 from training.util.devices import choose_device
 from training.util.writing import clear_parts, new_folder, replacing, write_text
 
 if TYPE_CHECKING:
     from training.calibration.layer import Calibrated
-    from training.data import ImageDataset
+    from training.data import DataSettings, ImageDataset
     from training.inference.denoiser import Denoiser
 
 RUNS = Path("runs")
@@ -86,10 +86,7 @@ class Run:
 
     def dataset(self, *, compared: bool = True) -> ImageDataset:
         """Return the pairs that the run was trained on, split as then, ``compared`` by ``compare`` or not yet."""
-        from training.data import open_dataset
-
-        recipe = self.settings.recipe
-        dataset = open_dataset(self.settings.data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+        dataset = open_images(self.settings.data, self.settings.recipe)
         if compared:
             self.compare(dataset)
         return dataset
@@ -147,6 +144,15 @@ class Run:
     def write_provenance(self, provenance: Provenance) -> None:
         """Write ``provenance.json``, replacing an older one at once."""
         write_text(self.folder / PROVENANCE, provenance.model_dump_json(indent=2) + "\n")
+
+
+def open_images(data: DataSettings, recipe: Recipe) -> ImageDataset:
+    """Open the data set that a run learns from, split and chosen as its recipe says."""
+    from training.data import open_dataset
+    from training.data.chosen import choose
+
+    dataset = open_dataset(data, test_fraction=recipe.test_fraction, seed=recipe.seed)
+    return choose(dataset, pairs=recipe.pairs, validation=recipe.validation, seed=recipe.seed)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

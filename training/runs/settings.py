@@ -64,6 +64,12 @@ class Recipe(BaseModel):
         "none", description="turned copies of each image (three more), its mirror image, or both"
     )
     test_fraction: float = Field(0.1, gt=0, lt=1, description="part of the fields of view kept for the test")
+    pairs: int | None = Field(
+        None, ge=1, description="fields of view to learn from, drawn by the seed, fewer among more; all by default"
+    )
+    validation: bool = Field(
+        True, description="whether validation images choose the epoch; no: they teach too, and the last epoch counts"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="of every random choice")
     intensity_fit: IntensityFit = Field("dataset", description="clean onto noisy intensities: once, per image, or not")
     transform: Transform = Field("auto", description="map into the denoiser's range: searched for, or set")
