@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from training.calibration.camera import CameraProfile
 
+_JUDGED_BY = 40  # patches in an epoch, at least, that the share for validation counts: few pairs are judged by more
 _LONG = 24 * 3600.0  # seconds from which on a smaller network is proposed
 
 
@@ -163,7 +164,8 @@ def _fit(run: Run, state: State, dataset: ImageDataset, device: str, listener: L
     patches = Patches(learnt, size, recipe.augment, recipe.seed)
     area = math.prod(size or state.shape)
     share = timing.VALIDATION if device == "cpu" else timing.VALIDATION_GPU
-    pixels = int(share * len(patches) * area)
+    counted_by = len(patches) if recipe.pairs is None else max(len(patches), _JUDGED_BY)
+    pixels = int(share * counted_by * area)
     judges = _images(judging(dataset.validation), method, state, camera)
     validation = validation_patches(judges, size, pixels, recipe.seed)
     model = Calibrated(state.model.denoiser, replace(state.model.constants, margin=0))

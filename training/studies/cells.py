@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from training.checkpoints import load_weights, published_checkpoints
 from training.data import DataSettings, ImageDataset, open_dataset
+from training.data.chosen import choose
 from training.data.options import FOLDERS
+from training.data.patches import views
 from training.errors import CheckpointError, DataError, SettingError
 from training.networks import create
 from training.runs.provenance import DataUsed
@@ -118,7 +121,9 @@ class _Planner:
                 for network in experiment.networks or self.study.networks:
                     for compared in combinations(experiment.compare):
                         searched = combinations(experiment.search)
-                        choices = tuple(self._choice(data, network, {**compared, **found}) for found in searched)
+                        choices = tuple(
+                            self._choice(data, network, {**compared, **found}, experiment.steps) for found in searched
+                        )
                         final = self._final(data, network, choices)
                         rows.append(
                             PlannedRow(
@@ -131,8 +136,15 @@ class _Planner:
         }
         return Plan(study=self.study, jobs=self.jobs, rows=tuple(rows), baselines=baselines, pretraining=self.first)
 
-    def _choice(self, data: str, network: str, factors: Mapping[str, Any]) -> str:
+    def _choice(self, data: str, network: str, factors: Mapping[str, Any], steps: int | None) -> str:
         found = settled(self.study, data, network, factors)
+        if steps is not None:
+            recipe = load_recipe(found.network, found.recipe)
+            dataset = choose(
+                self._dataset(found.data, recipe)[0], pairs=recipe.pairs, validation=True, seed=recipe.seed
+            )
+            patches = len(dataset.train) * len(views(recipe.augment))
+            found.recipe["epochs"] = ceil(steps / ceil(patches / recipe.batch))
         said = ", ".join(f"{key}={value}" for key, value in factors.items())
         return self._trained(found, Cell(id="", stage="choice", data=data, network=network, factors=dict(factors)),
                              " ".join(filter(None, (f"{network} on {data}", said))))  # fmt: skip

@@ -51,7 +51,8 @@ class Experiment(_Checked):
     """What is compared with what.
 
     Each data set, network and combination of the values of ``compare`` is a row of its table; among the combinations
-    of ``search`` the validation images choose.
+    of ``search`` the validation images choose. ``steps`` sets the epochs of each cell to about so many steps, so that
+    few pairs are learned from as long as many.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Experiment(_Checked):
     networks: list[str] | None = None
     compare: dict[str, list[Value]] = {}
     search: dict[str, list[Value]] = {}
+    steps: int | None = Field(None, ge=1)
 
 
 class Study(_Checked):
