@@ -61,3 +61,19 @@ def run(
     console.say(f"{ran.finished} cells are finished; next: bmz-fmd study report {ran.folder}")
     if ran.failed:
         raise typer.Exit(ran.exit_code)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The study's folder, such as studies/thesis.")],
+    *,
+    images: Annotated[
+        bool,
+        typer.Option("--images/--no-images", help="Whether test images are shown; without, no pixel of them."),
+    ] = True,
+) -> None:
+    """Write tables (Markdown, CSV, LaTeX), figures and one HTML page of a study, finished or not."""
+    from training.studies.report import write_report
+
+    page = write_report(folder, images=images)
+    console.say(f"{page}, with tables and figures beside it")

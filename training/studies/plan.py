@@ -137,8 +137,12 @@ def _placed(study: Study, folder: Path) -> Study:
     def whole(text: object) -> object:
         return str((folder / Path(str(text)).expanduser()).absolute()) if isinstance(text, str) else text
 
-    def data(options: dict[str, Any]) -> dict[str, Any]:
-        return {key: whole(value) if key in _PATHS else value for key, value in options.items()}
+    def data(options: Any) -> Any:  # noqa: ANN401 data sets may hold others
+        if isinstance(options, list):
+            return [data(each) for each in options]
+        if not isinstance(options, dict):
+            return options
+        return {key: whole(value) if key in _PATHS else data(value) for key, value in options.items()}
 
     def checkpoint(trained: Trained) -> str | None:
         name = trained.checkpoint

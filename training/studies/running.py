@@ -163,7 +163,7 @@ def _said(
         if losses.is_file():
             epochs = len(losses.read_text(encoding="utf-8").splitlines()) - 2
             found.append(f"{jobs[identity].title}: epoch {max(epochs, 0)}")
-    left = "" if each is None else f"; about {duration(each * (waiting + len(found)))} left"
+    left = "" if each is None else f"; about {duration(each * (waiting + len(running)))} left"
     return f"{'; '.join(found)}{left}"
 
 

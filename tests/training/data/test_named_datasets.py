@@ -147,7 +147,7 @@ class TestRealFiles:
 
 class TestRegistry:
     def test_every_file_of_the_folder_is_found(self):
-        others = {"biosr", "fmd", "folders", "pairs", "photographs", "shah", "simulated", "w2s"}
+        others = {"biosr", "fmd", "folders", "joined", "pairs", "photographs", "shah", "simulated", "w2s"}
         assert others | set(NAMES) == DATASETS.keys()
         assert len(NAMES) == 10
 
