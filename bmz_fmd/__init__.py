@@ -1,8 +1,8 @@
 """Fine-tune published Gaussian denoisers on fluorescence images, and export packages for Fiji, QuPath and others.
 
-``train``, ``export``, ``check``, ``fix``, ``denoise``, ``evaluate``, ``trust``, ``methods``, ``study`` and ``upload`` do
-what the command line does; ``load`` makes a function of a run or a package. What is wrong with images, runs or packages
-is said by an ``errors.UserError``.
+``train``, ``export``, ``check``, ``fix``, ``denoise``, ``evaluate``, ``trust``, ``methods``, ``study`` and ``upload``
+do what the command line does; ``load`` makes a function of a run or a package. What is wrong with images, runs or
+packages is said by an ``errors.UserError``.
 
 Examples
 --------
