@@ -1,4 +1,4 @@
-"""Classical denoisers, and published outputs, in the words of the command line: as a model, and beside one."""
+"""Other denoisers in the words of the command line: classical ones as a model, and any beside one."""
 
 from __future__ import annotations
 
@@ -78,10 +78,11 @@ def baseline(name: str, *, camera: StrPath | CameraProfile | None = None) -> Mod
 def open_others(
     words: Sequence[str], model: Model, pairs: Pairs, *, convention: Convention, data_range: float
 ) -> list[Other]:
-    """Return what is to be scored beside a model: baselines by name, ``all`` of them, and outputs, ``NAME=FILE``.
+    """Return what is to be scored beside a model.
 
-    Settings are searched on the validation images of the run whose test images the pairs are, where these have clean
-    ones, else on each image.
+    Classical baselines by name or ``all``; ``careamics-n2v`` and ``careamics-care``, with ``:EPOCHS`` behind them or
+    not; ``NAME=PATH``, another run or package, or else outputs of others. Settings of classical ones are searched on
+    the validation images of the run whose test images the pairs are, where these have clean ones, else on each image.
 
     Raises
     ------
@@ -89,6 +90,7 @@ def open_others(
         For a name that is not known or given twice, or outputs that do not fit the test images.
     """
     from training.evaluation.baselines import BASELINES
+    from training.evaluation.careamics import TITLES
 
     if isinstance(words, str):
         raise SettingError(f"`baselines` {words}: give a list, such as [{words!r}]")
@@ -98,10 +100,12 @@ def open_others(
         name, given, path = word.partition("=")
         if given:
             if not name or not path:
-                raise SettingError(f"`baselines` {word}: give NAME=FILE, a name and where its outputs lie")
+                raise SettingError(f"`baselines` {word}: give NAME=FILE, a name and where its outputs or its model lie")
             if name.lower() in _ROWS:
                 raise SettingError(f"`baselines` {word}: {name} is another row of the table; choose another name")
-            found.append(_published(name, Path(path), pairs))
+            found.append((_model if _is_model(Path(path)) else _published)(name, Path(path), pairs))
+        elif word.partition(":")[0] in TITLES:
+            found.append(_careamics(word, model, pairs))
         else:
             found.append(_computed(_known(word), model, pairs, convention, data_range))
     names = [other.name for other in found]
@@ -143,6 +147,76 @@ def _validation(model: Model, pairs: Pairs) -> list[Sample]:
     if not pairs.own or model.run is None:
         return []
     return [sample for sample in model.run.dataset().validation if sample.clean is not None]
+
+
+def _is_model(path: Path) -> bool:
+    """Return whether a path is a run or a package; a zip is nothing else."""
+    from bmz_export.package.archive import DESCRIPTION_NAMES
+
+    return path.suffix.lower() == ".zip" or any(
+        (path / file).is_file() for file in ("settings.yaml", *DESCRIPTION_NAMES)
+    )
+
+
+def _model(name: str, path: Path, pairs: Pairs) -> Other:
+    """Return another run or package; where it was made with images that are scored, its title says so."""
+    from bmz_fmd.models import open_model
+    from training.evaluation.comparison import Other
+    from training.evaluation.overlap import overlap
+
+    other = open_model(path)
+    denoise = other.denoiser.tiled()
+    title = name
+    if other.provenance is not None:
+        data = other.provenance.data
+        seen = overlap(pairs.samples, data.hashes, data.splits)
+        known = seen.train + seen.validation + seen.unknown
+        title += f" (made with {known} of these images)" * bool(known)
+
+    def result(number: int, noisy: NDArray[np.float32]) -> tuple[NDArray[np.float32], Mapping[str, float]]:
+        return denoise(noisy), {}
+
+    return Other(name, title, f"the {other.kind} {path}", result)
+
+
+def _careamics(word: str, model: Model, pairs: Pairs) -> Other:
+    """Return CAREamics' result, trained on the training images of the model's run, or else on those that are scored."""
+    import numpy as np
+
+    from training.evaluation.careamics import EPOCHS, TITLES, denoise_with_careamics
+    from training.evaluation.comparison import Other
+
+    name, _, said = word.partition(":")
+    if said and not (said.isascii() and said.isdecimal() and int(said)):
+        raise SettingError(f"`baselines` {word}: {said} is no number of epochs, such as {name}:{EPOCHS}")
+    epochs = int(said or EPOCHS)
+    taught = name == "careamics-care"
+    if taught and model.run is None:
+        raise SettingError(f"`baselines` {word} learns from the training pairs of a run: `model` {model.path} is none")
+    samples = pairs.samples if model.run is None else model.run.dataset().train
+    if taught and any(sample.clean is None for sample in samples):
+        raise SettingError(f"`baselines` {word} learns from clean images: the run {model.path} has none for training")
+
+    def planes(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return list(image.reshape(-1, *image.shape[-2:]))
+
+    several = [planes(sample.frame()) for sample in pairs.samples]
+    results = iter(
+        denoise_with_careamics(
+            name,
+            [plane for image in several for plane in image],
+            [plane for sample in samples for plane in planes(sample.frame())],
+            [plane for sample in samples for plane in planes(sample.pair()[1])] if taught else None,
+            epochs,
+        )
+    )
+    whole = [np.stack([next(results) for _ in image]) for image in several]
+
+    def result(number: int, noisy: NDArray[np.float32]) -> tuple[NDArray[np.float32], Mapping[str, float]]:
+        return whole[number].reshape(noisy.shape), {"epochs": epochs}
+
+    where = "the images that are scored" if model.run is None else "the run's training images"
+    return Other(name, TITLES[name], f"trained on {where}, epochs: {epochs}", result)
 
 
 def _published(name: str, path: Path, pairs: Pairs) -> Other:

@@ -264,7 +264,8 @@ def evaluate(
         Peak of PSNR and SSIM in units of the clean images; by default 255 for 8 bits, or as the run counted.
     baselines : sequence of str
         What is scored beside it on the same images: ``"bm3d"`` or another name as of ``baseline``, ``"all"`` of them,
-        and outputs of others, ``"CARE=stack.tif"``, in the order of the test images.
+        another run or package, ``"N2V=runs/other"``, outputs of others, ``"CARE=stack.tif"``, in the order of the test
+        images, and ``"careamics-n2v"`` or ``"careamics-care:30"`` (epochs), where CAREamics is installed.
     tile, device, trust
         As for ``load`` and a call of the model.
 

@@ -46,9 +46,10 @@ def command(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME|NAME=FILE",
+            metavar="NAME|NAME=PATH",
             help="Score this beside it: bm3d, gaussian, median, non-local-means, total-variation, wavelets, "
-            "sparse-variational, all; or outputs of others, a stack or folder in the test images' order. Repeatable.",
+            "sparse-variational, all; careamics-n2v, careamics-care; or NAME=PATH, a run, a package, or outputs of "
+            "others, a stack or folder in the test images' order. Repeatable.",
         ),
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Store all figures here.")] = None,

@@ -1,13 +1,20 @@
-"""Classical denoisers and published outputs: beside a model, and in place of one."""
+"""Classical denoisers, other models, CAREamics and published outputs: beside a model, and in place of one."""
 
 import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from helpers.command_line import bmz_fmd
+from helpers.small_run import small_run
 
 import bmz_fmd as interface
+from training.data.settings import DataSettings
+from training.util.cache import cache_folder
 
 SHAPE = (48, 64)
 
@@ -121,3 +128,74 @@ def test_baselines_that_cannot_be_are_refused(place, words, message):
     ended = bmz_fmd("denoise", "cells.tif", "--out", "out", *words)
     assert ended.code == 2
     assert message in ended.message
+
+
+def test_another_run_or_package_stands_beside_the_model(place):
+    pairs(place)
+    shutil.copytree(place / "runs" / "small", place / "runs" / "other")
+    package = Path(__file__).parents[1] / "data" / "version_0_1" / "package.zip"
+    ended = bmz_fmd(*SCORED, "--baseline", "N2V=runs/other", "--baseline", f"old={package}", "--json", "s.json")
+    assert ended.code == 0, ended.err
+    stored = json.loads((place / "s.json").read_text())
+    other, old = stored["baselines"]
+    assert other["how"] == "the run runs/other"
+    assert other["gain"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert old["how"] == f"the package {package}"
+    assert old["images"][0]["psnr_noisy"] == other["images"][0]["psnr_noisy"]
+
+
+def test_another_run_that_was_made_with_the_images_says_so(place):
+    pairs(place)
+    data = DataSettings(dataset=None, options={"noisy": str(place / "noisy"), "clean": str(place / "clean")})
+    small_run(place / "runs" / "seen", data=data)
+    found = interface.evaluate("runs/small", "noisy", "clean", data_range=1000, baselines=["seen=runs/seen"])
+    assert found.baselines[0].title == "seen (made with 5 of these images)"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("careamics-n2v", "--baseline careamics-n2v needs CAREamics in an environment of its own: python3 -m venv"),
+        ("careamics-n2v:many", "many is no number of epochs, such as careamics-n2v:10"),
+        ("careamics-n2v:0", "0 is no number of epochs"),
+    ],
+)
+def test_careamics_that_is_not_there_is_one_line(place, monkeypatch, word, message):
+    pairs(place)
+    monkeypatch.setenv("BMZ_FMD_CAREAMICS", str(place / "nothing"))
+    ended = bmz_fmd(*SCORED, "--baseline", word)
+    assert ended.code == 2
+    assert message in ended.message
+
+
+def test_care_learns_from_the_pairs_of_a_run_alone(place):
+    pairs(place)
+    package = Path(__file__).parents[1] / "data" / "version_0_1" / "package.zip"
+    ended = bmz_fmd("evaluate", "-m", package, *SCORED[3:], "--baseline", "careamics-care")
+    assert ended.code == 2
+    assert "--baseline careamics-care learns from the training pairs of a run" in ended.message
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.parametrize("name", ["careamics-n2v", "careamics-care"])
+def test_careamics_trains_once_and_denoises_images_of_any_size(place, monkeypatch, name):
+    folder = Path(os.environ.get("BMZ_FMD_CAREAMICS") or cache_folder() / "careamics")
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is missing: ci/install_careamics.sh makes it")
+    monkeypatch.setenv("BMZ_FMD_CAREAMICS", str(folder))
+    monkeypatch.setenv("BMZ_FMD_CACHE", str(place / "cache"))
+    (place / "noisy").mkdir()
+    (place / "clean").mkdir()
+    for number in range(2):
+        for which, image in (("noisy", noisy_image), ("clean", clean_image)):
+            tifffile.imwrite(place / which / f"fov_{number}.tif", image(number)[:41, :62].astype(np.uint16))
+    words = (*SCORED, "--baseline", f"{name}:1", "--json", "s.json")
+    ended = bmz_fmd(*words)
+    assert ended.code == 0, ended.err
+    found = json.loads((place / "s.json").read_text())["baselines"][0]
+    assert found["how"] == "trained on the run's training images, epochs: 1"
+    assert np.isfinite(found["mean"]["psnr_denoised"])
+    monkeypatch.setattr(subprocess, "run", None)  # what is kept needs no other process
+    assert bmz_fmd(*words).code == 0
+    assert json.loads((place / "s.json").read_text())["baselines"][0]["mean"] == found["mean"]
