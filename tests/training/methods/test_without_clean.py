@@ -288,5 +288,5 @@ def test_noise_is_counted_by_the_camera_that_was_given():
 
 
 def test_an_unknown_method_lists_what_there_is(here):
-    with pytest.raises(SettingError, match="choose from n2v2, neighbor2neighbor, noise2noise, noise2void"):
+    with pytest.raises(SettingError, match="choose from gaussian, n2v2, neighbor2neighbor, noise2noise"):
         new_run(asked(noisy_folder(here / "noisy", fields=3), "qqq"))
