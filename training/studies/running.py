@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from training.errors import SettingError
+from training.runs.settings import read_yaml
 from training.studies.cells import Job, Plan, plan
 from training.studies.plan import Study
 from training.studies.worker import JOB, RESULT, RUN
@@ -27,6 +28,7 @@ from training.util.writing import clear_parts, write_text
 STUDIES = Path("studies")
 PLAN, FILE, CELLS, LOG, FAILED = "plan.json", "study.yaml", "cells", "log.txt", "failed.txt"
 _LOOKS = 1.0  # seconds between two looks at how far the cells are
+_cells: list[subprocess.Popen[bytes]] = []  # that this process waits for
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -95,6 +97,7 @@ def run_study(
     cells.mkdir(parents=True, exist_ok=True)
     with run_lock(folder):
         clear_parts(folder)
+        _check_own(study, folder)
         _write(made, folder)
         for identity, job in made.jobs.items():
             (cells / identity).mkdir(exist_ok=True)
@@ -105,6 +108,14 @@ def run_study(
         listener.note(f"{study.name}: {counted(len(made.jobs), 'cell')}{before}, in {folder}")
         failed = _run(left, cells.absolute(), workers, scheduler, listener) if left else {}
     return Ran(folder, len(made.jobs) - len(failed), {made.jobs[key].title: why for key, why in failed.items()})
+
+
+def _check_own(study: Study, folder: Path) -> None:
+    """Refuse the folder of another study."""
+    if (folder / FILE).is_file():
+        there = read_yaml(folder / FILE).get("name")
+        if there != study.name:
+            raise SettingError(f"{folder} holds the study {there}, this one is {study.name}: choose another `out`")
 
 
 def _write(made: Plan, folder: Path) -> None:
@@ -173,16 +184,20 @@ def run_cell(folder: Path, threads: int) -> str:
     (folder / FAILED).unlink(missing_ok=True)
     with (folder / LOG).open("a", encoding="utf-8") as log:
         position = log.tell()
-        ended = subprocess.run(
+        cell = subprocess.Popen(
             [sys.executable, "-m", "training.studies.worker", str(folder)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=False,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+            start_new_session=True,  # Ctrl-C is for the study, which ends its cells
         )  # fmt: skip
-    if ended.returncode == 0:
+        _cells.append(cell)
+        code = cell.wait()
+        _cells.remove(cell)
+    if code == 0:
         return ""
     with (folder / LOG).open("rb") as log:
         log.seek(position)
         lines = log.read().decode("utf-8", "replace").strip().splitlines()
-    killed = "killed, perhaps since memory ran out" if ended.returncode < 0 else f"exit code {ended.returncode}"
+    killed = "killed, perhaps since memory ran out" if code < 0 else f"exit code {code}"
     reason = lines[-1] if lines else killed
     write_text(folder / FAILED, reason + "\n")
     return reason
@@ -198,6 +213,8 @@ def _pool(workers: int, scheduler: str | None) -> Generator[Callable[[Path, int]
         yield lambda folder, threads: pool.submit(run_cell, folder, threads)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        for cell in [*_cells]:
+            cell.kill()  # it goes on after its last whole epoch
 
 
 def _cluster(address: str) -> Generator[Callable[[Path, int], Future[Any]], None, None]:

@@ -118,6 +118,26 @@ def test_a_cell_that_fails_is_told_and_tried_again(ran):
     assert not read_results(copy).failed
 
 
+def test_the_folder_of_another_study_is_refused(ran):
+    with pytest.raises(UserError, match="holds the study tiny, this one is other: choose another `out`"):
+        run_study(read_study(str(ran / "study.yaml")).model_copy(update={"name": "other"}), ran)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_cells_and_the_same_command_goes_on(tmp_path):
+    path = written(tmp_path, experiments=STUDY["experiments"][1:], pretraining={}, networks={"DnCNN": NETWORK})
+    words = [sys.executable, "-m", "bmz_fmd", "study", "run", str(path), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as first:
+        while not list((tmp_path / "out").rglob("settings.yaml")):
+            time.sleep(0.2)
+        first.terminate()
+        said = first.communicate(timeout=20)[1]
+    assert first.returncode == 130
+    assert "interrupted" in said
+    again = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+
+
 def test_a_folder_that_is_no_study_is_one_line(tmp_path):
     with pytest.raises(UserError, match="not a study's folder"):
         bmz_fmd.study_report(tmp_path)
