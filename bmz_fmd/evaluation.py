@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.errors import DataError
+from training.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from bmz_fmd.models import Model
     from bmz_fmd.pairs import Pairs
-    from training.evaluation.metrics import Convention
+    from training.evaluation.metrics import Named
     from training.evaluation.scoring import Evaluation
 
 
@@ -21,7 +21,7 @@ def score(
     model: Model,
     pairs: Pairs,
     *,
-    convention: Convention,
+    convention: Named,
     data_range: float | None = None,
     tile: int | None = None,
     baselines: Sequence[str] = (),
@@ -29,9 +29,14 @@ def score(
 ) -> Evaluation:
     """Score a model, and count the images that it was made with; see ``interface.evaluate``."""
     from bmz_fmd.baselines import open_others
+    from training.evaluation.metrics import OWN_PEAK
     from training.evaluation.overlap import overlap
     from training.evaluation.scoring import evaluate
 
+    if convention in OWN_PEAK and data_range is not None:
+        raise SettingError(
+            f"`data_range` has no meaning for `convention` {convention}, which has its own peak: leave it out"
+        )
     peak = _peak(model, pairs, convention) if data_range is None else data_range
     result = evaluate(
         pairs.samples,
@@ -66,8 +71,12 @@ def store(path: Path, model: Model, settings: Mapping[str, object], result: Base
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def _peak(model: Model, pairs: Pairs, convention: Convention) -> float:
+def _peak(model: Model, pairs: Pairs, convention: Named) -> float:
     """Return the peak that the run counted from on its own test images, or that of 8 bits."""
+    from training.evaluation.metrics import OWN_PEAK
+
+    if convention in OWN_PEAK:
+        return 1.0
     if pairs.own and model.provenance is not None and convention in model.provenance.scores:
         return model.provenance.scores[convention].data_range
     dtype = pairs.samples[0].truth.dtype

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from bmz_fmd.judging import SHARE
 from bmz_fmd.paths import StrPath, as_package, as_path
@@ -241,7 +241,7 @@ def evaluate(
     *,
     pattern: str | None = None,
     channel: str | None = None,
-    convention: Literal["raw", "affine"] = "affine",
+    convention: Literal["raw", "affine", "percentile", "minmax"] = "affine",
     data_range: float | None = None,
     baselines: Sequence[str] = (),
     tile: int | None = None,
@@ -258,8 +258,9 @@ def evaluate(
         Folders or files, or images (..., Y, X) of which every plane counts; by default the run's own test images.
     pattern, channel : str, optional
         How names of a pair differ, and the channel to score; of files.
-    convention : {"affine", "raw"}
-        Whether noisy and denoised images are first fitted to the clean one, or compared as they are.
+    convention : {"affine", "raw", "percentile", "minmax"}
+        Noisy and denoised images are first fitted to the clean one; compared as they are; scaled and fitted as CARE
+        does; or scaled by the noisy image's range as AUTO-DIP does. The last two have a peak of their own.
     data_range : float, optional
         Peak of PSNR and SSIM in units of the clean images; by default 255 for 8 bits, or as the run counted.
     baselines : sequence of str
@@ -285,9 +286,10 @@ def evaluate(
     from bmz_fmd.evaluation import score
     from bmz_fmd.pairs import open_pairs
     from training.errors import SettingError
+    from training.evaluation.metrics import Named
 
-    if convention not in ("raw", "affine"):
-        raise SettingError(f"`convention` {convention}: choose from raw, affine")
+    if convention not in get_args(Named):
+        raise SettingError(f"`convention` {convention}: choose from {', '.join(get_args(Named))}")
     opened = _opened(model, device=device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=warnings.warn)
     return score(opened, pairs, convention=convention, data_range=data_range, tile=tile, baselines=baselines)

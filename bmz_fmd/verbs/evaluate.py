@@ -36,8 +36,11 @@ def command(
     pattern: Pattern = None,
     channel: Annotated[str | None, typer.Option(help="The channel to score: its name, or number from 0.")] = None,
     convention: Annotated[
-        Literal["raw", "affine"],
-        typer.Option(help="affine: noisy and denoised are first fitted to the clean image; raw: as they are."),
+        Literal["raw", "affine", "percentile", "minmax"],
+        typer.Option(
+            help="affine: noisy and denoised are first fitted to the clean image; raw: as they are; "
+            "percentile: CARE's; minmax: AUTO-DIP's."
+        ),
     ] = "affine",
     data_range: Annotated[
         float | None,
@@ -133,7 +136,7 @@ def _print(result: Evaluation, model: Path) -> None:
         rows += [(), _row("mean", result.mean), _row("sd", result.sd)]
     if result.baselines:
         rows += [(), *(_row(compared.name, compared.mean) for compared in result.baselines)]
-    console.table(f"{model}, convention {result.convention}, peak {result.data_range:g}", _COLUMNS, rows)
+    console.table(f"{model}, {result.counted_by}", _COLUMNS, rows)
     for finding in result.findings():
         console.say(finding)
 

@@ -9,7 +9,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.calibration.intensity import fit_affine
-from training.evaluation.metrics import Convention, is_constant, mean_and_deviation, psnr, ssim
+from training.evaluation.metrics import (
+    Named,
+    brought_together,
+    gradient_ratio,
+    is_constant,
+    mae,
+    mean_and_deviation,
+    nrmse,
+    psnr,
+    ssim,
+)
 from training.evaluation.residuals import correlation, deviation_map, largest_deviation
 from training.inference.statistics import image_statistics
 
@@ -34,6 +44,8 @@ class Figures(Part):
         dB, at most 100.
     ssim_noisy, ssim_denoised : float
         1 at best.
+    nrmse_noisy, nrmse_denoised, mae_noisy, mae_denoised, gradient_noisy, gradient_denoised : float
+        See ``training.evaluation.metrics`` (``gradient_ratio``); NaN in files of earlier versions.
     slope, offset : float
         Least squares: ``denoised = slope * clean + offset``, in the files' own units.
     slope_noisy, offset_noisy : float
@@ -65,6 +77,12 @@ class Figures(Part):
     structure_removed: float
     beyond_noise: float
     largest_deviation: float
+    nrmse_noisy: float = float("nan")
+    nrmse_denoised: float = float("nan")
+    mae_noisy: float = float("nan")
+    mae_denoised: float = float("nan")
+    gradient_noisy: float = float("nan")
+    gradient_denoised: float = float("nan")
 
 
 class ImageFigures(Figures):
@@ -101,7 +119,7 @@ def image_figures(
     noisy: NDArray[np.float32],
     denoised: NDArray[np.float32],
     clean: NDArray[np.float32],
-    convention: Convention,
+    convention: Named,
     data_range: float,
     trained_on: TrainedOn | None = None,
 ) -> ImageFigures:
@@ -115,11 +133,16 @@ def image_figures(
         removed = correlation(noisy.astype(np.float64) - denoised, clean)
         unlike = () if trained_on is None else tuple(image_statistics(noisy).differences(trained_on))
     deviation = largest_deviation(deviation_map(noisy, denoised))
-    scores = {
-        f"{score.__name__}_{which}": score(clean, image, data_range=data_range, convention=convention)
-        for score in (psnr, ssim)
-        for which, image in (("noisy", noisy), ("denoised", denoised))
-    }
+    reference, images, peak = brought_together(convention, clean, noisy, (noisy, denoised), data_range)
+    scores: dict[str, float] = {}
+    for which, image in zip(("noisy", "denoised"), images, strict=True):
+        scores |= {
+            f"psnr_{which}": psnr(reference, image, data_range=peak),
+            f"ssim_{which}": ssim(reference, image, data_range=peak),
+            f"nrmse_{which}": nrmse(reference, image),
+            f"mae_{which}": mae(reference, image),
+            f"gradient_{which}": gradient_ratio(reference, image),
+        }
     return ImageFigures(
         name=name,
         **scores,

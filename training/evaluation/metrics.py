@@ -1,18 +1,31 @@
-"""Scores: PSNR and SSIM by scikit-image, as the files are or after the affine convention."""
+"""Scores of an image against the clean one, and the conventions by which both are brought together first."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
 from training.calibration.intensity import fit_affine
 
 Convention = Literal["raw", "affine"]
 """``raw`` compares as the files are; ``affine`` first fits ``slope * image + offset`` to the clean image."""
 
+Named = Literal["raw", "affine", "percentile", "minmax"]
+"""What ``evaluate`` may be asked for.
+
+``percentile`` is CARE's (Weigert et al., Nature Methods 15, 2018, doi:10.1038/s41592-018-0216-7): the clean image is
+scaled by its percentiles 0.1 and 99.9, images are fitted to it, and its own range is the peak. ``minmax`` is
+AUTO-DIP's: all are scaled by the noisy image's least and largest value, and the peak is 1.
+"""
+
+OWN_PEAK: tuple[Named, ...] = ("percentile", "minmax")
+"""Conventions that bring their own peak."""
+
 _SSIM_WINDOW = 7
-_EQUAL = 100.0  # dB, of equal images
+EQUAL = 100.0
+"""PSNR of equal images, dB."""
 
 
 def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention) -> NDArray[np.float64]:
@@ -22,6 +35,27 @@ def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention)
         return values
     slope, offset = fit_affine(values, clean)
     return slope * values + offset
+
+
+def brought_together(
+    convention: Named, clean: ArrayLike, noisy: ArrayLike, images: Sequence[ArrayLike], data_range: float
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], float]:
+    """Return the clean image, others, and the peak, as a convention wants them to be scored.
+
+    ``data_range`` is the peak of the conventions that do not bring their own.
+    """
+    reference = np.asarray(clean, dtype=np.float64)
+    others = [np.asarray(image, dtype=np.float64) for image in images]
+    if convention == "raw" or is_constant(reference):
+        return reference, others, data_range
+    if convention == "affine":
+        return reference, [apply_convention(image, reference, "affine") for image in others], data_range
+    low, high = np.percentile(reference, (0.1, 99.9)) if convention == "percentile" else (np.min(noisy), np.max(noisy))
+    extent = float(high - low) or 1.0
+    reference = (reference - low) / extent
+    if convention == "minmax":
+        return reference, [(image - low) / extent for image in others], 1.0
+    return reference, [apply_convention(image, reference, "affine") for image in others], float(np.ptp(reference))
 
 
 def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
@@ -44,7 +78,7 @@ def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
     values = apply_convention(image, reference, convention)
     with np.errstate(divide="ignore"):
         ratio = peak_signal_noise_ratio(reference, values, data_range=data_range)  # type: ignore[no-untyped-call]
-    return min(float(ratio), _EQUAL)
+    return min(float(ratio), EQUAL)
 
 
 def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
@@ -66,6 +100,37 @@ def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
     planes = zip(*(stack.reshape(-1, *stack.shape[-2:]) for stack in (reference, values)), strict=True)
     scores = [structural_similarity(*pair, data_range=data_range, win_size=window) for pair in planes]  # type: ignore[no-untyped-call]
     return float(np.mean(scores))
+
+
+def mae(clean: ArrayLike, image: ArrayLike) -> float:
+    """Return the mean absolute error in the images' units; NaN where the clean image is constant."""
+    reference = np.asarray(clean, dtype=np.float64)
+    return float("nan") if is_constant(reference) else float(np.abs(np.asarray(image) - reference).mean())
+
+
+def nrmse(clean: ArrayLike, image: ArrayLike) -> float:
+    """Return the root mean square error over the range of the clean image; NaN where that is constant."""
+    reference = np.asarray(clean, dtype=np.float64)
+    if is_constant(reference):
+        return float("nan")
+    return float(normalized_root_mse(reference, np.asarray(image, np.float64), normalization="min-max"))
+
+
+def mean_gradient(image: ArrayLike) -> float:
+    """Return the mean length of the gradient of an image (..., Y, X) within its planes, by central differences."""
+    values = np.asarray(image, dtype=np.float64)
+    if min(values.shape[-2:]) < 2:
+        return float("nan")
+    return float(np.hypot(*np.gradient(values, axis=(-2, -1))).mean())
+
+
+def gradient_ratio(clean: ArrayLike, image: ArrayLike) -> float:
+    """Return the mean gradient over that of the clean image, less 1: below 0 blurred, above 0 noise is left.
+
+    NaN where the clean image is constant.
+    """
+    reference = mean_gradient(clean)
+    return mean_gradient(image) / reference - 1 if reference > 0 else float("nan")
 
 
 def is_constant(image: ArrayLike) -> bool:

@@ -14,7 +14,7 @@ from training.calibration.intensity import Intensity
 from training.errors import UserError
 from training.evaluation.comparison import Beside, Compared, Other
 from training.evaluation.figures import Figures, ImageFigures, Part, image_figures, over_images
-from training.evaluation.metrics import Convention
+from training.evaluation.metrics import EQUAL, OWN_PEAK, Named
 from training.evaluation.overlap import Overlap
 from training.evaluation.pictures import Shown
 from training.evaluation.residuals import LIMIT
@@ -32,8 +32,10 @@ _SHOWN = 3  # images in the picture of residuals
 class Evaluation(Part):
     """The figures of all images, and mean and standard deviation (ddof 0) over those that have the figure."""
 
-    convention: Convention
+    convention: Named
     data_range: float
+    """The peak; 1 where the convention brings its own."""
+
     images: tuple[ImageFigures, ...]
     mean: Figures
     sd: Figures
@@ -45,6 +47,12 @@ class Evaluation(Part):
 
     overlap: Overlap | None = None
     """With the images that the model was made with; None where nothing is recorded of them."""
+
+    @property
+    def counted_by(self) -> str:
+        """Convention and peak in words."""
+        peak = "its own peak" if self.convention in OWN_PEAK else f"peak {self.data_range:g}"
+        return f"convention {self.convention}, {peak}"
 
     def findings(self) -> list[str]:
         """Return in words, a sentence each, what the figures say."""
@@ -64,6 +72,8 @@ class Evaluation(Part):
         found.append(self._structure())
         if self.trust is not None:
             found.append(self.trust.summary())
+        if not np.isnan(self.mean.nrmse_denoised):
+            found.append(self._further())
         return found if self.overlap is None else [*found, self.overlap.sentence()]
 
     def _scores(self, over: str) -> list[str]:
@@ -71,14 +81,25 @@ class Evaluation(Part):
         found = [
             f"PSNR {mean.psnr_noisy:.2f} -> {mean.psnr_denoised:.2f} dB "
             f"({mean.psnr_denoised - mean.psnr_noisy:+.2f}), SSIM {mean.ssim_noisy:.4f} -> {mean.ssim_denoised:.4f}, "
-            f"{over}; convention {self.convention}, peak {self.data_range:g}",
+            f"{over}; {self.counted_by}",
             f"Denoised against clean: slope {mean.slope:.4g}, offset {mean.offset:.4g}; the noisy images give "
             f"{mean.slope_noisy:.4g} and {mean.offset_noisy:.4g}, so {100 * mean.slope_kept:.1f} % of the contrast is "
             f"kept, and {100 * mean.intensity_kept:.2f} % of the total intensity",
         ]
+        if mean.psnr_denoised >= EQUAL:
+            found.append("The results equal the clean images: were clean images given as noisy ones?")
         if mean.psnr_denoised <= mean.psnr_noisy:
             found.append("By PSNR the denoised images are no closer to the clean ones than the noisy images are")
         return found
+
+    def _further(self) -> str:
+        """Return the scores beside PSNR and SSIM in words."""
+        mean = self.mean
+        return (
+            f"NRMSE {mean.nrmse_noisy:.3g} -> {mean.nrmse_denoised:.3g}, MAE {mean.mae_noisy:.3g} -> "
+            f"{mean.mae_denoised:.3g}, mean gradient {100 * mean.gradient_noisy:+.0f} % -> "
+            f"{100 * mean.gradient_denoised:+.0f} % of the clean image's (below 0: blurred)"
+        )
 
     def _structure(self) -> str:
         beyond = [image for image in self.images if image.largest_deviation > LIMIT]
@@ -102,8 +123,8 @@ def evaluate(
     samples: Iterable[Sample],
     denoiser: Denoiser,
     *,
-    convention: Convention,
-    data_range: float,
+    convention: Named,
+    data_range: float = 1.0,
     tile: int | None = None,
     others: Sequence[Other] = (),
     progress: Callable[[], object] | None = None,
@@ -115,10 +136,10 @@ def evaluate(
     samples : iterable of Sample
     denoiser : Denoiser
         Takes images in the units of the noisy ones.
-    convention : {"raw", "affine"}
-        Whether images are fitted to the clean one before they are scored, noisy and denoised alike.
+    convention : {"raw", "affine", "percentile", "minmax"}
+        How noisy and denoised images are brought to the clean one before they are scored; see ``metrics.Named``.
     data_range : float
-        The peak of PSNR and SSIM, in the units of the clean images.
+        The peak of PSNR and SSIM, in the units of the clean images; of no meaning where the convention has its own.
     tile : int, optional
         Side of a tile in pixels; by default images are whole where memory allows.
     others : sequence of Other

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from training.errors import SettingError
-from training.evaluation.metrics import psnr, ssim
+from training.evaluation.metrics import mean_gradient, psnr, ssim
 from training.prior import perceptual
 
 if TYPE_CHECKING:
@@ -46,11 +46,6 @@ def distances(image: NDArray[Any], others: Sequence[NDArray[Any]], metric: Metri
     if metric == "lpips" and perceptual.lpips() is None:
         raise SettingError(f"`metric` lpips: {perceptual.MISSING}; choose another")
     return np.array([_over_pixels(metric, *_centres(image, other)) for other in others])
-
-
-def mean_gradient(image: NDArray[Any]) -> float:
-    """Return the mean length of an image's gradient, by central differences."""
-    return float(np.hypot(*np.gradient(np.asarray(image, np.float64))).mean())
 
 
 def embedding(image: NDArray[Any]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from training.data.chosen import choose
 from training.data.options import FOLDERS
 from training.data.patches import views
 from training.errors import CheckpointError, DataError, SettingError
+from training.evaluation.metrics import OWN_PEAK
 from training.networks import create
 from training.runs.provenance import DataUsed
 from training.runs.settings import Recipe, load_recipe
@@ -237,6 +238,8 @@ class _Planner:
         clean = [sample.clean.dtype for sample in dataset.test if sample.clean is not None]
         if not clean:
             raise DataError(f"{dataset.name}: no test image has a clean one, so that nothing can be compared")
+        if self.study.convention in OWN_PEAK:
+            return 1.0
         if self.study.data_range is None and clean[0] != "uint8":
             raise SettingError(
                 f"data_range is missing: PSNR of {clean[0]} images needs the peak to count from, such as 4095 for a "

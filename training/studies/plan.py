@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from training.data import DATASETS, DataSettings
 from training.data.options import FOLDERS
 from training.errors import SettingError
+from training.evaluation.metrics import Named
 from training.runs.settings import Recipe, check_name, checked, read_yaml
 from training.util.text import unknown
 
@@ -75,7 +76,7 @@ class Study(_Checked):
     baselines: list[str] = []
     threads: int = Field(1, ge=1, le=256)
     device: str = "cpu"
-    convention: Literal["raw", "affine"] = "affine"
+    convention: Named = "affine"
     data_range: float | None = Field(None, gt=0)
 
 

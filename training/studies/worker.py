@@ -21,7 +21,7 @@ from training.util.writing import clear_parts, write_text
 
 if TYPE_CHECKING:
     from training.data import ImageDataset
-    from training.evaluation.metrics import Convention
+    from training.evaluation.metrics import Named
     from training.evaluation.scoring import Evaluation
     from training.inference.denoiser import Denoiser
     from training.runs.run import Run
@@ -150,7 +150,7 @@ def _baseline(job: Job) -> dict[str, Any]:
     judges = [sample for sample in dataset.validation if sample.clean is not None]
     setting = None
     if chosen.grid and judges:
-        how = {"convention": cast("Convention", job.convention), "data_range": cast(float, job.data_range)}
+        how = {"convention": cast("Named", job.convention), "data_range": cast(float, job.data_range)}
         setting = best_of_pairs(chosen, judges, **how)  # type: ignore[arg-type]
     denoiser = of_planes(lambda plane: denoised(chosen, plane, None, setting)[0])
     return {"evaluation": _tested(job, dataset, denoiser)}
@@ -160,7 +160,7 @@ def _tested(job: Job, dataset: ImageDataset, denoiser: Denoiser) -> Evaluation:
     from training.evaluation.scoring import evaluate
 
     samples = [sample for sample in dataset.test if sample.clean is not None]
-    convention = cast("Convention", job.convention)
+    convention = cast("Named", job.convention)
     return evaluate(samples, denoiser, convention=convention, data_range=cast(float, job.data_range))
 
 

@@ -7,7 +7,16 @@ import pytest
 
 from training.calibration.intensity import fit_affine
 from training.calibration.noise import noise_level
-from training.evaluation.metrics import mean_and_deviation, psnr, ssim
+from training.evaluation.metrics import (
+    brought_together,
+    gradient_ratio,
+    mae,
+    mean_and_deviation,
+    mean_gradient,
+    nrmse,
+    psnr,
+    ssim,
+)
 
 
 @pytest.fixture
@@ -82,3 +91,57 @@ def test_a_volume_is_scored_as_its_planes_are(clean):
     noisy = clean + np.random.default_rng(1).normal(0, 5, clean.shape)
     planes = [ssim(clean, image, data_range=255) for image in (noisy, clean)]
     assert ssim(np.stack([clean, clean]), np.stack([noisy, clean]), data_range=255) == pytest.approx(np.mean(planes))
+
+
+class TestConventions:
+    """What CARE and AUTO-DIP count by, written out plainly."""
+
+    @pytest.fixture
+    def images(self):
+        rng = np.random.default_rng(3)
+        clean = 100 + 50 * np.sin(np.arange(48) / 5)[:, None] * np.cos(np.arange(40) / 4)[None]
+        return clean, 3 * clean + 40 + rng.normal(0, 60, clean.shape), 3 * clean + 40 + rng.normal(0, 15, clean.shape)
+
+    def test_percentile_is_as_care_normalises_and_fits(self, images):
+        clean, noisy, denoised = images
+        low, high = np.percentile(clean, 0.1), np.percentile(clean, 99.9)
+        normalised = (clean - low) / (high - low)
+        centred = denoised - denoised.mean()
+        alpha = np.mean(centred * (normalised - normalised.mean())) / np.mean(centred**2)
+        fitted = alpha * centred + normalised.mean()
+        peak = normalised.max() - normalised.min()
+        wanted = 10 * np.log10(peak**2 / np.mean((fitted - normalised) ** 2))
+        reference, (found,), extent = brought_together("percentile", clean, noisy, [denoised], 1.0)
+        assert psnr(reference, found, data_range=extent) == pytest.approx(wanted, abs=1e-6)
+
+    def test_minmax_scales_by_the_noisy_image(self, images):
+        clean, noisy, denoised = images
+        extent = noisy.max() - noisy.min()
+        wanted = -10 * np.log10(np.mean((denoised - clean) ** 2) / extent**2)
+        reference, (found,), peak = brought_together("minmax", clean, noisy, [denoised], 1.0)
+        assert peak == 1.0
+        assert psnr(reference, found, data_range=peak) == pytest.approx(wanted, abs=1e-6)
+
+    def test_raw_and_affine_count_from_the_peak_that_is_given(self, images):
+        clean, noisy, denoised = images
+        for convention in ("raw", "affine"):
+            reference, (found,), peak = brought_together(convention, clean, noisy, [denoised], 255.0)
+            assert psnr(reference, found, data_range=peak) == pytest.approx(
+                psnr(clean, denoised, data_range=255.0, convention=convention)
+            )
+
+    def test_a_constant_clean_image_has_no_score(self):
+        flat = np.full((20, 20), 7.0)
+        reference, (found,), peak = brought_together("percentile", flat, flat + 1, [flat + 2], 1.0)
+        assert all(np.isnan(score(reference, found)) for score in (mae, nrmse, gradient_ratio))
+        assert np.isnan(psnr(reference, found, data_range=peak))
+
+
+def test_errors_and_gradients_are_those_of_their_formulas():
+    clean = np.add.outer(np.arange(30.0), 2 * np.arange(20.0))
+    noisy = clean + np.random.default_rng(0).normal(0, 2, clean.shape)
+    assert mae(clean, noisy) == pytest.approx(np.mean(np.abs(noisy - clean)))
+    assert nrmse(clean, noisy) == pytest.approx(np.sqrt(np.mean((noisy - clean) ** 2)) / np.ptp(clean))
+    assert mean_gradient(clean) == pytest.approx(np.sqrt(5))
+    assert gradient_ratio(clean, clean / 2) == pytest.approx(-0.5)
+    assert gradient_ratio(clean, noisy) > 0.05

@@ -12,7 +12,7 @@ from training.calibration.camera import CameraProfile, camera_of
 from training.calibration.risk import NoisyCrop
 from training.errors import DataError
 from training.evaluation.baselines.baseline import Baseline, Floats, Setting
-from training.evaluation.metrics import Convention, psnr
+from training.evaluation.metrics import Convention, Named, psnr
 
 if TYPE_CHECKING:
     from training.calibration.noise import NoiseModel
@@ -55,7 +55,7 @@ def best_of_pairs(
     samples: Sequence[Sample],
     camera: CameraProfile | None = None,
     *,
-    convention: Convention,
+    convention: Named,
     data_range: float,
 ) -> Setting:
     """Return the setting of the highest mean PSNR over the middles of up to six samples that have clean images.
@@ -78,9 +78,11 @@ def best_of_pairs(
         middle = _middle(noisy)
         crops.append((noisy[middle], clean[middle], camera_of(noisy, camera).model))
 
+    fitted: Convention = "affine" if convention in ("affine", "percentile") else "raw"  # the peak moves no maximum
+
     def score(setting: Setting) -> float:
         return float(np.nanmean([
-            psnr(clean, baseline(noisy, noise, setting), data_range=data_range, convention=convention)
+            psnr(clean, baseline(noisy, noise, setting), data_range=data_range, convention=fitted)
             for noisy, clean, noise in crops
         ]))  # fmt: skip
 

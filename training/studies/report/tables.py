@@ -126,8 +126,8 @@ def _convention(results: Results) -> str:
     if tested is None:
         return ""
     return (
-        f"Mean ± standard deviation over {len(tested.images)} test images, convention {tested.convention}, peak "
-        f"{tested.data_range:g}; differences image by image, with the 95 % interval over fields of view."
+        f"Mean ± standard deviation over {len(tested.images)} test images, {tested.counted_by}; "
+        f"differences image by image, with the 95 % interval over fields of view."
     )
 
 
