@@ -1,9 +1,10 @@
 """Certify every network at its published size, with random weights, and keep the certificates.
 
-    python ci/certify_networks.py [NAME ...] [--spline] [--out docs/certificates] [--keep packages]
+    python ci/certify_networks.py [NAME ...] [--spline] [--small] [--out docs/certificates] [--keep packages]
 
 Each becomes a package, halo measured, that every installed engine runs and every tool's tiling cuts. Takes from minutes
-(DnCNN, DRUNet) to the better part of an hour (KBNet) on two cores.
+(DnCNN, DRUNet) to the better part of an hour (KBNet) on two cores. ``--small`` takes small networks, minutes for each,
+and those of spandrel too: the table in docs/networks.md.
 """
 
 import argparse
@@ -26,9 +27,14 @@ from bmz_export.package.halo import halo_of
 from bmz_export.tools import scripts
 from training.calibration.layer import SEGMENTS, Calibrated, Constants, stabilise
 from training.data import DataSettings, open_dataset
-from training.networks import NETWORKS, create
+from training.networks import NETWORKS, create, is_known
 
 EXAMPLE = 160  # pixels a side of the test image: hours on two cores become minutes
+SPANDREL = {
+    "SwinIR": {"in_chans": 1, "embed_dim": 12, "depths": [2, 2], "num_heads": [2, 2], "window_size": 8},
+    "SCUNet": {"in_nc": 1, "config": [1, 1, 1, 1, 1, 1, 1]},
+    "DnCNN": {"in_nc": 3, "out_nc": 3, "nc": 8, "nb": 8, "act_mode": "R"},
+}
 GATES = {"ga1", "attgamma", "beta", "gamma", "temperature"}  # zero in a new KBNet: its blocks would do nothing
 
 
@@ -42,30 +48,38 @@ def main() -> int:
         "--engines", nargs="*", metavar="ENGINE", help="those to run; all that are installed otherwise"
     )
     arguments.add_argument("--spline", action="store_true", help="behind a spline in place of the affine map")
+    arguments.add_argument("--small", action="store_true", help="small networks in place of the published ones")
     arguments.add_argument("--keep", type=Path, help="a folder for the packages themselves; they go otherwise")
     given = arguments.parse_args()
     options = CheckOptions(timeout=given.timeout, engines=given.engines)
     codes = []
     for name in given.networks:
         with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory() as place:
-            words = {"tiles": not given.no_tiles, "spline": given.spline}
+            words = {"tiles": not given.no_tiles, "spline": given.spline, "small": given.small}
             codes.append(certificate_of(name, Path(place), given.out, options, **words))
     return max(codes)
 
 
-def certificate_of(name: str, place: Path, out: Path, options: CheckOptions, *, tiles: bool, spline: bool) -> int:
+def certificate_of(
+    name: str, place: Path, out: Path, options: CheckOptions, *, tiles: bool, spline: bool, small: bool
+) -> int:
     """Build a network's package in a folder, certify it and keep the certificate; return its exit code."""
-    settings = DataSettings(dataset="simulated", options={"size": EXAMPLE})
-    noisy = open_dataset(settings, test_fraction=0.1, seed=0).test[0].noisy[0].read()
-    model = random_model(name, noisy, spline=spline)
-    title = f"{NETWORKS[name].title}{', behind a spline' * spline}, published size, random weights"
-    halo = halo_of(model, noisy, NETWORKS[name], NETWORKS[name].settings)
+    data = DataSettings(dataset="simulated", options={"size": EXAMPLE})
+    noisy = open_dataset(data, test_fraction=0.1, seed=0).test[0].noisy[0].read()
+    if not is_known(name):
+        raise SystemExit(f"{name} is no network")
+    network = NETWORKS[name]
+    chosen = SPANDREL.get(network.class_name, {}) if not network.one_file else network.small_settings
+    settings = {**network.settings, **(chosen if small else {})}
+    model = random_model(name, noisy, settings, spline=spline)
+    title = f"{network.title}{', behind a spline' * spline}, {'small' if small else 'published size'}, random weights"
+    halo = halo_of(model, noisy, network, settings)
     print(f"{title}: halo {halo}", flush=True)
-    called = name + "-spline" * spline
+    called = name.replace(":", "-") + "-spline" * spline + "-small" * small
     folder = place / called
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = {"example_name": "a simulated image", "scripts": scripts(), "about": About(license="CC-BY-4.0")}
-    built = build(folder, model, network=name, example=noisy, halo=halo, **words)
+    built = build(folder, model, network=name, settings=settings, example=noisy, halo=halo, **words)
     certificate, addition = certify(folder, options, tiles=tiles, log=lambda line: print(f"  {line}", flush=True))
     built.attach(addition)
     print(*verdict_lines(certificate), *detail_lines(certificate), summary(certificate), sep="\n")
@@ -77,17 +91,19 @@ def certificate_of(name: str, place: Path, out: Path, options: CheckOptions, *, 
     return certificate.exit_code
 
 
-def random_model(name: str, noisy: np.ndarray, *, spline: bool) -> Calibrated:
-    """Return the network at its published size, every part of it at work, calibrated to the image."""
+def random_model(name: str, noisy: np.ndarray, settings: dict, *, spline: bool) -> Calibrated:
+    """Return the network, every part of it at work, calibrated to the image."""
     torch.manual_seed(0)
-    denoiser = create(name)
+    denoiser = create(name, **settings)
     with torch.no_grad():
         for key, values in denoiser.named_parameters():
             if key.rsplit(".", 1)[-1] in GATES:
                 values.normal_(0.3, 0.1)
+            elif values.dim() == 4 and not values.any():  # a new U-Net or DnCNN returns its image
+                values.normal_(0, 0.1)
     network = NETWORKS[name]
     low, high = np.percentile(noisy, [0.1, 99.9])
-    radius, stride = network.radius(network.settings), max(network.stride)
+    radius, stride = network.radius(settings), max(network.stride)
     curve = {}
     if spline:
         camera = {"pedestal": float(low), "gain": float(high - low) / 200}

@@ -123,7 +123,7 @@ def write_rdf(folder: Path, axes: str, tiling: Tiling, attachments: Sequence[str
         opset_version=OPSET,
         callable=CALLABLE,
         files=FILES,
-        sha256={name: sha256(folder / name) for name in (*_HASHED.values(), *attachments)},
+        sha256={name: sha256(folder / name) for name in (*_HASHED.values(), *attachments) if (folder / name).is_file()},
         attachments=attachments,
         **values,
     )

@@ -46,7 +46,8 @@ class WeightsFiles:
     Attributes
     ----------
     kwargs : dict
-        Arguments of ``CALLABLE`` in the architecture file: ``network`` and ``calibration``, plain values without null.
+        Arguments of ``CALLABLE`` in the architecture file: ``network`` and ``calibration``, plain values without null;
+        empty where the network's code does not travel, so that there is no state dict.
     differences : dict
         Format to its largest absolute difference from the model, as a part of the output's range.
     """
@@ -59,6 +60,8 @@ def write_weights(
     model: "Calibrated", network: str, settings: Mapping[str, Any], folder: Path, images: Arrays
 ) -> WeightsFiles:
     """Write the model in all three formats and compare what was written with the model.
+
+    A network whose code is not one file becomes TorchScript and ONNX alone.
 
     Parameters
     ----------
@@ -83,15 +86,47 @@ def write_weights(
         When a format differs from the model by more than ``TOLERANCE`` of the output's range, or cannot be loaded by
         a tool that should load it.
     """
-    kwargs = {
-        "network": _plain({**NETWORKS[network].settings, **settings}),
-        "calibration": _plain(model.constants.structure),
-    }
-    write_state_dict(model, folder / STATE_DICT)
-    (folder / ARCHITECTURE).write_text(compose_architecture(network, kwargs), encoding="utf-8")
-    write_torchscript(model, folder / TORCHSCRIPT)
-    write_onnx(model, folder / ONNX)
+    kwargs: dict[str, dict[str, Any]] = {}
+    if NETWORKS[network].one_file:
+        kwargs = {
+            "network": _plain({**NETWORKS[network].settings, **settings}),
+            "calibration": _plain(model.constants.structure),
+        }
+        write_state_dict(model, folder / STATE_DICT)
+        (folder / ARCHITECTURE).write_text(compose_architecture(network, kwargs), encoding="utf-8")
+        write_torchscript(model, folder / TORCHSCRIPT)
+        write_onnx(model, folder / ONNX)
+    else:
+        _write_strange(model, network, folder)
     return WeightsFiles(kwargs, verify(model, kwargs, folder, images))
+
+
+def _write_strange(model: "nn.Module", network: str, folder: Path) -> None:
+    """Write TorchScript and ONNX of a library's network, whose code is not made for tracing at every size and device.
+
+    Raises
+    ------
+    UserError
+        Where they cannot be made of it.
+    """
+    import torch
+
+    from bmz_export.package.rebuilt import Rebuilt, sizes_stay_free
+
+    try:
+        with torch.no_grad(), _deprecations_silenced(), sizes_stay_free(model):
+            warnings.simplefilter("ignore")  # sizes that the code compares: what is written is compared afterwards
+            traced = torch.jit.trace(model, _example(), check_trace=False)  # type: ignore[no-untyped-call]
+            write_onnx(model, folder / ONNX)
+            write_torchscript(Rebuilt(traced).eval(), folder / TORCHSCRIPT)
+    except PackageError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a library's code can do anything that no graph can hold
+        reason = str(error).strip().splitlines()[:1] or [""]
+        raise PackageError(
+            f"{network}: no TorchScript and ONNX can be made of spandrel's code for it ({type(error).__name__}: "
+            f"{reason[0][:200]}), so no package was written; docs/networks.md says of which they can"
+        ) from None
 
 
 def write_state_dict(model: "nn.Module", path: Path) -> None:
@@ -225,8 +260,11 @@ def verify(
     UserError
         When a difference exceeds ``TOLERANCE`` or is not a number.
     """
+    state_dict: dict[str, Callable[[], Predict]] = {
+        "pytorch_state_dict": lambda: from_module(_from_state_dict(folder, kwargs))
+    }
     loaders: Mapping[str, Callable[[], Predict]] = {
-        "pytorch_state_dict": lambda: from_module(_from_state_dict(folder, kwargs)),
+        **(state_dict if kwargs else {}),
         "torchscript": lambda: _first(from_torchscript(folder / TORCHSCRIPT)),
         "onnx": lambda: _first(from_onnx(folder / ONNX)),
     }

@@ -23,6 +23,7 @@ from bmz_export.engines._worker import peak_memory
 from bmz_export.engines.runtimes import Predict, answer
 from bmz_export.package import halo as halos
 from bmz_export.package.rdf import TEST_INPUT, TEST_OUTPUT, choose_tiling
+from bmz_export.package.rebuilt import Rebuilt
 from bmz_export.package.tensors import fitted, slanted
 from bmz_export.package.weights import (
     ONNX,
@@ -35,7 +36,6 @@ from bmz_export.package.weights import (
     write_torchscript,
 )
 from bmz_export.repair.network import Ordered, WithProcessing
-from bmz_export.repair.rebuilt import Rebuilt
 from training.errors import UserError
 from training.inference.backends import from_onnx, from_torchscript
 from training.util.messages import one_line

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training.checkpoints.download import fetch
 from training.checkpoints.published import Checkpoint, published_checkpoints
@@ -17,6 +17,8 @@ from training.util.hashing import sha256
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from training.networks import Network
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,34 @@ def load_weights(
     _refuse_misfit(name, weights, network, changed)
     network.load_state_dict(weights)
     return _origin(name, path)
+
+
+def settings_of(source: str | Path, network: Network) -> dict[str, Any]:
+    """Return the network's settings that a checkpoint's weights were made with, as far as they can be read off it.
+
+    Parameters
+    ----------
+    source : str or Path
+        As for ``load_weights``; nothing is fetched.
+    network : Network
+        Its registry entry.
+
+    Raises
+    ------
+    UserError
+        Where the file is no checkpoint, or of another network.
+    """
+    path = Path(source)
+    if network.one_file or not path.is_file():
+        return {}
+    weights = read_weights(path)
+    inside = "denoiser."  # of a run's checkpoint the denoiser is meant
+    if any(key.startswith(inside) for key in weights):
+        weights = {key.removeprefix(inside): value for key, value in weights.items() if key.startswith(inside)}
+    try:
+        return network.settings_of(weights)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from None
 
 
 def _origin(name: str, path: Path) -> Origin | None:

@@ -123,7 +123,7 @@ def new_run(
         raise SettingError(
             f"`network` {network} denoises {axes} images, and {other.name} is {other.axes}: name another"
         )
-    name = request.name or free_name(dataset.name, network, runs)
+    name = request.name or free_name(dataset.name, network.replace(":", "-"), runs)
     settings, note = _settings(request, confirm, name=name, method=method, data=data, recipe=recipe)
     return create_run(settings, runs / settings.name), dataset, "; ".join(filter(None, (why, note))) or None
 
@@ -151,6 +151,7 @@ def _settings(
     """Return the settings of a run, and a note on its weights."""
     network = check_network(request.network or "drunet")
     network_settings = _network_settings(network, request.network_settings)
+    network_settings = {**_settings_of(request.checkpoint, network), **network_settings}
     checkpoint, note = _checkpoint(request.checkpoint, network, network_settings, confirm)
     if not METHODS[method].needs.training:
         if checkpoint is None:
@@ -291,6 +292,15 @@ def _network_settings(network: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             raise SettingError(f"`network_settings` {key}: {unknown(key, known)}")
     return as_written(asked)
+
+
+def _settings_of(checkpoint: str | None, network: str) -> dict[str, Any]:
+    """Return the network's settings as a checkpoint's weights tell them, where a network's can be read off weights."""
+    if checkpoint is None or NETWORKS[network].one_file:
+        return {}
+    from training.checkpoints import settings_of
+
+    return as_written(settings_of(checkpoint, NETWORKS[network]))
 
 
 def _checkpoint(

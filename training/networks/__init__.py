@@ -95,6 +95,22 @@ class Network:
         radius = self.module().receptive_radius(**{**self.settings, **settings})
         return None if radius is None else _per_axis(radius, self.axes)
 
+    @property
+    def one_file(self) -> bool:
+        """Whether the code is one file, which travels in packages."""
+        return True
+
+    def settings_of(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings that weights were made with, where they can be read off these: here they cannot."""
+        return {}
+
+    def build(self, settings: Mapping[str, Any]) -> nn.Module:
+        """Return the network with untrained weights; ``ValueError`` where the settings make none."""
+        for key, value in settings.items():
+            _check(f"{self.name}: {key}", value, self.settings[key])
+        module: nn.Module = getattr(self.module(), self.class_name)(**settings)
+        return module
+
     def module(self) -> ModuleType:
         """Return the file as a module, imported once; it imports torch."""
         if self.path.parent == _FOLDER:
@@ -126,6 +142,21 @@ def register(path: Path) -> Network:
     return network
 
 
+def is_known(name: str) -> bool:
+    """Return whether there is such a network; one of spandrel is added to ``NETWORKS`` when it is first asked for.
+
+    Raises
+    ------
+    ValueError
+        For a network of spandrel that it does not know, or where spandrel is not installed.
+    """
+    if name not in NETWORKS and name.startswith(PREFIX):
+        from training.networks.libraries.spandrel import register as register_spandrel
+
+        register_spandrel(name)
+    return name in NETWORKS
+
+
 def create(name: str, **settings: object) -> nn.Module:
     """Return a network with untrained weights, ready to be trained from scratch or to take a checkpoint.
 
@@ -148,17 +179,13 @@ def create(name: str, **settings: object) -> nn.Module:
     ValueError
         For a name or a setting that is not known, or a setting's value that makes no network.
     """
-    if name not in NETWORKS:
+    if not is_known(name):
         raise ValueError(f"network {name!r} is unknown; choose one of {', '.join(NETWORKS)}")
     network = NETWORKS[name]
     unknown = sorted(set(settings) - set(network.settings))
     if unknown:
         raise ValueError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(network.settings)}")
-    for key, value in settings.items():
-        _check(f"{name}: {key}", value, network.settings[key])
-    build = getattr(network.module(), network.class_name)
-    module: nn.Module = build(**{**network.settings, **settings})
-    return module
+    return network.build({**network.settings, **settings})
 
 
 def _read(path: Path) -> Network:
@@ -196,6 +223,9 @@ def _check(what: str, value: object, published: object) -> None:
     if not right or (kind == "whole number" and not isinstance(value, int)):
         raise ValueError(f"{what} is a {kind} above 0 such as {published}, not {value!r}")
 
+
+PREFIX = "spandrel:"
+"""What the names of spandrel's networks begin with."""
 
 _FOLDER = Path(__file__).resolve().parent
 NETWORKS: dict[str, Network] = {

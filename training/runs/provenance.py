@@ -17,7 +17,7 @@ from training.calibration.camera import CameraProfile
 from training.calibration.intensity import Intensity
 from training.checkpoints.loading import Origin
 from training.inference.statistics import TrainedOn
-from training.networks import NETWORKS
+from training.networks import NETWORKS, is_known
 from training.runs.settings import Recipe
 from training.util.text import composed, counted
 
@@ -43,7 +43,7 @@ class NetworkUsed(_Part):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in NETWORKS:
+        if not is_known(name):
             raise ValueError(f"{name} is none of {', '.join(NETWORKS)}")
         return name
 

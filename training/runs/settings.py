@@ -14,7 +14,7 @@ from training.calibration.intensity import IntensityFit
 from training.data.options import plain_message
 from training.data.settings import Augment, DataSettings
 from training.errors import SettingError
-from training.networks import NETWORKS
+from training.networks import NETWORKS, is_known
 from training.util.text import unknown
 
 Statistics = Literal["dataset", "instance"]
@@ -107,7 +107,11 @@ def check_name(name: str) -> str:
 
 def check_network(name: str) -> str:
     """Return the name of a network; ``UserError`` where there is none such."""
-    if name not in NETWORKS:
+    try:
+        there = is_known(name)
+    except ValueError as error:
+        raise SettingError(f"`network` {name}: {error}") from None
+    if not there:
         raise SettingError(f"`network` {name}: {unknown(name, list(NETWORKS))}")
     return name
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from planted.spoiling import quiet
 
+from bmz_export.package.rebuilt import Rebuilt
 from bmz_export.package.weights import write_onnx, write_torchscript
-from bmz_export.repair.rebuilt import Rebuilt
 
 
 def plain():

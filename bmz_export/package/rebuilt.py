@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,6 +42,34 @@ _PYTHON: Mapping[str, Callable[..., Any]] = {
 """What is computed with numbers and lists, sizes above all."""
 
 
+class _Whole(type):
+    """``int``, but for a size that is being traced: that stays a tensor, since a number would hold for one size."""
+
+    def __call__(cls, value: Any = 0, *base: Any) -> Any:  # noqa: ANN401
+        return value.floor().long() if isinstance(value, torch.Tensor) else int(value, *base)
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, int)
+
+
+class _Int(metaclass=_Whole):
+    pass
+
+
+@contextmanager
+def sizes_stay_free(network: nn.Module) -> Iterator[None]:
+    """While tracing, let ``int`` in the modules that define a network's parts leave traced sizes as they are."""
+    spaces = [vars(sys.modules[name]) for name in {type(part).__module__ for part in network.modules()}]
+    chosen = [space for space in spaces if space["__name__"].startswith("spandrel.") and "int" not in space]
+    try:
+        for space in chosen:
+            space["int"] = _Int
+        yield
+    finally:
+        for space in chosen:
+            del space["int"]
+
+
 class _Graph:
     """Keeps torch from taking the graph for a part of the module."""
 
@@ -66,10 +96,11 @@ class Rebuilt(nn.Module):
         self._whole = _Graph(torch.jit.freeze(script.eval(), optimize_numerics=False))
         self._buffer_of: dict[str, str] = {}
         for node in _every(self._whole.graph):
-            if node.kind() == "prim::Constant" and node.output().type().kind() == "TensorType":
+            value = node.output().toIValue() if node.kind() == "prim::Constant" else None
+            if isinstance(value, torch.Tensor):  # a trace holds numbers as constants of tensors too
                 name = f"constant_{len(self._buffer_of)}"
                 self._buffer_of[node.output().debugName()] = name
-                self.register_buffer(name, node.output().toIValue().detach().clone())
+                self.register_buffer(name, value.detach().clone())
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Run the graph."""

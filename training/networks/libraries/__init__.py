@@ -1,0 +1,1 @@
+"""Networks whose code is a library's, and so no file of this project."""
