@@ -57,7 +57,7 @@ def tables(results: Results) -> list[Table]:
             first = next((each.evaluation for each in baselines if each.evaluation), None)
             lines += [_line(row, first) for row in rows if row.data == data]
             lines += [_baseline(data, baseline) for baseline in baselines]
-        columns = ("data", "network", "PSNR in dB", "SSIM", _over(results), "pairs", "epochs", "parameters", "time")
+        columns = ("data", "network", "PSNR in dB", "SSIM", _over(results), "pairs", "epochs", "parameters", "training")
         found.append(Table(experiment, columns, tuple(lines), _convention(results)))
     published = _published(results)
     return [*found, published] if published.rows else found
