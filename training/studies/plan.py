@@ -102,7 +102,8 @@ def read_study(source: str, values: Mapping[str, str] | None = None) -> Study:
     """
     path = shipped().get(source, Path(source))
     if not path.is_file():
-        raise SettingError(f"{source}: neither a file nor a study that comes with the program; {_known(source)}")
+        names = ", ".join(shipped())
+        raise SettingError(f"{source}: no such file, and none of the studies that come with the program: {names}")
     content = read_yaml(path)
     wanted = set(_PLACE.findall(path.read_text(encoding="utf-8")))
     given = dict(values or {})
@@ -117,10 +118,6 @@ def read_study(source: str, values: Mapping[str, str] | None = None) -> Study:
     check_name(study.name)
     _check_words(study, path)
     return _placed(study, folder)
-
-
-def _known(source: str) -> str:
-    return unknown(source, list(shipped()))
 
 
 def _filled(content: Any, values: Mapping[str, str]) -> Any:  # noqa: ANN401

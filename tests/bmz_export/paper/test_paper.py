@@ -87,6 +87,14 @@ def test_figures_are_those_of_the_provenance(run, tmp_path):
     assert "- [ ] Specimen and staining: TO FILL" in checklist
 
 
+def test_a_run_whose_validation_images_taught_too_says_that_no_epoch_was_chosen(run, tmp_path):
+    recipe = open_run(run).provenance.recipe.model_dump(mode="json")
+    text = told(run, tmp_path, epochs=3, best_epoch=3, recipe={**recipe, "validation": False})
+    assert "The weights of the last epoch were kept; no epoch was chosen." in text
+    assert "validation" not in text
+    assert "none and" in (tmp_path / "checklist.md").read_text()
+
+
 def test_a_run_that_was_cut_off_is_told_without_scores(run, tmp_path):
     text = told(run, tmp_path, epochs=3, best_epoch=2, scores={"affine": SCORED}, scored=False)
     assert "not finished" in text and "31.38" not in text

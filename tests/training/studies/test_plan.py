@@ -112,7 +112,7 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path, changes, said):
 
 
 def test_what_is_no_study_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"neither a file nor a study that comes with the program; .*few-shot"):
+    with pytest.raises(UserError, match=r"no such file, and none of the studies that come with the program: few-shot"):
         read_study("fewshot")
     with pytest.raises(UserError, match="has to know where: give `set` where="):
         read_study(str(written(tmp_path, data={"cells": {"noisy": "{where}"}})))
