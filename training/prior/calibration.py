@@ -25,6 +25,7 @@ from training.prior import perceptual
 from training.prior.configuration import Configuration
 from training.prior.tables import Row, write_table
 from training.prior.transfer import unit_range
+from training.util.cluster import connect
 from training.util.progress import Listener
 from training.util.text import counted
 from training.util.writing import clear_parts, write_text
@@ -236,15 +237,9 @@ def _run(jobs: dict[str, Job], workers: int, scheduler: str | None) -> Generator
 
 
 def _on_cluster(jobs: dict[str, Job], address: str) -> Generator[tuple[str, Scores], None, None]:
-    try:
-        import distributed
-    except ImportError:
-        raise SettingError("`scheduler` needs Dask's distributed: pip install 'bmz-fmd[cluster]'") from None
-    try:
-        client = distributed.Client(address)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        raise SettingError(f"`scheduler` {address} cannot be reached ({error}): check that it runs") from None
-    with client:
+    with connect(address) as client:
+        from distributed import as_completed as completed
+
         futures = {client.submit(Job.scores, job, key=key, pure=False): key for key, job in jobs.items()}
-        for future in distributed.as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in completed(futures):  # type: ignore[no-untyped-call]
             yield futures[cast(Any, future)], future.result()

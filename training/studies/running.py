@@ -20,6 +20,7 @@ from training.runs.settings import read_yaml
 from training.studies.cells import Job, Plan, plan
 from training.studies.plan import Study
 from training.studies.worker import JOB, RESULT, RUN
+from training.util.cluster import connect
 from training.util.lock import run_lock
 from training.util.progress import Listener
 from training.util.text import counted, duration
@@ -218,17 +219,10 @@ def _pool(workers: int, scheduler: str | None) -> Generator[Callable[[Path, int]
 
 
 def _cluster(address: str) -> Generator[Callable[[Path, int], Future[Any]], None, None]:
-    try:
-        import distributed
-    except ImportError:
-        raise SettingError("`scheduler` needs Dask's distributed: pip install 'bmz-fmd[cluster]'") from None
-    try:
-        client = distributed.Client(address)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        raise SettingError(f"`scheduler` {address} cannot be reached ({error}): check that it runs") from None
-    executor = client.get_executor(pure=False)  # type: ignore[no-untyped-call]
+    client = connect(address)
+    executor = client.get_executor(pure=False)
     try:
         yield lambda folder, threads: executor.submit(run_cell, folder, threads)
     finally:
         executor.shutdown(wait=False)
-        client.close()  # type: ignore[no-untyped-call]
+        client.close()
