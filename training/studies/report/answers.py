@@ -34,6 +34,8 @@ class Compared:
         said = f"On {self.data}, {self.first} is {difference(found)} dB against {self.second}"
         if found.low is None or found.high is None:
             return f"{said}: {found.fields} fields are too few to say how sure that is."
+        if found.low == found.high == 0:
+            return f"On {self.data}, {self.first} and {self.second} gave the same images."
         if found.low <= 0 <= found.high:
             return f"{said}: no difference is certain."
         return f"{said}."
@@ -48,10 +50,15 @@ def difference(found: Gain) -> str:
     '+1.2 [+0.9, +1.5]'
     """
     if found.low is None or found.high is None:
-        return f"{found.mean:+.1f}"
+        return _signed(found.mean, 1)
     half = max((found.high - found.low) / 2, 1e-3)
     digits = min(max(ceil(-log10(half)), 1), 2)
-    return f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    mean, low, high = (_signed(value, digits) for value in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # no -0.0
 
 
 def title_of(row: Row) -> str:
@@ -74,26 +81,27 @@ def title_of(row: Row) -> str:
 
 
 def comparisons(results: Results) -> list[Compared]:
-    """Return each tested row beside the baselines, and beside the other rows of its network and experiment."""
-    found: dict[tuple[str, str, str], Compared] = {}
+    """Return each tested row beside the baselines, and beside the other rows of its network and experiment.
 
-    def add(row: Row, second: str, other: Evaluation) -> None:
-        assert row.final is not None
-        if row.final.evaluation is None:
+    Two cells are compared once, however many experiments share them.
+    """
+    found: dict[tuple[str, str], Compared] = {}
+
+    def add(row: Row, second: str, other: Result) -> None:
+        first = row.final
+        if first is None or first.evaluation is None or other.evaluation is None or first.cell.id == other.cell.id:
             return
-        first = title_of(row)
-        key = (row.data, first, second)
-        found.setdefault(key, Compared(row.experiment, row.data, first, second, over(row.final.evaluation, other)))
+        gained = over(first.evaluation, other.evaluation)
+        compared = Compared(row.experiment, row.data, title_of(row), second, gained)
+        found.setdefault((first.cell.id, other.cell.id), compared)
 
-    for row in (row for row in results.rows if row.final is not None):
+    for number, row in enumerate(results.rows):
         for baseline in results.baselines.get(row.data, ()):
-            if baseline.evaluation is not None:
-                add(row, baseline.cell.network, baseline.evaluation)
-        for other in results.rows:
+            add(row, baseline.cell.network, baseline)
+        for other in results.rows[number + 1 :]:
             alike = (other.experiment, other.data, other.network) == (row.experiment, row.data, row.network)
-            before = results.rows.index(row) < results.rows.index(other)
-            if alike and before and other.final is not None and other.final.evaluation is not None:
-                add(row, title_of(other), other.final.evaluation)
+            if alike and other.final is not None:
+                add(row, title_of(other), other.final)
     return [*found.values()]
 
 
