@@ -70,12 +70,12 @@ DENOISE = [
     bad("a damaged checkpoint", "denoise cells.tif --model runs/damaged --out out", "best.ckpt"),
     bad("a checkpoint of something else", "denoise cells.tif --model runs/other --out out", "best.ckpt"),
     bad("damaged settings of a run", "denoise cells.tif --model runs/unreadable --out out", "settings.yaml"),
-    bad("a run of an unknown network", "denoise cells.tif --model runs/unet --out out", "settings.yaml", "unet"),
+    bad("a run of an unknown network", "denoise cells.tif --model runs/wnet --out out", "settings.yaml", "wnet"),
     bad(
         "provenance of an unknown network",
         "denoise cells.tif --model runs/misnamed --out out",
         "provenance.json",
-        "unet",
+        "wnet",
     ),
     bad("provenance without constants", "denoise cells.tif --model runs/uncalibrated --out out", "provenance.json"),
     bad("damaged provenance of a run", "denoise cells.tif --model runs/untold --out out", "provenance.json"),
@@ -260,7 +260,7 @@ def material(tmp_path_factory):
 
 
 def _runs(folder):
-    for name in ("small", "begun", "damaged", "other", "unreadable", "untold", "unet", "misnamed", "uncalibrated"):
+    for name in ("small", "begun", "damaged", "other", "unreadable", "untold", "wnet", "misnamed", "uncalibrated"):
         small_run(folder / name)
     (folder / "begun" / "provenance.json").unlink()
     (folder / "begun" / "best.ckpt").unlink()
@@ -268,8 +268,8 @@ def _runs(folder):
     torch.save({"state_dict": {"weight": torch.zeros(3)}}, folder / "other" / "best.ckpt")
     (folder / "unreadable" / "settings.yaml").write_text("name: [")
     (folder / "untold" / "provenance.json").write_text("{")
-    _edit(folder / "unet" / "settings.yaml", "network: dncnn", "network: unet")
-    _edit(folder / "misnamed" / "provenance.json", '"name": "dncnn"', '"name": "unet"')
+    _edit(folder / "wnet" / "settings.yaml", "network: dncnn", "network: wnet")
+    _edit(folder / "misnamed" / "provenance.json", '"name": "dncnn"', '"name": "wnet"')
     _edit(folder / "uncalibrated" / "provenance.json", '"calibration": {', '"calibration": {}, "seed_": {')
 
 
