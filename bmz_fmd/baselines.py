@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from training.data import Sample
     from training.evaluation.baselines import Baseline
     from training.evaluation.comparison import Other
-    from training.evaluation.metrics import Named
+    from training.evaluation.metrics import Convention
 
 ALL = "all"
 _NAMED = 4  # test images that a message names
@@ -76,7 +76,7 @@ def baseline(name: str, *, camera: StrPath | CameraProfile | None = None) -> Mod
 
 
 def open_others(
-    words: Sequence[str], model: Model, pairs: Pairs, *, convention: Named, data_range: float
+    words: Sequence[str], model: Model, pairs: Pairs, *, convention: Convention, data_range: float
 ) -> list[Other]:
     """Return what is to be scored beside a model.
 
@@ -124,7 +124,7 @@ def _known(name: str) -> Baseline:
     return BASELINES[name]
 
 
-def _computed(chosen: Baseline, model: Model, pairs: Pairs, convention: Named, data_range: float) -> Other:
+def _computed(chosen: Baseline, model: Model, pairs: Pairs, convention: Convention, data_range: float) -> Other:
     from training.evaluation.baselines import best_of_pairs, denoised
     from training.evaluation.comparison import Other
 

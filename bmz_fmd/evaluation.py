@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bmz_fmd.models import Model
     from bmz_fmd.pairs import Pairs
-    from training.evaluation.metrics import Named
+    from training.evaluation.metrics import Convention
     from training.evaluation.scoring import Evaluation
 
 
@@ -21,7 +21,7 @@ def score(
     model: Model,
     pairs: Pairs,
     *,
-    convention: Named,
+    convention: Convention,
     data_range: float | None = None,
     tile: int | None = None,
     baselines: Sequence[str] = (),
@@ -71,7 +71,7 @@ def store(path: Path, model: Model, settings: Mapping[str, object], result: Base
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def _peak(model: Model, pairs: Pairs, convention: Named) -> float:
+def _peak(model: Model, pairs: Pairs, convention: Convention) -> float:
     """Return the peak that the run counted from on its own test images, or that of 8 bits."""
     from training.evaluation.metrics import OWN_PEAK
 

@@ -286,10 +286,10 @@ def evaluate(
     from bmz_fmd.evaluation import score
     from bmz_fmd.pairs import open_pairs
     from training.errors import SettingError
-    from training.evaluation.metrics import Named
+    from training.evaluation.metrics import Convention
 
-    if convention not in get_args(Named):
-        raise SettingError(f"`convention` {convention}: choose from {', '.join(get_args(Named))}")
+    if convention not in get_args(Convention):
+        raise SettingError(f"`convention` {convention}: choose from {', '.join(get_args(Convention))}")
     opened = _opened(model, device=device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=warnings.warn)
     return score(opened, pairs, convention=convention, data_range=data_range, tile=tile, baselines=baselines)

@@ -89,6 +89,9 @@ def command(
 
     opened = open_model(model, device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=console.warn)
+    for word in baseline or ():
+        if word.startswith("careamics-"):
+            console.note(f"{word} is trained before anything is scored, some minutes on a CPU, if it was not before")
     with console.progress("Scoring", len(pairs.samples)) as advance:
         result = score(
             opened,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.calibration.intensity import fit_affine
 from training.evaluation.metrics import (
-    Named,
+    Convention,
     brought_together,
     gradient_ratio,
     is_constant,
@@ -119,7 +119,7 @@ def image_figures(
     noisy: NDArray[np.float32],
     denoised: NDArray[np.float32],
     clean: NDArray[np.float32],
-    convention: Named,
+    convention: Convention,
     data_range: float,
     trained_on: TrainedOn | None = None,
 ) -> ImageFigures:

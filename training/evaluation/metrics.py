@@ -9,10 +9,10 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 
 from training.calibration.intensity import fit_affine
 
-Convention = Literal["raw", "affine"]
+Fit = Literal["raw", "affine"]
 """``raw`` compares as the files are; ``affine`` first fits ``slope * image + offset`` to the clean image."""
 
-Named = Literal["raw", "affine", "percentile", "minmax"]
+Convention = Literal["raw", "affine", "percentile", "minmax"]
 """What ``evaluate`` may be asked for.
 
 ``percentile`` is CARE's (Weigert et al., Nature Methods 15, 2018, doi:10.1038/s41592-018-0216-7): the clean image is
@@ -20,7 +20,7 @@ scaled by its percentiles 0.1 and 99.9, images are fitted to it, and its own ran
 AUTO-DIP's: all are scaled by the noisy image's least and largest value, and the peak is 1.
 """
 
-OWN_PEAK: tuple[Named, ...] = ("percentile", "minmax")
+OWN_PEAK: tuple[Convention, ...] = ("percentile", "minmax")
 """Conventions that bring their own peak."""
 
 _SSIM_WINDOW = 7
@@ -28,7 +28,7 @@ EQUAL = 100.0
 """PSNR of equal images, dB."""
 
 
-def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention) -> NDArray[np.float64]:
+def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Fit) -> NDArray[np.float64]:
     """Return ``image`` as the convention wants it before it is scored against ``clean`` (same shape and units)."""
     values = np.asarray(image, dtype=np.float64)
     if convention == "raw":
@@ -38,7 +38,7 @@ def apply_convention(image: ArrayLike, clean: ArrayLike, convention: Convention)
 
 
 def brought_together(
-    convention: Named, clean: ArrayLike, noisy: ArrayLike, images: Sequence[ArrayLike], data_range: float
+    convention: Convention, clean: ArrayLike, noisy: ArrayLike, images: Sequence[ArrayLike], data_range: float
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]], float]:
     """Return the clean image, others, and the peak, as a convention wants them to be scored.
 
@@ -58,7 +58,7 @@ def brought_together(
     return reference, [apply_convention(image, reference, "affine") for image in others], float(np.ptp(reference))
 
 
-def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
+def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Fit = "raw") -> float:
     """Return the peak signal-to-noise ratio in dB, at most 100 (equal images); NaN where the clean image is constant.
 
     A constant image has no contrast to score: a dead frame would count as perfect.
@@ -81,7 +81,7 @@ def psnr(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: C
     return min(float(ratio), EQUAL)
 
 
-def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Convention = "raw") -> float:
+def ssim(clean: ArrayLike, image: ArrayLike, *, data_range: float, convention: Fit = "raw") -> float:
     """Return the structural similarity with scikit-image's defaults (a window of 7 x 7, smaller in smaller images).
 
     Parameters as for :func:`psnr`; a volume's is the mean over its planes. NaN where the clean image is constant or

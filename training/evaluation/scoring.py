@@ -14,7 +14,7 @@ from training.calibration.intensity import Intensity
 from training.errors import UserError
 from training.evaluation.comparison import Beside, Compared, Other
 from training.evaluation.figures import Figures, ImageFigures, Part, image_figures, over_images
-from training.evaluation.metrics import EQUAL, OWN_PEAK, Named
+from training.evaluation.metrics import EQUAL, OWN_PEAK, Convention
 from training.evaluation.overlap import Overlap
 from training.evaluation.pictures import Shown
 from training.evaluation.residuals import LIMIT
@@ -32,7 +32,7 @@ _SHOWN = 3  # images in the picture of residuals
 class Evaluation(Part):
     """The figures of all images, and mean and standard deviation (ddof 0) over those that have the figure."""
 
-    convention: Named
+    convention: Convention
     data_range: float
     """The peak; 1 where the convention brings its own."""
 
@@ -50,7 +50,7 @@ class Evaluation(Part):
 
     @property
     def counted_by(self) -> str:
-        """Convention and peak in words."""
+        """Fit and peak in words."""
         peak = "its own peak" if self.convention in OWN_PEAK else f"peak {self.data_range:g}"
         return f"convention {self.convention}, {peak}"
 
@@ -123,7 +123,7 @@ def evaluate(
     samples: Iterable[Sample],
     denoiser: Denoiser,
     *,
-    convention: Named,
+    convention: Convention,
     data_range: float = 1.0,
     tile: int | None = None,
     others: Sequence[Other] = (),
@@ -137,7 +137,7 @@ def evaluate(
     denoiser : Denoiser
         Takes images in the units of the noisy ones.
     convention : {"raw", "affine", "percentile", "minmax"}
-        How noisy and denoised images are brought to the clean one before they are scored; see ``metrics.Named``.
+        How noisy and denoised images are brought to the clean one before they are scored; see ``metrics.Convention``.
     data_range : float
         The peak of PSNR and SSIM, in the units of the clean images; of no meaning where the convention has its own.
     tile : int, optional

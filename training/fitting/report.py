@@ -10,7 +10,7 @@ import numpy as np
 from training.calibration.layer import Calibrated
 from training.data import ImageDataset, Sample
 from training.evaluation import pictures as figures
-from training.evaluation.metrics import Convention, mean_and_deviation, psnr, ssim
+from training.evaluation.metrics import Fit, mean_and_deviation, psnr, ssim
 from training.evaluation.trust import Trust, judge_result
 from training.runs.model import as_denoiser
 from training.runs.provenance import Believed, Provenance, Risk, Score, Scores
@@ -91,7 +91,7 @@ def score(
     if not samples:
         return {}
     denoise = as_denoiser(model, provenance, device).tiled()
-    conventions: tuple[Convention, ...] = ("raw", "affine")
+    conventions: tuple[Fit, ...] = ("raw", "affine")
     found: dict[tuple[str, str], list[list[float]]] = {}
     with listener.progress("scoring the test images", len(samples)) as advance:
         for sample in samples:

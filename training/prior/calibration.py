@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from training.errors import DataError, SettingError
-from training.evaluation.metrics import Convention, apply_convention, psnr
+from training.evaluation.metrics import Fit, apply_convention, psnr
 from training.prior import perceptual
 from training.prior.configuration import Configuration
 from training.prior.tables import Row, write_table
@@ -81,7 +81,7 @@ class Job:
     configuration: Configuration
     every: int
     seed: int
-    convention: Convention
+    convention: Fit
     perceptual: bool
     device: str
 
@@ -126,7 +126,7 @@ def calibrate(
     microscope: str = "",
     specimen: str = "",
     by: Sequence[str] = ("psnr", "lpips"),
-    convention: Convention = "affine",
+    convention: Fit = "affine",
     seed: int = 0,
     workers: int = 1,
     scheduler: str | None = None,

@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from training.checkpoints import load_weights, published_checkpoints
+from training.checkpoints import load_weights, published_checkpoints, settings_of
 from training.data import DataSettings, ImageDataset, open_dataset
 from training.data.chosen import choose
 from training.data.options import FOLDERS
 from training.data.patches import views
 from training.errors import CheckpointError, DataError, SettingError
 from training.evaluation.metrics import OWN_PEAK
-from training.networks import create
+from training.networks import NETWORKS, create
 from training.runs.provenance import DataUsed
 from training.runs.settings import Recipe, load_recipe
 from training.studies.plan import Settled, Study, combinations, settled, settled_pretraining
@@ -161,7 +161,7 @@ class _Planner:
         made_of = {
             "stage": cell.stage, "network": found.network, "settings": found.settings, "weights": weights,
             "data": digest, "method": found.method, "recipe": recipe.model_dump(mode="json"),
-            "threads": self.study.threads,
+            "threads": self.study.threads, "device": self.study.device,
         }  # fmt: skip
         return self._add(
             made_of,
@@ -256,6 +256,7 @@ class _Planner:
             path = Path(found.checkpoint)
             if not path.is_file():
                 raise CheckpointError(f"{title}: checkpoint {path}: neither a file, a published name, nor pretraining")
-            load_weights(path, create(found.network, **found.settings))
+            read_off = settings_of(path, NETWORKS[found.network])
+            load_weights(path, create(found.network, **{**read_off, **found.settings}))
             self._weights[key] = sha256(path)
         return self._weights[key]

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from training.data import DATASETS, DataSettings
 from training.data.options import FOLDERS
 from training.errors import SettingError
-from training.evaluation.metrics import Named
-from training.runs.settings import Recipe, check_name, checked, read_yaml
+from training.evaluation.metrics import Convention
+from training.runs.settings import Recipe, check_name, check_network, checked, read_yaml
 from training.util.text import unknown
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -76,7 +76,7 @@ class Study(_Checked):
     baselines: list[str] = []
     threads: int = Field(1, ge=1, le=256)
     device: str = "cpu"
-    convention: Named = "affine"
+    convention: Convention = "affine"
     data_range: float | None = Field(None, gt=0)
 
 
@@ -161,10 +161,12 @@ def _placed(study: Study, folder: Path) -> Study:
 def _check_words(study: Study, path: Path) -> None:
     """Refuse names of networks, data sets, baselines and factors that are not known."""
     from training.evaluation.baselines import BASELINES
-    from training.networks import NETWORKS
 
     for name, trained in (*study.networks.items(), *study.pretraining.items()):
-        _among(trained.network, NETWORKS, f"{path}: {name}: network")
+        try:
+            check_network(trained.network)
+        except SettingError as error:
+            raise SettingError(f"{path}: {name}: {error}") from None
         checked(Recipe, {**study.recipe, **trained.recipe}, f"{path}: recipe of {name}")
     for name in study.baselines:
         _among(name, BASELINES, f"{path}: baselines")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from training.errors import RunError
 from training.studies.cells import Plan
-from training.studies.results import Result, Row
+from training.studies.results import Result, Row, judged
 from training.studies.running import CELLS, FAILED, PLAN
 from training.studies.worker import RESULT
 
@@ -64,7 +64,7 @@ def read_results(folder: Path) -> Results:
     rows = []
     for planned in made.rows:
         choices = [done[each] for each in planned.choices if each in done]
-        choices.sort(key=lambda result: -(result.validation if result.validation is not None else 0.0))
+        choices.sort(key=judged, reverse=True)
         rows.append(
             Row(
                 experiment=planned.experiment,

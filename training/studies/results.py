@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -102,3 +103,11 @@ class Row(BaseModel):
     compared: dict[str, Any]
     choices: list[Result]
     final: Result | None
+
+
+def judged(result: Result) -> float:
+    """Return what choices are compared by: PSNR on validation images, or minus the loss where no clean one is there."""
+    if result.validation is not None:
+        return result.validation
+    losses = [row["validation_loss"] for row in result.history if row["epoch"] == result.best_epoch]
+    return -losses[0] if losses and losses[0] is not None else -inf

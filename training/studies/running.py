@@ -22,6 +22,7 @@ from training.studies.plan import Study
 from training.studies.worker import JOB, RESULT, RUN
 from training.util.cluster import connect
 from training.util.lock import run_lock
+from training.util.messages import one_line
 from training.util.progress import Listener
 from training.util.text import counted, duration
 from training.util.writing import clear_parts, write_text
@@ -29,6 +30,7 @@ from training.util.writing import clear_parts, write_text
 STUDIES = Path("studies")
 PLAN, FILE, CELLS, LOG, FAILED = "plan.json", "study.yaml", "cells", "log.txt", "failed.txt"
 _LOOKS = 1.0  # seconds between two looks at how far the cells are
+_STOPPED = "stopped with the study"
 _cells: list[subprocess.Popen[bytes]] = []  # that this process waits for
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -148,7 +150,10 @@ def _run(
             ended, _ = wait(running, timeout=_LOOKS, return_when=FIRST_COMPLETED)
             for future in ended:
                 identity = running.pop(future)
-                reason = future.result()
+                try:
+                    reason = future.result()
+                except Exception as error:  # noqa: BLE001 a worker of a cluster may be lost in many ways
+                    reason = one_line(f"{type(error).__name__}: {error}")
                 if reason:
                     failed[identity] = reason
                     listener.warn(f"{left[identity].title}: {reason}")
@@ -192,6 +197,8 @@ def run_cell(folder: Path, threads: int) -> str:
         )  # fmt: skip
         _cells.append(cell)
         code = cell.wait()
+        if cell not in _cells:
+            return _STOPPED
         _cells.remove(cell)
     if code == 0:
         return ""
@@ -214,8 +221,8 @@ def _pool(workers: int, scheduler: str | None) -> Generator[Callable[[Path, int]
         yield lambda folder, threads: pool.submit(run_cell, folder, threads)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for cell in [*_cells]:
-            cell.kill()  # it goes on after its last whole epoch
+        while _cells:
+            _cells.pop().kill()  # it goes on after its last whole epoch
 
 
 def _cluster(address: str) -> Generator[Callable[[Path, int], Future[Any]], None, None]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from training.errors import UserError
 from training.studies.cells import Job
-from training.studies.results import Result
+from training.studies.results import Result, judged
 from training.util.writing import clear_parts, write_text
 
 if TYPE_CHECKING:
     from training.data import ImageDataset
-    from training.evaluation.metrics import Named
+    from training.evaluation.metrics import Convention
     from training.evaluation.scoring import Evaluation
     from training.inference.denoiser import Denoiser
     from training.runs.run import Run
@@ -98,12 +98,12 @@ def _told(run: Run) -> dict[str, Any]:
     provenance, rows = run.provenance, run.history()
     dataset = run.dataset(compared=False)
     samples: list[Sample] = [*dataset.train]
-    judged = provenance.validation
+    scores = provenance.validation
     return {
         "pairs": len({sample.field for sample in samples}),
         "epochs": provenance.epochs,
         "best_epoch": provenance.best_epoch,
-        "validation": None if judged is None else judged.denoised,
+        "validation": None if scores is None else scores.denoised,
         "history": [{key: None if math.isnan(value) else value for key, value in row.items()} for row in rows],
         "parameters": sum(numbers.numel() for numbers in run.model().denoiser.parameters()),
         "seconds": sum(row["seconds"] for row in rows if not math.isnan(row["seconds"])),
@@ -119,7 +119,7 @@ def _final(job: Job, folder: Path) -> dict[str, Any]:
     results = {
         each: Result.model_validate_json((place / RESULT).read_text(encoding="utf-8")) for each, place in cells.items()
     }
-    best = max(results, key=lambda each: _judged(results[each]))
+    best = max(results, key=lambda each: judged(results[each]))
     chosen = Job.model_validate_json((cells[best] / JOB).read_text(encoding="utf-8"))
     if chosen.recipe["pairs"] is None:
         run = _trained(chosen, folder, epochs=results[best].best_epoch, validation=False)
@@ -129,14 +129,6 @@ def _final(job: Job, folder: Path) -> dict[str, Any]:
         run = open_run(cells[best] / RUN)
     tested = _tested(job, run.dataset(compared=False), run.denoiser(device=job.device))
     return {**_told(run), "evaluation": tested, "validation": results[best].validation}
-
-
-def _judged(result: Result) -> float:
-    """Return what choices are compared by: PSNR on validation images, or minus the loss where no clean one is there."""
-    if result.validation is not None:
-        return result.validation
-    losses = [row["validation_loss"] for row in result.history if row["epoch"] == result.best_epoch]
-    return -losses[0] if losses and losses[0] is not None else -math.inf
 
 
 def _baseline(job: Job) -> dict[str, Any]:
@@ -150,7 +142,7 @@ def _baseline(job: Job) -> dict[str, Any]:
     judges = [sample for sample in dataset.validation if sample.clean is not None]
     setting = None
     if chosen.grid and judges:
-        how = {"convention": cast("Named", job.convention), "data_range": cast(float, job.data_range)}
+        how = {"convention": cast("Convention", job.convention), "data_range": cast(float, job.data_range)}
         setting = best_of_pairs(chosen, judges, **how)  # type: ignore[arg-type]
     denoiser = of_planes(lambda plane: denoised(chosen, plane, None, setting)[0])
     return {"evaluation": _tested(job, dataset, denoiser)}
@@ -160,7 +152,7 @@ def _tested(job: Job, dataset: ImageDataset, denoiser: Denoiser) -> Evaluation:
     from training.evaluation.scoring import evaluate
 
     samples = [sample for sample in dataset.test if sample.clean is not None]
-    convention = cast("Named", job.convention)
+    convention = cast("Convention", job.convention)
     return evaluate(samples, denoiser, convention=convention, data_range=cast(float, job.data_range))
 
 

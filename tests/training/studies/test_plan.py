@@ -88,7 +88,7 @@ def test_paths_count_from_the_file_and_what_stands_in_braces_is_given(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"networks": {"x": {"network": "dncn"}}}, "x: network: dncn: .*did you mean dncnn"),
+        ({"networks": {"x": {"network": "dncn"}}}, "x: `network` dncn: .*did you mean dncnn"),
         ({"recipe": {"epoch": 1}}, "recipe of DnCNN: epoch .*did you mean epochs"),
         ({"experiments": experiment(compare={"los": ["mae"]})}, "Loss: los: .*did you mean loss"),
         ({"experiments": experiment(compare={"loss": ["mea"]})}, "Loss: loss: loss='mea'"),

@@ -97,6 +97,17 @@ def test_a_report_never_replaces_what_is_not_ours(ran):
         write_report(copy)
 
 
+def test_a_report_that_was_cut_off_is_written_again(ran):
+    copy = ran.parent / "cut-off"
+    shutil.copytree(ran, copy)
+    write_report(copy, images=False)
+    (copy / "report" / "index.html").unlink()
+    assert write_report(copy, images=False).is_file()
+    (copy / "report" / "index.html").write_text("<p>mine</p>")
+    with pytest.raises(UserError, match=r"holds index\.html, which is not overwritten"):
+        write_report(copy, images=False)
+
+
 @pytest.mark.slow
 def test_a_cell_that_fails_is_told_and_tried_again(ran):
     copy = ran.parent / "failing"
@@ -134,6 +145,8 @@ def test_sigterm_ends_the_cells_and_the_same_command_goes_on(tmp_path):
         said = first.communicate(timeout=20)[1]
     assert first.returncode == 130
     assert "interrupted" in said
+    time.sleep(1)
+    assert not list((tmp_path / "out").rglob("failed.txt"))
     again = subprocess.run(words, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
 

@@ -12,7 +12,7 @@ from training.calibration.camera import CameraProfile, camera_of
 from training.calibration.risk import NoisyCrop
 from training.errors import DataError
 from training.evaluation.baselines.baseline import Baseline, Floats, Setting
-from training.evaluation.metrics import Convention, Named, psnr
+from training.evaluation.metrics import Convention, Fit, psnr
 
 if TYPE_CHECKING:
     from training.calibration.noise import NoiseModel
@@ -55,7 +55,7 @@ def best_of_pairs(
     samples: Sequence[Sample],
     camera: CameraProfile | None = None,
     *,
-    convention: Named,
+    convention: Convention,
     data_range: float,
 ) -> Setting:
     """Return the setting of the highest mean PSNR over the middles of up to six samples that have clean images.
@@ -78,7 +78,7 @@ def best_of_pairs(
         middle = _middle(noisy)
         crops.append((noisy[middle], clean[middle], camera_of(noisy, camera).model))
 
-    fitted: Convention = "affine" if convention in ("affine", "percentile") else "raw"  # the peak moves no maximum
+    fitted: Fit = "affine" if convention in ("affine", "percentile") else "raw"  # the peak moves no maximum
 
     def score(setting: Setting) -> float:
         return float(np.nanmean([

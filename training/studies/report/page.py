@@ -16,7 +16,7 @@ from training.studies.report.drawings import few_shot_curve, panels, validation_
 from training.studies.report.tables import as_csv, tables
 from training.studies.running import CELLS
 from training.util.text import counted, duration
-from training.util.writing import write_text
+from training.util.writing import clear_parts, write_text
 
 REPORT = "report"
 _MARK = "<!-- written by bmz-fmd study report -->"
@@ -47,8 +47,9 @@ def write_report(folder: Path, *, images: bool = True) -> Path:
         raise RunError(f"{folder}: nothing of it is finished yet; go on with bmz-fmd study run")
     place = folder / REPORT
     page = place / "index.html"
-    _check_ours(place, page)
     place.mkdir(exist_ok=True)
+    clear_parts(place)
+    _check_ours(place, page)
     for picture in place.glob("*.png"):
         picture.unlink()  # of an earlier report, which may have had more of them
     made = tables(results)
@@ -60,17 +61,18 @@ def write_report(folder: Path, *, images: bool = True) -> Path:
 
 
 def _check_ours(place: Path, page: Path) -> None:
-    """Refuse a folder that holds something else than an earlier report."""
-    if place.is_dir() and any(place.iterdir()):
-        known = {"index.html", "tables.md", "tables.tex", "tables.csv"}
-        strange = [
+    """Refuse a folder that holds something else than an earlier report, whole or cut off while it was written."""
+    ours = not page.is_file() or _MARK in page.read_text(encoding="utf-8", errors="replace")
+    strange = [] if ours else [page.name]
+    if place.is_dir():
+        known = {page.name, "tables.md", "tables.tex", "tables.csv"}
+        strange += [
             path.name
             for path in sorted(place.iterdir())
             if path.name not in known and not (path.suffix == ".png" and is_ours(path))
         ]
-        ours = page.is_file() and _MARK in page.read_text(encoding="utf-8", errors="replace")
-        if strange or not ours:
-            raise RunError(f"{place}: holds {(strange or ['other files'])[0]}, which is not overwritten; move it away")
+    if strange:
+        raise RunError(f"{place}: holds {strange[0]}, which is not overwritten; move it away")
 
 
 def _page(results: Results, place: Path, shown: list[tuple[str, Path]]) -> str:
