@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +76,13 @@ def baseline(name: str, *, camera: StrPath | CameraProfile | None = None) -> Mod
 
 
 def open_others(
-    words: Sequence[str], model: Model, pairs: Pairs, *, convention: Convention, data_range: float
+    words: Sequence[str],
+    model: Model,
+    pairs: Pairs,
+    *,
+    convention: Convention,
+    data_range: float,
+    note: Callable[[str], object],
 ) -> list[Other]:
     """Return what is to be scored beside a model.
 
@@ -105,7 +111,7 @@ def open_others(
                 raise SettingError(f"`baselines` {word}: {name} is another row of the table; choose another name")
             found.append((_model if _is_model(Path(path)) else _published)(name, Path(path), pairs))
         elif word.partition(":")[0] in TITLES:
-            found.append(_careamics(word, model, pairs))
+            found.append(_careamics(word, model, pairs, note))
         else:
             found.append(_computed(_known(word), model, pairs, convention, data_range))
     names = [other.name for other in found]
@@ -179,7 +185,7 @@ def _model(name: str, path: Path, pairs: Pairs) -> Other:
     return Other(name, title, f"the {other.kind} {path}", result)
 
 
-def _careamics(word: str, model: Model, pairs: Pairs) -> Other:
+def _careamics(word: str, model: Model, pairs: Pairs, note: Callable[[str], object]) -> Other:
     """Return CAREamics' result, trained on the training images of the model's run, or else on those that are scored."""
     import numpy as np
 
@@ -207,7 +213,8 @@ def _careamics(word: str, model: Model, pairs: Pairs) -> Other:
             [plane for image in several for plane in image],
             [plane for sample in samples for plane in planes(sample.frame())],
             [plane for sample in samples for plane in planes(sample.pair()[1])] if taught else None,
-            epochs,
+            epochs=epochs,
+            note=note,
         )
     )
     whole = [np.stack([next(results) for _ in image]) for image in several]

@@ -26,8 +26,12 @@ def score(
     tile: int | None = None,
     baselines: Sequence[str] = (),
     progress: Callable[[], object] | None = None,
+    note: Callable[[str], object] = lambda line: None,
 ) -> Evaluation:
-    """Score a model, and count the images that it was made with; see ``interface.evaluate``."""
+    """Score a model, and count the images that it was made with; see ``interface.evaluate``.
+
+    ``note`` is told what takes minutes before anything is scored.
+    """
     from bmz_fmd.baselines import open_others
     from training.evaluation.metrics import OWN_PEAK
     from training.evaluation.overlap import overlap
@@ -44,7 +48,7 @@ def score(
         convention=convention,
         data_range=peak,
         tile=tile,
-        others=open_others(baselines, model, pairs, convention=convention, data_range=peak),
+        others=open_others(baselines, model, pairs, convention=convention, data_range=peak, note=note),
         progress=progress,
     )
     if model.provenance is None or pairs.own:

@@ -89,9 +89,6 @@ def command(
 
     opened = open_model(model, device, trust=trust)
     pairs = open_pairs(opened, noisy, clean, pattern=pattern, channel=channel, warn=console.warn)
-    for word in baseline or ():
-        if word.startswith("careamics-"):
-            console.note(f"{word} is trained before anything is scored, some minutes on a CPU, if it was not before")
     with console.progress("Scoring", len(pairs.samples)) as advance:
         result = score(
             opened,
@@ -101,6 +98,7 @@ def command(
             tile=tile,
             baselines=baseline or (),
             progress=lambda: advance(1, ""),
+            note=console.note,
         )
     console.warn_some(
         f"{image.name}: {difference}; its scores say little of images like those of training"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from training.errors import EngineError
 from training.util.cache import cache_folder
 from training.util.messages import last_line
+from training.util.text import counted
 from training.util.writing import new_folder
 
 TITLES = {"careamics-n2v": "CAREamics' Noise2Void", "careamics-care": "CAREamics' CARE"}
@@ -36,7 +37,15 @@ _WORKER = Path(__file__).with_name("careamics_worker.py")
 Planes = Sequence[NDArray[np.float32]]
 
 
-def denoise_with_careamics(name: str, images: Planes, noisy: Planes, clean: Planes | None, epochs: int) -> Planes:
+def denoise_with_careamics(
+    name: str,
+    images: Planes,
+    noisy: Planes,
+    clean: Planes | None,
+    *,
+    epochs: int,
+    note: Callable[[str], object] = lambda line: None,
+) -> Planes:
     """Train on planes and return others denoised, or what an earlier call of the same kept.
 
     Parameters
@@ -49,6 +58,8 @@ def denoise_with_careamics(name: str, images: Planes, noisy: Planes, clean: Plan
     clean : sequence of ndarray, (Y, X), or None
         The targets; Noise2Void takes none.
     epochs : int
+    note : callable
+        Told, where it trains, that it does.
 
     Raises
     ------
@@ -64,6 +75,7 @@ def denoise_with_careamics(name: str, images: Planes, noisy: Planes, clean: Plan
             digest.update(f"{part} {plane.shape}".encode() + np.ascontiguousarray(plane).tobytes())
     kept = cache_folder() / "careamics-results" / digest.hexdigest()[:32]
     if not kept.is_dir():
+        note(f"{name}: CAREamics trains for {counted(epochs, 'epoch')}, some minutes on a CPU")
         kept.parent.mkdir(parents=True, exist_ok=True)
         with new_folder(kept) as folder:
             for part, planes in given.items():
